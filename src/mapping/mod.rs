@@ -1,0 +1,62 @@
+//! Reads alerts out of payloads: strict JSON in, a format's jq program over it, alerts out.
+//!
+//! Pure but for [`Mapper`], which owns the threads that programs run on.
+
+mod formats;
+mod mapper;
+mod meter;
+mod natives;
+mod output;
+mod program;
+mod strict_json;
+mod subset;
+mod value;
+
+pub use formats::{BUILT_IN, BuiltIn, Format};
+pub use mapper::{Mapper, MapperError};
+pub use meter::Cancel;
+pub use output::{MapProblem, Reason, RefusedAlert, TARGETS_MAX};
+pub use program::{ProgramError, RunError, SHARED};
+pub use strict_json::{JsonError, JsonProblem};
+
+use crate::alert::Alert;
+
+/// What a payload holds: the alerts that can become actions, and those that cannot.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Mapped {
+    /// Alerts to act on.
+    pub alerts: Vec<Alert>,
+    /// Alerts that cannot be acted on, with the reasons.
+    pub refused: Vec<RefusedAlert>,
+}
+
+/// Why nothing could be read from a payload at all.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum MapError {
+    /// It is not strict JSON.
+    #[error("the body is not JSON that is taken here: {0}")]
+    Json(#[from] JsonError),
+    /// The format's program gave no answer.
+    #[error(transparent)]
+    Program(#[from] RunError),
+    /// The format's program found no alert.
+    #[error("the format finds no alert in the body; is it the right format for this source?")]
+    NoAlert,
+}
+
+/// Reads the alerts of one payload.
+pub fn map(format: &Format, payload: &[u8], cancel: &Cancel) -> Result<Mapped, MapError> {
+    let input = strict_json::read(payload)?;
+    let outputs = format.program().run(input, cancel)?;
+    if outputs.is_empty() {
+        return Err(MapError::NoAlert);
+    }
+    let mut mapped = Mapped::default();
+    for output in &outputs {
+        match output::alert(output) {
+            Ok(alert) => mapped.alerts.push(alert),
+            Err(refused) => mapped.refused.push(refused),
+        }
+    }
+    Ok(mapped)
+}

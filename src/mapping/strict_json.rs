@@ -1,0 +1,186 @@
+//! Reads JSON strictly: bounded in depth and size, no duplicate keys, numbers kept as they are written.
+
+use hifijson::num::LexWrite as _;
+use hifijson::str::LexAlloc as _;
+use hifijson::token::Lex as _;
+use hifijson::{Expect, SliceLexer};
+use jaq_json::{Map, Val};
+
+use super::value::{Value, number};
+
+/// How deep a payload may nest.
+const DEPTH_MAX: u32 = 32;
+
+/// How many values a payload may hold: 256 KiB of real alerts hold fewer than 10,000.
+const NODES_MAX: u32 = 20_000;
+
+/// Why a text is not the JSON it should be.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{problem} at line {line}, column {column}")]
+pub struct JsonError {
+    /// What is wrong.
+    pub problem: JsonProblem,
+    /// Line of the place, from 1.
+    pub line: usize,
+    /// Column of the place in bytes, from 1.
+    pub column: usize,
+}
+
+/// What is wrong with a JSON text.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum JsonProblem {
+    /// Not JSON (RFC 8259), or more than one value.
+    #[error("{0}")]
+    Syntax(String),
+    /// Nests too deep.
+    #[error("nests deeper than 32 levels")]
+    TooDeep,
+    /// Holds too many values.
+    #[error("holds more than 20,000 values")]
+    TooLarge,
+    /// A key stands twice in one object, perhaps in two spellings.
+    #[error("the key {0:?} stands twice in one object")]
+    DuplicateKey(String),
+}
+
+impl From<Expect> for JsonProblem {
+    fn from(expected: Expect) -> Self {
+        Self::Syntax(format!("{expected} expected"))
+    }
+}
+
+/// Reads exactly one JSON value.
+pub(super) fn read(text: &[u8]) -> Result<Value, JsonError> {
+    let mut reader = Reader {
+        lexer: SliceLexer::new(text),
+        nodes_left: NODES_MAX,
+    };
+    match reader.document() {
+        Ok((value, depth)) => Ok(Value::new(value, depth)),
+        Err(problem) => {
+            let rest = reader.lexer.as_slice().len();
+            let (read, _) = text.split_at(text.len().saturating_sub(rest));
+            Err(located(problem, read))
+        }
+    }
+}
+
+/// Puts a problem at the end of what was read before it.
+fn located(problem: JsonProblem, read: &[u8]) -> JsonError {
+    let mut lines = read.rsplit(|b| *b == b'\n');
+    let column = lines.next().map_or(0, <[u8]>::len).saturating_add(1);
+    let line = lines.count().saturating_add(1);
+    JsonError {
+        problem,
+        line,
+        column,
+    }
+}
+
+struct Reader<'a> {
+    lexer: SliceLexer<'a>,
+    nodes_left: u32,
+}
+
+impl Reader<'_> {
+    /// Reads the whole text; returns the value and how deep it nests.
+    fn document(&mut self) -> Result<(Val, u32), JsonProblem> {
+        let first = self.lexer.ws_peek().ok_or(Expect::Value)?;
+        let value = self.value(first, DEPTH_MAX)?;
+        match self.lexer.ws_peek() {
+            None => Ok(value),
+            Some(_) => Err(Expect::Eof.into()),
+        }
+    }
+
+    fn value(&mut self, first: u8, levels_left: u32) -> Result<(Val, u32), JsonProblem> {
+        self.nodes_left = self
+            .nodes_left
+            .checked_sub(1)
+            .ok_or(JsonProblem::TooLarge)?;
+        match first {
+            b'[' | b'{' if levels_left == 0 => Err(JsonProblem::TooDeep),
+            b'[' => self.array(levels_left.saturating_sub(1)),
+            b'{' => self.object(levels_left.saturating_sub(1)),
+            b'"' => Ok((Val::from(self.string()?), 0)),
+            b'-' | b'0'..=b'9' => Ok((self.number()?, 0)),
+            b'a'..=b'z' => {
+                let word = self.lexer.null_or_bool().ok_or(Expect::Value)?;
+                Ok((word.map_or(Val::Null, Val::Bool), 0))
+            }
+            _ => Err(Expect::Value.into()),
+        }
+    }
+
+    fn array(&mut self, levels_left: u32) -> Result<(Val, u32), JsonProblem> {
+        let mut items = Vec::new();
+        let mut depth = 0;
+        let mut next = self.opened(b']')?;
+        while let Some(first) = next {
+            let (item, item_depth) = self.value(first, levels_left)?;
+            items.push(item);
+            depth = item_depth.max(depth);
+            next = self.another(b']')?;
+        }
+        Ok((items.into_iter().collect(), depth.saturating_add(1)))
+    }
+
+    fn object(&mut self, levels_left: u32) -> Result<(Val, u32), JsonProblem> {
+        let mut pairs = Map::default();
+        let mut depth = 0;
+        let mut next = self.opened(b'}')?;
+        while let Some(first) = next {
+            if first != b'"' {
+                return Err(Expect::String.into());
+            }
+            let key = self.string()?;
+            self.lexer
+                .expect(SliceLexer::ws_peek, b':')
+                .ok_or(Expect::Colon)?;
+            let first = self.lexer.ws_peek().ok_or(Expect::Value)?;
+            let (value, value_depth) = self.value(first, levels_left)?;
+            depth = value_depth.max(depth);
+            if pairs.insert(Val::from(key.clone()), value).is_some() {
+                return Err(JsonProblem::DuplicateKey(key.chars().take(80).collect()));
+            }
+            next = self.another(b'}')?;
+        }
+        Ok((Val::obj(pairs), depth.saturating_add(1)))
+    }
+
+    /// Steps into a sequence; returns the first byte of its first item, if it has one.
+    fn opened(&mut self, end: u8) -> Result<Option<u8>, JsonProblem> {
+        self.lexer.discarded();
+        let next = self.lexer.ws_peek().ok_or(Expect::ValueOrEnd)?;
+        if next == end {
+            self.lexer.discarded();
+            return Ok(None);
+        }
+        Ok(Some(next))
+    }
+
+    /// Steps over a comma or the end of a sequence; returns the first byte of the next item, if there is one.
+    fn another(&mut self, end: u8) -> Result<Option<u8>, JsonProblem> {
+        let next = self.lexer.ws_peek().ok_or(Expect::CommaOrEnd)?;
+        self.lexer.discarded();
+        if next == end {
+            return Ok(None);
+        }
+        if next != b',' {
+            return Err(Expect::CommaOrEnd.into());
+        }
+        Ok(Some(self.lexer.ws_peek().ok_or(Expect::Value)?))
+    }
+
+    fn string(&mut self) -> Result<String, JsonProblem> {
+        let text = self.lexer.discarded().str_string();
+        text.map(String::from)
+            .map_err(|error| JsonProblem::Syntax(error.to_string()))
+    }
+
+    fn number(&mut self) -> Result<Val, JsonProblem> {
+        let text = self.lexer.num_string().validated();
+        let (text, _) = text.map_err(|error| JsonProblem::Syntax(error.to_string()))?;
+        Ok(number(text))
+    }
+}
