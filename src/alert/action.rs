@@ -48,15 +48,17 @@ pub struct Action {
 
 impl Action {
     /// Returns the comment that Defender keeps with the call.
-    ///
-    /// It is also the key by which the machine action is found again after a lost answer, together with
-    /// machine id, type and SHA1, so it depends on nothing but the alert id.
     pub fn comment(&self) -> String {
-        format!(
-            "Stop and quarantine file on machine due to alert {}",
-            self.alert_id
-        )
+        comment(&self.alert_id)
     }
+}
+
+/// Returns the comment for the actions of an alert.
+///
+/// It is also the key by which the machine action is found again after a lost answer, together with machine id, type and SHA1,
+/// so it depends on nothing but the alert id.
+pub fn comment(alert_id: &AlertId) -> String {
+    format!("Stop and quarantine file on machine due to alert {alert_id}")
 }
 
 /// Defender's record of an action.
@@ -83,6 +85,8 @@ pub struct Change {
     pub why: String,
     /// Who made it happen.
     pub who: Who,
+    /// What was known then, a line a fact: what each guard found, what Defender answered.
+    pub facts: Vec<String>,
 }
 
 /// Who made a change happen.

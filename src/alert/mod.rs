@@ -5,13 +5,14 @@ mod entity;
 mod ids;
 mod mode;
 mod outcome;
+mod refused;
 mod severity;
 mod state;
 mod time;
 
 use jiff::Timestamp;
 
-pub use action::{Action, Change, MachineActionRef, Who};
+pub use action::{Action, Change, MachineActionRef, Who, comment};
 pub use entity::{EntityPair, FileEntity, FoundAt, MachineEntity, Target, Unresolved};
 pub use ids::{
     ActionId, AlertId, DeliveryId, IdError, MachineActionId, MachineId, Sha1, Sha256, SignedId,
@@ -19,6 +20,7 @@ pub use ids::{
 };
 pub use mode::{Mode, UnknownMode};
 pub use outcome::{Outcome, Refusal};
+pub use refused::{MapProblem, Reason, RefusedAlert};
 pub use severity::{Severity, UnknownSeverity};
 pub use state::{State, UnknownState};
 pub use time::{after, before, from_millis, millis, parse_time};

@@ -40,9 +40,9 @@ pub(super) fn age(candidate: &Candidate, policy: &Policy, now: Timestamp) -> Fin
             Answer::Expire,
             format!("the alert is {} old, the limit is {limit}", minutes(age)),
         ),
-        Some(age) if age < -CLOCK_SKEW => (
+        Some(age) if age.abs() > CLOCK_SKEW && age.is_negative() => (
             Answer::Hold,
-            format!("the alert lies {} in the future", minutes(-age)),
+            format!("the alert lies {} in the future", minutes(age.abs())),
         ),
         Some(age) => (Answer::Pass, format!("{} old, limit {limit}", minutes(age))),
     };

@@ -8,7 +8,10 @@ use std::fmt;
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::alert::{Action, Mode, Severity, Target, Unresolved};
+use crate::alert::{Action, Mode, Severity, State, Target, Unresolved};
+
+/// How long an action waits for a person; then it has been refused by silence.
+pub const HOLD_LIMIT: SignedDuration = SignedDuration::from_hours(24);
 
 /// What one source may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -118,6 +121,32 @@ pub struct Verdict {
     pub trace: Vec<Finding>,
 }
 
+impl Verdict {
+    /// Returns the state in which the decision puts an action.
+    pub fn state(&self) -> State {
+        match self.decision {
+            Decision::Send => State::Queued,
+            Decision::Hold => State::Held,
+            Decision::Deny => State::Denied,
+            Decision::Expire => State::Expired,
+            Decision::Shadow(_) => State::Shadowed,
+        }
+    }
+
+    /// Returns what every guard found, a line a guard.
+    pub fn facts(&self) -> Vec<String> {
+        let line = |finding: &Finding| {
+            format!(
+                "{}: {}, {}",
+                finding.guard,
+                finding.answer.as_str(),
+                finding.evidence
+            )
+        };
+        self.trace.iter().map(line).collect()
+    }
+}
+
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.decision.as_str(), self.reason)
@@ -170,5 +199,20 @@ pub fn decide(candidate: &Candidate, policy: &Policy, now: Timestamp) -> Verdict
         decision,
         reason,
         trace,
+    }
+}
+
+/// The verdict on an action whose source is not configured any more.
+pub fn source_unknown() -> Verdict {
+    let evidence = "the source is not configured any more".to_owned();
+    let finding = Finding {
+        guard: "source",
+        answer: Answer::Hold,
+        evidence: evidence.clone(),
+    };
+    Verdict {
+        decision: Decision::Hold,
+        reason: evidence,
+        trace: vec![finding],
     }
 }

@@ -1,0 +1,357 @@
+//! Accepts a delivery: recognises duplicates and stores the rest, in one transaction.
+
+use jiff::Timestamp;
+use rusqlite::{OptionalExtension as _, Transaction, params};
+use sha2::{Digest as _, Sha256};
+
+use crate::alert::{
+    ActionId, Alert, AlertId, DeliveryId, EntityPair, RefusedAlert, Severity, SourceName, State,
+    Who, millis,
+};
+use crate::ingest::Verified;
+
+use super::StoreError;
+use super::rows::{Columns, new_uuid, to_json};
+
+/// A delivery to accept.
+#[derive(Debug, Clone)]
+pub struct Accept {
+    /// The delivery, its sender proven.
+    pub delivery: Verified,
+    /// The alerts read from it.
+    pub alerts: Vec<Alert>,
+    /// What could not be read from it.
+    pub refused: Vec<RefusedAlert>,
+    /// Now.
+    pub now: Timestamp,
+}
+
+/// What became of a delivery.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Receipt {
+    /// It brought at least one new action.
+    New(Accepted),
+    /// All of it was here already.
+    Duplicate(Accepted),
+    /// Nothing in it can become an action; it is kept.
+    Refused(DeliveryId),
+    /// Another body came under the same signed id before. Nothing was stored.
+    Conflict(DeliveryId),
+}
+
+/// A delivery on disk, with its actions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Accepted {
+    /// Our id of the delivery.
+    pub delivery_id: DeliveryId,
+    /// Its alerts.
+    pub alerts: Vec<AcceptedAlert>,
+}
+
+/// An alert on disk, with its actions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AcceptedAlert {
+    /// The sender's id.
+    pub alert_id: AlertId,
+    /// Its actions, those of earlier deliveries too.
+    pub actions: Vec<AcceptedAction>,
+}
+
+impl AcceptedAlert {
+    /// Says whether this delivery brought nothing new about the alert.
+    pub fn is_duplicate(&self) -> bool {
+        self.actions.iter().all(|action| !action.is_new)
+    }
+}
+
+/// An action on disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AcceptedAction {
+    /// Our id.
+    pub id: ActionId,
+    /// Where it stands.
+    pub state: State,
+    /// Whether this delivery brought it.
+    pub is_new: bool,
+}
+
+/// Accepts a delivery.
+pub(super) fn accept(tx: &Transaction<'_>, accept: &Accept) -> Result<Receipt, StoreError> {
+    let digest: [u8; 32] = Sha256::digest(accept.delivery.body()).into();
+    let known = known_delivery(tx, &accept.delivery)?;
+    if let Some(known) = &known {
+        if known.body_sha256 != digest {
+            return Ok(Receipt::Conflict(known.id));
+        }
+        if known.is_accepted {
+            let accepted = accepted(
+                tx,
+                known.id,
+                accept.delivery.source(),
+                &known.alert_ids,
+                &[],
+            )?;
+            return Ok(Receipt::Duplicate(accepted));
+        }
+    }
+    let delivery_id = match known {
+        // Refused before, sent again: the format may have been mended meanwhile.
+        Some(known) => known.id,
+        None => DeliveryId::new(new_uuid(accept.now)),
+    };
+    keep_delivery(tx, delivery_id, accept, &digest)?;
+    if accept.alerts.is_empty() {
+        return Ok(Receipt::Refused(delivery_id));
+    }
+    let mut new = Vec::new();
+    for alert in &accept.alerts {
+        keep_alert(tx, delivery_id, accept, alert, &mut new)?;
+    }
+    let alert_ids = alert_ids(accept);
+    let accepted = accepted(tx, delivery_id, accept.delivery.source(), &alert_ids, &new)?;
+    if new.is_empty() {
+        Ok(Receipt::Duplicate(accepted))
+    } else {
+        Ok(Receipt::New(accepted))
+    }
+}
+
+/// What the forgetful store answers: everything is new.
+pub(super) fn as_new(accept: &Accept) -> Receipt {
+    let alerts = accept.alerts.iter().map(|alert| {
+        let action = |_: &EntityPair| AcceptedAction {
+            id: ActionId::new(new_uuid(accept.now)),
+            state: State::Accepted,
+            is_new: true,
+        };
+        let actions = alert.targets.iter().map(action).collect();
+        AcceptedAlert {
+            alert_id: alert.alert_id.clone(),
+            actions,
+        }
+    });
+    let delivery_id = DeliveryId::new(new_uuid(accept.now));
+    Receipt::New(Accepted {
+        delivery_id,
+        alerts: alerts.collect(),
+    })
+}
+
+struct KnownDelivery {
+    id: DeliveryId,
+    body_sha256: [u8; 32],
+    is_accepted: bool,
+    alert_ids: Vec<String>,
+}
+
+fn known_delivery(
+    tx: &Transaction<'_>,
+    delivery: &Verified,
+) -> Result<Option<KnownDelivery>, StoreError> {
+    let mut statement = tx.prepare_cached(
+        "SELECT id, body_sha256, outcome, alert_ids FROM deliveries WHERE source = ?1 AND signed_id = ?2",
+    )?;
+    let mut rows = statement.query(params![
+        delivery.source().as_str(),
+        delivery.signed_id().as_str()
+    ])?;
+    let Some(row) = rows.next()? else {
+        return Ok(None);
+    };
+    let columns = Columns(row);
+    Ok(Some(KnownDelivery {
+        id: columns.parsed("id")?,
+        body_sha256: columns.raw("body_sha256")?,
+        is_accepted: columns.raw::<String>("outcome")? == "accepted",
+        alert_ids: columns.json("alert_ids")?,
+    }))
+}
+
+/// Writes the delivery, or what is known of it now if it was kept as refused before.
+fn keep_delivery(
+    tx: &Transaction<'_>,
+    id: DeliveryId,
+    accept: &Accept,
+    digest: &[u8],
+) -> Result<(), StoreError> {
+    let delivery = &accept.delivery;
+    let outcome = if accept.alerts.is_empty() {
+        "refused"
+    } else {
+        "accepted"
+    };
+    let mut statement = tx.prepare_cached(
+        "INSERT INTO deliveries (id, source, signed_id, key_id, signed_at, received_at, body, body_sha256,
+             outcome, alert_ids, refused)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
+         ON CONFLICT (source, signed_id) DO UPDATE SET outcome = excluded.outcome,
+             alert_ids = excluded.alert_ids, refused = excluded.refused",
+    )?;
+    statement.execute(params![
+        id.to_string(),
+        delivery.source().as_str(),
+        delivery.signed_id().as_str(),
+        delivery.key_id().as_str(),
+        millis(delivery.signed_at()),
+        millis(accept.now),
+        &delivery.body()[..],
+        digest,
+        outcome,
+        to_json(&alert_ids(accept))?,
+        to_json(&accept.refused)?,
+    ])?;
+    Ok(())
+}
+
+fn alert_ids(accept: &Accept) -> Vec<String> {
+    accept
+        .alerts
+        .iter()
+        .map(|alert| alert.alert_id.to_string())
+        .collect()
+}
+
+/// Writes an alert that is new, and those of its pairs that are new; adds the ids of new actions to `new`.
+fn keep_alert(
+    tx: &Transaction<'_>,
+    delivery_id: DeliveryId,
+    accept: &Accept,
+    alert: &Alert,
+    new: &mut Vec<ActionId>,
+) -> Result<(), StoreError> {
+    let source = accept.delivery.source();
+    // The sender's later words about an alert do not change what was decided on the first.
+    tx.prepare_cached(
+        "INSERT INTO alerts (source, alert_id, severity, title, url, occurred_at)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT (source, alert_id) DO NOTHING",
+    )?
+    .execute(params![
+        source.as_str(),
+        alert.alert_id.as_str(),
+        alert.severity.map(Severity::as_str),
+        alert.title,
+        alert.url,
+        alert.occurred_at.map(millis),
+    ])?;
+    let alert_seq: i64 = tx
+        .prepare_cached("SELECT seq FROM alerts WHERE source = ?1 AND alert_id = ?2")?
+        .query_row(params![source.as_str(), alert.alert_id.as_str()], |row| {
+            row.get(0)
+        })?;
+    for pair in &alert.targets {
+        let id = ActionId::new(new_uuid(accept.now));
+        let action = NewAction {
+            id,
+            alert_seq,
+            delivery_id,
+            source,
+            alert,
+            pair,
+            now: accept.now,
+        };
+        if let Some(action_seq) = action.keep(tx)? {
+            first_history_row(tx, action_seq, accept.now)?;
+            new.push(id);
+        }
+    }
+    Ok(())
+}
+
+struct NewAction<'a> {
+    id: ActionId,
+    alert_seq: i64,
+    delivery_id: DeliveryId,
+    source: &'a SourceName,
+    alert: &'a Alert,
+    pair: &'a EntityPair,
+    now: Timestamp,
+}
+
+impl NewAction<'_> {
+    /// Writes the action; returns its row unless the alert had this pair already.
+    fn keep(&self, tx: &Transaction<'_>) -> Result<Option<i64>, StoreError> {
+        let (machine, file) = (&self.pair.machine, &self.pair.file);
+        let mut statement = tx.prepare_cached(
+            "INSERT INTO actions (id, alert_seq, delivery_id, source, pair_key, given_machine_id, given_dns_name,
+                 given_sha1, given_sha256, given_file_name, machine_found_at, file_found_at, severity_rank,
+                 accepted_at, state, changed_at, next_at)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, 'accepted', ?14, ?14)
+             ON CONFLICT (alert_seq, pair_key) DO NOTHING RETURNING seq",
+        )?;
+        let seq = statement.query_row(
+            params![
+                self.id.to_string(),
+                self.alert_seq,
+                self.delivery_id.to_string(),
+                self.source.as_str(),
+                format!("{} {}", machine.key(), file.key()),
+                machine.id.map(|id| id.to_string()),
+                machine.dns_name,
+                file.sha1.map(|sha1| sha1.to_string()),
+                file.sha256.map(|sha256| sha256.to_string()),
+                file.name,
+                self.pair.found_at.machine,
+                self.pair.found_at.file,
+                self.alert.severity.map_or(0, Severity::rank),
+                millis(self.now),
+            ],
+            |row| row.get(0),
+        );
+        Ok(seq.optional()?)
+    }
+}
+
+fn first_history_row(
+    tx: &Transaction<'_>,
+    action_seq: i64,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    tx.prepare_cached(
+        "INSERT INTO history (action_seq, n, at, from_state, to_state, why, who, facts)
+         VALUES (?1, 1, ?2, NULL, ?3, 'the alert is on disk', ?4, '[]')",
+    )?
+    .execute(params![
+        action_seq,
+        millis(now),
+        State::Accepted.as_str(),
+        Who::Source.as_str()
+    ])?;
+    Ok(())
+}
+
+/// Reads back all actions of the alerts of a delivery.
+fn accepted(
+    tx: &Transaction<'_>,
+    delivery_id: DeliveryId,
+    source: &SourceName,
+    alert_ids: &[String],
+    new: &[ActionId],
+) -> Result<Accepted, StoreError> {
+    let mut statement = tx.prepare_cached(
+        "SELECT a.id, a.state, l.alert_id FROM alerts l JOIN actions a ON a.alert_seq = l.seq
+         WHERE l.source = ?1 AND l.alert_id = ?2 ORDER BY a.seq",
+    )?;
+    let mut alerts = Vec::new();
+    for alert_id in alert_ids {
+        let mut rows = statement.query(params![source.as_str(), alert_id])?;
+        let mut actions = Vec::new();
+        while let Some(row) = rows.next()? {
+            let columns = Columns(row);
+            let id = columns.parsed("id")?;
+            let state = columns.parsed("state")?;
+            actions.push(AcceptedAction {
+                id,
+                state,
+                is_new: new.contains(&id),
+            });
+        }
+        let alert_id = alert_id.parse().map_err(|error| {
+            StoreError::Corrupt(format!("alert id of delivery {delivery_id}: {error}"))
+        })?;
+        alerts.push(AcceptedAlert { alert_id, actions });
+    }
+    Ok(Accepted {
+        delivery_id,
+        alerts,
+    })
+}

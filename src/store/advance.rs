@@ -1,0 +1,130 @@
+//! The one place where an action changes its state.
+
+use jiff::Timestamp;
+use rusqlite::{OptionalExtension as _, Transaction, params};
+
+use crate::alert::{ActionId, Change, MachineActionRef, State, Target, millis};
+
+use super::StoreError;
+use super::rows::to_json;
+
+/// A move of one action, through one or more states.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Advance {
+    /// Which action.
+    pub action: ActionId,
+    /// The state that it must still be in.
+    pub expected: State,
+    /// The moves, in order; none if only the facts below change.
+    pub changes: Vec<Change>,
+    /// What else changes.
+    pub patch: Patch,
+}
+
+/// What changes with a move besides the state. `None` leaves a fact as it is.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Patch {
+    /// Device and file, once resolved.
+    pub target: Option<Target>,
+    /// When the wait ends; `Some(None)` for never.
+    pub expires_at: Option<Option<Timestamp>>,
+    /// When to look at it next.
+    pub next_at: Option<Timestamp>,
+    /// Defender's record.
+    pub machine_action: Option<MachineActionRef>,
+    /// How often in a row Defender's list did not have it, and when that was last read.
+    pub empty_reads: Option<(u32, Timestamp)>,
+}
+
+/// Applies a move; returns false, and does nothing, if the action is not where it was expected.
+pub(super) fn apply(tx: &Transaction<'_>, advance: &Advance) -> Result<bool, StoreError> {
+    let found: Option<(i64, String)> = tx
+        .prepare_cached("SELECT seq, state FROM actions WHERE id = ?1")?
+        .query_row([advance.action.to_string()], |row| {
+            Ok((row.get(0)?, row.get(1)?))
+        })
+        .optional()?;
+    let Some((seq, state)) = found else {
+        return Ok(false);
+    };
+    if state != advance.expected.as_str() {
+        return Ok(false);
+    }
+    let mut state = advance.expected;
+    for change in &advance.changes {
+        if change.from != Some(state) || !state.may_become(change.to) {
+            let text = format!(
+                "action {} cannot go from {state} to {}",
+                advance.action, change.to
+            );
+            return Err(StoreError::Statement(text));
+        }
+        state = change.to;
+        write_history(tx, seq, change)?;
+    }
+    patch(tx, seq, state, advance)?;
+    Ok(true)
+}
+
+fn write_history(tx: &Transaction<'_>, seq: i64, change: &Change) -> Result<(), StoreError> {
+    tx.prepare_cached(
+        "INSERT INTO history (action_seq, n, at, from_state, to_state, why, who, facts)
+         SELECT ?1, coalesce(max(n), 0) + 1, ?2, ?3, ?4, ?5, ?6, ?7 FROM history WHERE action_seq = ?1",
+    )?
+    .execute(params![
+        seq,
+        millis(change.at),
+        change.from.map(State::as_str),
+        change.to.as_str(),
+        change.why,
+        change.who.as_str(),
+        to_json(&change.facts)?,
+    ])?;
+    Ok(())
+}
+
+fn patch(
+    tx: &Transaction<'_>,
+    seq: i64,
+    state: State,
+    advance: &Advance,
+) -> Result<(), StoreError> {
+    let patch = &advance.patch;
+    let changed_at = advance.changes.last().map(|change| millis(change.at));
+    let (keep_expiry, expires_at) = match patch.expires_at {
+        None => (true, None),
+        Some(at) => (false, at.map(millis)),
+    };
+    let machine_action = patch.machine_action.as_ref();
+    tx.prepare_cached(
+        "UPDATE actions SET
+             state                 = ?2,
+             changed_at            = coalesce(?3, changed_at),
+             machine_id            = coalesce(?4, machine_id),
+             sha1                  = coalesce(?5, sha1),
+             expires_at            = CASE WHEN ?6 THEN expires_at ELSE ?7 END,
+             next_at               = coalesce(?8, next_at),
+             machine_action_id     = coalesce(?9, machine_action_id),
+             machine_action_status = coalesce(?10, machine_action_status),
+             machine_action_since  = coalesce(?11, machine_action_since),
+             empty_reads           = coalesce(?12, empty_reads),
+             empty_read_at         = coalesce(?13, empty_read_at)
+         WHERE seq = ?1",
+    )?
+    .execute(params![
+        seq,
+        state.as_str(),
+        changed_at,
+        patch.target.map(|target| target.machine_id.to_string()),
+        patch.target.map(|target| target.sha1.to_string()),
+        keep_expiry,
+        expires_at,
+        patch.next_at.map(millis),
+        machine_action.map(|it| it.id.as_str()),
+        machine_action.map(|it| it.status.as_str()),
+        machine_action.map(|it| millis(it.since)),
+        patch.empty_reads.map(|(count, _)| count),
+        patch.empty_reads.map(|(_, at)| millis(at)),
+    ])?;
+    Ok(())
+}

@@ -1,0 +1,160 @@
+//! Connections to the database file, and its migrations.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags};
+use tokio::task;
+
+use super::StoreError;
+
+/// Marks the file as ours (`PRAGMA application_id`): "qbrg" in ASCII.
+const APPLICATION_ID: i64 = 0x7162_7267;
+
+/// The migrations, in order; the schema version is how many have been applied.
+const MIGRATIONS: &[&str] = &[include_str!("migrations/0001_first.sql")];
+
+/// How long a connection waits for another process, such as `token create`, to finish writing.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How many idle connections for reading are kept.
+const IDLE_MAX: usize = 4;
+
+/// How many statements a connection keeps compiled.
+const STATEMENTS_MAX: usize = 64;
+
+/// Opens the database for writing and brings its schema up to date.
+pub(super) fn open_and_migrate(path: &Path) -> Result<Connection, StoreError> {
+    let mut connection = Connection::open(path)?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    check_ours(&connection, path)?;
+    // FULL: every commit is on disk before it is acknowledged, also through a power cut.
+    connection.execute_batch(
+        "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;
+         PRAGMA temp_store = MEMORY; PRAGMA cache_size = -8192;",
+    )?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
+    migrate(&mut connection)?;
+    Ok(connection)
+}
+
+/// Opens a database that another process is serving, and leaves its schema alone.
+pub(super) fn open_beside(path: &Path) -> Result<Connection, StoreError> {
+    let connection = Connection::open(path)?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    check_ours(&connection, path)?;
+    let (found, known) = (schema_version(&connection)?, newest_version());
+    if found == known {
+        Ok(connection)
+    } else {
+        Err(StoreError::OtherVersion { found, known })
+    }
+}
+
+fn schema_version(connection: &Connection) -> Result<i64, StoreError> {
+    Ok(connection.pragma_query_value(None, "user_version", |row| row.get(0))?)
+}
+
+fn newest_version() -> i64 {
+    i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX)
+}
+
+/// Refuses a file that belongs to another program, before anything in it is changed.
+fn check_ours(connection: &Connection, path: &Path) -> Result<(), StoreError> {
+    let foreign = || StoreError::Foreign(path.to_owned());
+    let pragma = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
+    let id = match pragma("application_id") {
+        Ok(id) => id,
+        Err(error) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::NotADatabase) => {
+            return Err(foreign());
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let tables: i64 =
+        connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+    if id == APPLICATION_ID || (id == 0 && tables == 0) {
+        Ok(())
+    } else {
+        Err(foreign())
+    }
+}
+
+/// Applies what is missing, each migration in a transaction of its own.
+fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
+    let (found, known) = (schema_version(connection)?, newest_version());
+    if found > known {
+        return Err(StoreError::Newer { found, known });
+    }
+    for (version, migration) in (1_i64..).zip(MIGRATIONS) {
+        if version <= found {
+            continue;
+        }
+        let tx = connection.transaction()?;
+        tx.execute_batch(migration)?;
+        tx.pragma_update(None, "application_id", APPLICATION_ID)?;
+        tx.pragma_update(None, "user_version", version)?;
+        tx.commit()?;
+    }
+    Ok(())
+}
+
+/// Connections for reading, used on threads that may block.
+#[derive(Debug, Clone)]
+pub(super) struct Readers {
+    path: PathBuf,
+    #[expect(
+        clippy::disallowed_types,
+        reason = "held for a push or a pop, never across an await"
+    )]
+    idle: Arc<std::sync::Mutex<Vec<Connection>>>,
+}
+
+impl Readers {
+    pub(super) fn new(path: &Path) -> Self {
+        Self {
+            path: path.to_owned(),
+            idle: Arc::default(),
+        }
+    }
+
+    /// Runs a read on a connection of its own.
+    pub(super) async fn read<T, F>(&self, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+    {
+        let readers = self.clone();
+        let done = task::spawn_blocking(move || {
+            let connection = readers.take()?;
+            let result = work(&connection);
+            readers.put_back(connection);
+            result
+        });
+        done.await.unwrap_or(Err(StoreError::Closing))
+    }
+
+    fn take(&self) -> Result<Connection, StoreError> {
+        let idle = self
+            .idle
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .pop();
+        if let Some(connection) = idle {
+            return Ok(connection);
+        }
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(&self.path, flags)?;
+        connection.busy_timeout(BUSY_TIMEOUT)?;
+        connection.execute_batch("PRAGMA query_only = ON; PRAGMA cache_size = -2048;")?;
+        connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
+        Ok(connection)
+    }
+
+    fn put_back(&self, connection: Connection) {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        if idle.len() < IDLE_MAX {
+            idle.push(connection);
+        }
+    }
+}

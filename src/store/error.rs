@@ -1,0 +1,96 @@
+//! What can go wrong with the store, split by what to do about it.
+
+use std::path::PathBuf;
+
+use rusqlite::ErrorCode;
+
+/// Why the store could not do it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum StoreError {
+    /// No space, or no right to write. It mends itself when there is space again.
+    #[error(
+        "the store cannot be written ({0}): free space on its disk or give the service the right to write there"
+    )]
+    NotWritable(String),
+    /// The disk failed. SQLite's documentation and the fsync findings of 2018 say the same: stop, look, restart.
+    #[error(
+        "the disk under the store failed ({0}): the service stops; check the disk, then start it again"
+    )]
+    Broken(String),
+    /// The writer is gone, because the service is stopping.
+    #[error("the store is closing")]
+    Closing,
+    /// The file is a database of something else.
+    #[error("{} is not a database of quarantine-bridge: name another file in store.path", .0.display())]
+    Foreign(PathBuf),
+    /// A newer version made the database.
+    #[error(
+        "the database has schema {found}, this version knows up to {known}: run the newer version, or restore the \
+         backup made before the upgrade"
+    )]
+    Newer {
+        /// Schema version of the file.
+        found: i64,
+        /// Newest schema version known here.
+        known: i64,
+    },
+    /// The server that is running is of another version than this command.
+    #[error(
+        "the running server's database has schema {found}, this command knows {known}: use the server's own version"
+    )]
+    OtherVersion {
+        /// Schema version of the file.
+        found: i64,
+        /// Newest schema version known here.
+        known: i64,
+    },
+    /// Another instance uses the database.
+    #[error("another instance is using {}: stop it first; two would call Defender twice", .0.display())]
+    InUse(PathBuf),
+    /// The lock file could not be made.
+    #[error("{} cannot be opened ({why}): its folder must exist and the service must be able to write there", .path.display())]
+    Unreachable {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        why: String,
+    },
+    /// A stored value is not what only we can have written.
+    #[error("the database holds something unexpected ({0}): restore a backup, and report it")]
+    Corrupt(String),
+    /// SQLite refused a statement: a bug of ours.
+    #[error("a statement failed ({0}): please report it")]
+    Statement(String),
+}
+
+impl From<rusqlite::Error> for StoreError {
+    fn from(error: rusqlite::Error) -> Self {
+        let text = error.to_string();
+        match error.sqlite_error_code() {
+            Some(
+                ErrorCode::DiskFull
+                | ErrorCode::ReadOnly
+                | ErrorCode::PermissionDenied
+                | ErrorCode::DatabaseBusy
+                | ErrorCode::DatabaseLocked
+                | ErrorCode::CannotOpen
+                | ErrorCode::OutOfMemory,
+            ) => Self::NotWritable(text),
+            Some(ErrorCode::SystemIoFailure) => Self::Broken(text),
+            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Self::Corrupt(text),
+            _ => Self::Statement(text),
+        }
+    }
+}
+
+impl StoreError {
+    /// Says whether SQLite may have undone the whole transaction because of it.
+    pub(super) fn spoils_transaction(&self) -> bool {
+        self.is_fatal() || matches!(self, Self::NotWritable(_))
+    }
+
+    /// Says whether nothing may be written any more until a person has looked.
+    pub(super) fn is_fatal(&self) -> bool {
+        matches!(self, Self::Broken(_) | Self::Corrupt(_))
+    }
+}

@@ -1,0 +1,249 @@
+//! The durable promise to call Defender once, and what came of it.
+
+use jiff::Timestamp;
+use rusqlite::{Transaction, params};
+
+use crate::alert::{
+    Action, ActionId, Change, MachineId, Outcome, Sha1, State, Target, Unresolved, Who, after,
+    millis,
+};
+use crate::policy::{Candidate, Decision, HOLD_LIMIT, Policy, Verdict, decide};
+
+use super::StoreError;
+use super::advance::{self, Advance, Patch};
+use super::rows::{self, ACTION, Columns};
+
+/// What came of the wish to record an intent.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Intent {
+    /// It is on disk: call Defender with it, once.
+    Recorded(RecordedIntent),
+    /// Policy has changed its mind; the action has moved on.
+    Overruled(Verdict),
+    /// The action is not queued any more, or a call for its machine is in flight.
+    Gone,
+}
+
+/// The proof that an intent is on disk.
+///
+/// Only the store can make one, it cannot be copied, and the quarantine call takes it by value: a call without a durable
+/// intent, or a second call with the same one, does not compile.
+///
+/// ```
+/// use quarantine_bridge::store::RecordedIntent;
+/// fn used_once(intent: RecordedIntent) -> u32 { drop_it(intent) }
+/// fn drop_it(intent: RecordedIntent) -> u32 { intent.attempt() }
+/// ```
+///
+/// A second use does not compile:
+///
+/// ```compile_fail,E0382
+/// use quarantine_bridge::store::RecordedIntent;
+/// fn used_twice(intent: RecordedIntent) -> u32 { drop_it(intent) + drop_it(intent) }
+/// fn drop_it(intent: RecordedIntent) -> u32 { intent.attempt() }
+/// ```
+///
+/// Nobody else can make one:
+///
+/// ```compile_fail,E0451
+/// use quarantine_bridge::store::RecordedIntent;
+/// fn forged(real: RecordedIntent) -> RecordedIntent { RecordedIntent { attempt: 2, ..real } }
+/// ```
+#[derive(Debug, PartialEq, Eq)]
+pub struct RecordedIntent {
+    action: ActionId,
+    attempt: u32,
+    target: Target,
+    comment: String,
+}
+
+impl RecordedIntent {
+    /// The action it is for.
+    pub fn action(&self) -> ActionId {
+        self.action
+    }
+
+    /// Which attempt it is, from 1.
+    pub fn attempt(&self) -> u32 {
+        self.attempt
+    }
+
+    /// The device.
+    pub fn machine_id(&self) -> MachineId {
+        self.target.machine_id
+    }
+
+    /// The file.
+    pub fn sha1(&self) -> Sha1 {
+        self.target.sha1
+    }
+
+    /// The comment to send.
+    pub fn comment(&self) -> &str {
+        &self.comment
+    }
+}
+
+/// Records an intent, if policy still says send.
+pub(super) fn record(
+    tx: &Transaction<'_>,
+    id: ActionId,
+    policy: &Policy,
+    now: Timestamp,
+) -> Result<Intent, StoreError> {
+    let Some(action) = load(tx, id)? else {
+        return Ok(Intent::Gone);
+    };
+    let (State::Queued, Some(target)) = (action.state, action.target) else {
+        return Ok(Intent::Gone);
+    };
+    if call_in_flight(tx, target.machine_id)? {
+        return Ok(Intent::Gone);
+    }
+    let candidate = Candidate::of(&action, Ok::<_, Unresolved>(target));
+    let verdict = decide(&candidate, policy, now);
+    if verdict.decision != Decision::Send {
+        overrule(tx, &action, &verdict, now)?;
+        return Ok(Intent::Overruled(verdict));
+    }
+    let attempt = action.attempts.saturating_add(1);
+    tx.prepare_cached("INSERT INTO attempts (action_seq, n, intent_at) SELECT seq, ?2, ?3 FROM actions WHERE id = ?1")?
+        .execute(params![id.to_string(), attempt, millis(now)])?;
+    tx.prepare_cached("INSERT INTO calls (at) VALUES (?1)")?
+        .execute([millis(now)])?;
+    tx.prepare_cached(
+        "UPDATE actions SET attempts = ?2, intent_at = ?3, empty_reads = 0, empty_read_at = NULL WHERE id = ?1",
+    )?
+    .execute(params![id.to_string(), attempt, millis(now)])?;
+    let why = format!("attempt {attempt}: the intent is on disk, the call may leave");
+    advance::apply(tx, &to(&action, State::Sending, why, verdict.facts(), now))?;
+    Ok(Intent::Recorded(RecordedIntent {
+        action: id,
+        attempt,
+        target,
+        comment: action.comment(),
+    }))
+}
+
+fn load(tx: &Transaction<'_>, id: ActionId) -> Result<Option<Action>, StoreError> {
+    let mut statement = tx.prepare_cached(&format!("SELECT {ACTION} WHERE a.id = ?1"))?;
+    let mut found = statement.query([id.to_string()])?;
+    found.next()?.map(rows::action).transpose()
+}
+
+fn call_in_flight(tx: &Transaction<'_>, machine_id: MachineId) -> Result<bool, StoreError> {
+    let mut statement = tx.prepare_cached(
+        "SELECT 1 FROM actions WHERE machine_id = ?1 AND state IN ('sending', 'uncertain')",
+    )?;
+    Ok(statement.exists([machine_id.to_string()])?)
+}
+
+fn overrule(
+    tx: &Transaction<'_>,
+    action: &Action,
+    verdict: &Verdict,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let mut advance = to(
+        action,
+        verdict.state(),
+        verdict.reason.clone(),
+        verdict.facts(),
+        now,
+    );
+    advance.patch.expires_at = Some(match verdict.decision {
+        Decision::Hold => Some(after(now, HOLD_LIMIT)),
+        Decision::Send | Decision::Deny | Decision::Expire | Decision::Shadow(_) => None,
+    });
+    advance::apply(tx, &advance)?;
+    Ok(())
+}
+
+fn to(action: &Action, state: State, why: String, facts: Vec<String>, at: Timestamp) -> Advance {
+    let change = Change {
+        at,
+        from: Some(action.state),
+        to: state,
+        why,
+        who: Who::Bridge,
+        facts,
+    };
+    Advance {
+        action: action.id,
+        expected: action.state,
+        changes: vec![change],
+        patch: Patch::default(),
+    }
+}
+
+/// Records how a call ended and where that takes its action.
+pub(super) fn record_outcome(
+    tx: &Transaction<'_>,
+    attempt: u32,
+    outcome: &Outcome,
+    advance: &Advance,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let refusal = outcome.refusal();
+    let status = match outcome {
+        Outcome::Unknown { status, .. } => *status,
+        _ => refusal.map(|refusal| refusal.status),
+    };
+    let said = match outcome {
+        Outcome::NotSent { why } | Outcome::Unknown { why, .. } => Some(why.as_str()),
+        _ => refusal.map(|refusal| refusal.message.as_str()),
+    };
+    tx.prepare_cached(
+        "UPDATE attempts SET ended_at = ?3, outcome = ?4, http_status = ?5, code = ?6, message = ?7,
+             correlation_id = ?8
+         WHERE n = ?2 AND action_seq = (SELECT seq FROM actions WHERE id = ?1)",
+    )?
+    .execute(params![
+        advance.action.to_string(),
+        attempt,
+        millis(now),
+        outcome.as_str(),
+        status,
+        refusal.map(|refusal| refusal.code.as_str()),
+        said,
+        refusal.and_then(|refusal| refusal.correlation_id.as_deref()),
+    ])?;
+    advance::apply(tx, advance)?;
+    Ok(())
+}
+
+/// Turns every `sending` into `uncertain`.
+pub(super) fn settle_after_restart(
+    tx: &Transaction<'_>,
+    now: Timestamp,
+) -> Result<usize, StoreError> {
+    let mut statement = tx.prepare_cached("SELECT id FROM actions WHERE state = 'sending'")?;
+    let mut found = statement.query([])?;
+    let mut ids = Vec::new();
+    while let Some(row) = found.next()? {
+        ids.push(Columns(row).parsed("id")?);
+    }
+    for id in &ids {
+        let why = "the service stopped before the answer came; Defender's list will tell";
+        let change = Change {
+            at: now,
+            from: Some(State::Sending),
+            to: State::Uncertain,
+            why: why.to_owned(),
+            who: Who::Bridge,
+            facts: Vec::new(),
+        };
+        let patch = Patch {
+            next_at: Some(now),
+            ..Patch::default()
+        };
+        let advance = Advance {
+            action: *id,
+            expected: State::Sending,
+            changes: vec![change],
+            patch,
+        };
+        advance::apply(tx, &advance)?;
+    }
+    Ok(ids.len())
+}

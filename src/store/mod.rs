@@ -1,0 +1,251 @@
+//! Durable state: deliveries, alerts, actions, their history and intents, in SQLite.
+//!
+//! One thread writes and commits in groups; reads have connections of their own. What a method here returns `Ok` for is on disk.
+
+mod accept;
+mod advance;
+mod connection;
+mod error;
+mod intent;
+mod lock;
+mod read;
+mod rows;
+mod tokens;
+mod work;
+mod writer;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use tokio::sync::{Notify, watch};
+
+use crate::alert::{Action, ActionId, AlertId, DeliveryId, Outcome, SourceName, State};
+use crate::policy::Policy;
+
+pub use accept::{Accept, Accepted, AcceptedAction, AcceptedAlert, Receipt};
+pub use advance::{Advance, Patch};
+pub use error::StoreError;
+pub use intent::{Intent, RecordedIntent};
+pub use read::{ActionFilter, ActionPage, ActionRecord, Attempt, DeliveryRecord};
+pub use tokens::{NewToken, Scope, StoredToken, UnknownScope};
+pub use work::Unsettled;
+
+use connection::Readers;
+use writer::Writer;
+
+pub use writer::Health;
+
+/// Where the store lives.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The database file. Its folder must exist; its lock file and SQLite's own files lie beside it.
+    pub path: PathBuf,
+}
+
+/// The durable state. A cheap handle; clones share one database.
+#[derive(Debug, Clone)]
+pub struct Store {
+    writer: Writer,
+    readers: Readers,
+    /// Told when there may be new work for dispatch.
+    work_arrived: Arc<Notify>,
+}
+
+impl Store {
+    /// Opens the database, makes or migrates it if needed, and keeps every other instance out.
+    pub fn open(options: &Options) -> Result<Self, StoreError> {
+        let lock = lock::take(&options.path)?;
+        let connection = connection::open_and_migrate(&options.path)?;
+        Ok(Self {
+            writer: Writer::start(connection, lock)?,
+            readers: Readers::new(&options.path),
+            work_arrived: Arc::default(),
+        })
+    }
+
+    /// Opens a store that keeps nothing and answers every delivery as new.
+    ///
+    /// It is what the benchmark of durable accepts compares with.
+    pub fn forgetful() -> Result<Self, StoreError> {
+        Ok(Self {
+            writer: Writer::forgetful()?,
+            readers: Readers::new(Path::new(":memory:")),
+            work_arrived: Arc::default(),
+        })
+    }
+
+    /// Waits until there may be new work for dispatch. Ask for it before looking for work.
+    pub async fn work_arrived(&self) {
+        self.work_arrived.notified().await;
+    }
+
+    /// Tells how the disk under the store does.
+    pub fn health(&self) -> watch::Receiver<Health> {
+        self.writer.health()
+    }
+
+    /// Accepts a delivery: what this answers is on disk.
+    pub async fn accept(&self, accept: Accept) -> Result<Receipt, StoreError> {
+        let receipt = self.writer.accept(accept).await?;
+        if matches!(receipt, Receipt::New(_)) {
+            self.work_arrived.notify_one();
+        }
+        Ok(receipt)
+    }
+
+    /// Moves actions from state to state; those that somebody else has moved meanwhile stay as they are.
+    pub async fn advance(&self, advances: Vec<Advance>) -> Result<(), StoreError> {
+        self.writer
+            .write(move |tx| {
+                for advance in &advances {
+                    advance::apply(tx, advance)?;
+                }
+                Ok(())
+            })
+            .await
+    }
+
+    /// Records the promise to call Defender once, after policy has looked again.
+    pub async fn record_intent(
+        &self,
+        action: ActionId,
+        policy: Policy,
+        now: Timestamp,
+    ) -> Result<Intent, StoreError> {
+        self.writer
+            .write(move |tx| intent::record(tx, action, &policy, now))
+            .await
+    }
+
+    /// Records how a call ended, and where that takes its action.
+    pub async fn record_outcome(
+        &self,
+        attempt: u32,
+        outcome: Outcome,
+        advance: Advance,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.writer
+            .write(move |tx| intent::record_outcome(tx, attempt, &outcome, &advance, now))
+            .await
+    }
+
+    /// Turns every intent without an outcome into `uncertain`: a crash or a power cut lost its answer.
+    pub async fn settle_after_restart(&self, now: Timestamp) -> Result<usize, StoreError> {
+        self.writer
+            .write(move |tx| intent::settle_after_restart(tx, now))
+            .await
+    }
+
+    /// Ends actions whose time has passed.
+    pub async fn expire_due(&self, now: Timestamp) -> Result<usize, StoreError> {
+        let due = self.readers.read(move |db| work::expired(db, now)).await?;
+        let count = due.len();
+        if count > 0 {
+            self.advance(due).await?;
+        }
+        Ok(count)
+    }
+
+    /// Returns actions that nobody has looked at yet, oldest first.
+    pub async fn undecided(&self, limit: u32) -> Result<Vec<Action>, StoreError> {
+        self.readers
+            .read(move |db| work::undecided(db, limit))
+            .await
+    }
+
+    /// Returns queued actions that may be sent now, the most urgent first, one a machine.
+    pub async fn sendable(&self, now: Timestamp, limit: u32) -> Result<Vec<Action>, StoreError> {
+        self.readers
+            .read(move |db| work::sendable(db, now, limit))
+            .await
+    }
+
+    /// Returns actions whose call has an unknown outcome and that are due for a look.
+    pub async fn unsettled(
+        &self,
+        now: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<Unsettled>, StoreError> {
+        self.readers
+            .read(move |db| work::unsettled(db, now, limit))
+            .await
+    }
+
+    /// Returns submitted actions that are due for a look.
+    pub async fn submitted(&self, now: Timestamp, limit: u32) -> Result<Vec<Action>, StoreError> {
+        self.readers
+            .read(move |db| work::submitted(db, now, limit))
+            .await
+    }
+
+    /// Returns when the next action becomes due for anything, if any waits.
+    pub async fn next_due(&self) -> Result<Option<Timestamp>, StoreError> {
+        self.readers.read(work::next_due).await
+    }
+
+    /// Returns the times of calls since then, oldest first.
+    pub async fn calls_since(&self, since: Timestamp) -> Result<Vec<Timestamp>, StoreError> {
+        self.readers
+            .read(move |db| work::calls_since(db, since))
+            .await
+    }
+
+    /// Returns one action with all that happened to it.
+    pub async fn action(&self, id: ActionId) -> Result<Option<ActionRecord>, StoreError> {
+        self.readers.read(move |db| read::action(db, id)).await
+    }
+
+    /// Returns a page of actions, newest first.
+    pub async fn actions(&self, filter: ActionFilter) -> Result<ActionPage, StoreError> {
+        self.readers
+            .read(move |db| read::actions(db, &filter))
+            .await
+    }
+
+    /// Returns one delivery.
+    pub async fn delivery(&self, id: DeliveryId) -> Result<Option<DeliveryRecord>, StoreError> {
+        self.readers.read(move |db| read::delivery(db, id)).await
+    }
+
+    /// Returns how many actions are in each unfinished state.
+    pub async fn count_unfinished(&self) -> Result<Vec<(State, u64)>, StoreError> {
+        self.readers.read(read::count_unfinished).await
+    }
+
+    /// Returns an API token by its public id.
+    pub async fn token(&self, id: String) -> Result<Option<StoredToken>, StoreError> {
+        self.readers.read(move |db| tokens::find(db, &id)).await
+    }
+
+    /// Says whether the store can be written; where the last write failed, by writing.
+    pub async fn is_writable(&self) -> bool {
+        let health = *self.health().borrow();
+        match health {
+            Health::Fine => true,
+            Health::NotWritable => self.writer.write(work::probe).await.is_ok(),
+            Health::Broken => false,
+        }
+    }
+}
+
+/// Adds an API token to a database that a server may be using at the same time.
+pub fn add_token(options: &Options, token: &NewToken) -> Result<(), StoreError> {
+    match lock::take(&options.path) {
+        Ok(_lock) => tokens::add(&connection::open_and_migrate(&options.path)?, token),
+        Err(StoreError::InUse(_)) => tokens::add(&connection::open_beside(&options.path)?, token),
+        Err(error) => Err(error),
+    }
+}
+
+impl ActionFilter {
+    /// Asks for the actions of one alert.
+    pub fn of_alert(source: SourceName, alert_id: AlertId) -> Self {
+        Self {
+            source: Some(source),
+            alert_id: Some(alert_id),
+            ..Self::default()
+        }
+    }
+}

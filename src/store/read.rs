@@ -1,0 +1,246 @@
+//! What people and playbooks read back.
+
+use jiff::Timestamp;
+use rusqlite::{Connection, params_from_iter, types::Value};
+
+use crate::alert::{
+    Action, ActionId, AlertId, Change, DeliveryId, RefusedAlert, SourceName, State,
+};
+
+use super::StoreError;
+use super::rows::{self, ACTION, Columns};
+
+/// An action with all that happened to it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ActionRecord {
+    /// The action.
+    pub action: Action,
+    /// Its changes of state, oldest first.
+    pub history: Vec<Change>,
+    /// Its calls of Defender, oldest first.
+    pub attempts: Vec<Attempt>,
+}
+
+/// One call of Defender.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attempt {
+    /// Its number, from 1.
+    pub n: u32,
+    /// When its intent was on disk.
+    pub intent_at: Timestamp,
+    /// When it ended, if that is known.
+    pub ended_at: Option<Timestamp>,
+    /// How it ended, if that is known.
+    pub outcome: Option<String>,
+    /// HTTP status of the answer.
+    pub http_status: Option<u16>,
+    /// Defender's error code.
+    pub code: Option<String>,
+    /// Defender's message, or what went wrong.
+    pub message: Option<String>,
+    /// Defender's correlation id.
+    pub correlation_id: Option<String>,
+}
+
+/// Which actions to list.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ActionFilter {
+    /// Only those in this state.
+    pub state: Option<State>,
+    /// Only those of this source.
+    pub source: Option<SourceName>,
+    /// Only those of this alert id.
+    pub alert_id: Option<AlertId>,
+    /// Only those older than this place, as an earlier page gave it.
+    pub before: Option<i64>,
+    /// How many at most.
+    pub limit: u32,
+}
+
+/// A page of actions, newest first.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ActionPage {
+    /// The actions with all that happened to them.
+    pub actions: Vec<ActionRecord>,
+    /// Where the next page begins, if there is one.
+    pub next: Option<i64>,
+}
+
+/// A delivery as it was kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeliveryRecord {
+    /// Our id.
+    pub id: DeliveryId,
+    /// Who sent it.
+    pub source: SourceName,
+    /// The sender's id of it.
+    pub signed_id: String,
+    /// Which key signed it.
+    pub key_id: String,
+    /// When the sender signed it.
+    pub signed_at: Timestamp,
+    /// When it came.
+    pub received_at: Timestamp,
+    /// Its bytes.
+    pub body: Vec<u8>,
+    /// Whether any of it became actions.
+    pub outcome: String,
+    /// Ids of its alerts that became actions.
+    pub alert_ids: Vec<String>,
+    /// What could not become actions, and why.
+    pub refused: Vec<RefusedAlert>,
+}
+
+/// Returns one action.
+pub(super) fn action(db: &Connection, id: ActionId) -> Result<Option<ActionRecord>, StoreError> {
+    let mut statement = db.prepare_cached(&format!("SELECT {ACTION} WHERE a.id = ?1"))?;
+    let mut found = statement.query([id.to_string()])?;
+    let Some(row) = found.next()? else {
+        return Ok(None);
+    };
+    Ok(Some(record(db, row)?))
+}
+
+fn record(db: &Connection, row: &rusqlite::Row<'_>) -> Result<ActionRecord, StoreError> {
+    let seq: i64 = Columns(row).raw("seq")?;
+    Ok(ActionRecord {
+        action: rows::action(row)?,
+        history: all(
+            db,
+            "SELECT * FROM history WHERE action_seq = ?1 ORDER BY n",
+            seq,
+            rows::change,
+        )?,
+        attempts: all(
+            db,
+            "SELECT * FROM attempts WHERE action_seq = ?1 ORDER BY n",
+            seq,
+            attempt,
+        )?,
+    })
+}
+
+fn all<T>(
+    db: &Connection,
+    sql: &str,
+    seq: i64,
+    read: impl Fn(&rusqlite::Row<'_>) -> Result<T, StoreError>,
+) -> Result<Vec<T>, StoreError> {
+    let mut statement = db.prepare_cached(sql)?;
+    let mut found = statement.query([seq])?;
+    let mut all = Vec::new();
+    while let Some(row) = found.next()? {
+        all.push(read(row)?);
+    }
+    Ok(all)
+}
+
+fn attempt(row: &rusqlite::Row<'_>) -> Result<Attempt, StoreError> {
+    let columns = Columns(row);
+    Ok(Attempt {
+        n: columns.raw("n")?,
+        intent_at: columns.time("intent_at")?,
+        ended_at: columns.maybe_time("ended_at")?,
+        outcome: columns.raw("outcome")?,
+        http_status: columns.raw("http_status")?,
+        code: columns.raw("code")?,
+        message: columns.raw("message")?,
+        correlation_id: columns.raw("correlation_id")?,
+    })
+}
+
+/// Returns a page of actions, newest first.
+pub(super) fn actions(db: &Connection, filter: &ActionFilter) -> Result<ActionPage, StoreError> {
+    let wanted = [
+        (
+            "a.state =",
+            filter
+                .state
+                .map(|state| Value::from(state.as_str().to_owned())),
+        ),
+        (
+            "a.source =",
+            filter
+                .source
+                .as_ref()
+                .map(|name| Value::from(name.to_string())),
+        ),
+        (
+            "l.alert_id =",
+            filter
+                .alert_id
+                .as_ref()
+                .map(|id| Value::from(id.to_string())),
+        ),
+        ("a.seq <", filter.before.map(Value::from)),
+    ];
+    let mut conditions = vec!["1".to_owned()];
+    let mut values = Vec::new();
+    for (condition, value) in wanted {
+        if let Some(value) = value {
+            values.push(value);
+            conditions.push(format!("{condition} ?{}", values.len()));
+        }
+    }
+    // One more than asked tells whether there is a next page.
+    values.push(Value::from(i64::from(filter.limit).saturating_add(1)));
+    let sql = format!(
+        "SELECT {ACTION} WHERE {} ORDER BY a.seq DESC LIMIT ?{}",
+        conditions.join(" AND "),
+        values.len()
+    );
+    let mut statement = db.prepare_cached(&sql)?;
+    let mut found = statement.query(params_from_iter(values))?;
+    let mut page = ActionPage {
+        actions: Vec::new(),
+        next: None,
+    };
+    let limit = usize::try_from(filter.limit).unwrap_or(usize::MAX);
+    let mut last = None;
+    while let Some(row) = found.next()? {
+        if page.actions.len() == limit {
+            page.next = last;
+            break;
+        }
+        last = Some(Columns(row).raw("seq")?);
+        page.actions.push(record(db, row)?);
+    }
+    Ok(page)
+}
+
+/// Returns one delivery.
+pub(super) fn delivery(
+    db: &Connection,
+    id: DeliveryId,
+) -> Result<Option<DeliveryRecord>, StoreError> {
+    let mut statement = db.prepare_cached("SELECT * FROM deliveries WHERE id = ?1")?;
+    let mut found = statement.query([id.to_string()])?;
+    let Some(row) = found.next()? else {
+        return Ok(None);
+    };
+    let columns = Columns(row);
+    Ok(Some(DeliveryRecord {
+        id: columns.parsed("id")?,
+        source: columns.parsed("source")?,
+        signed_id: columns.raw("signed_id")?,
+        key_id: columns.raw("key_id")?,
+        signed_at: columns.time("signed_at")?,
+        received_at: columns.time("received_at")?,
+        body: columns.raw("body")?,
+        outcome: columns.raw("outcome")?,
+        alert_ids: columns.json("alert_ids")?,
+        refused: columns.json("refused")?,
+    }))
+}
+
+/// Returns how many actions are in each unfinished state.
+pub(super) fn count_unfinished(db: &Connection) -> Result<Vec<(State, u64)>, StoreError> {
+    let mut statement = db.prepare_cached("SELECT count(*) FROM actions WHERE state = ?1")?;
+    let unfinished = State::ALL.into_iter().filter(|state| !state.is_final());
+    unfinished
+        .map(|state| {
+            let count: i64 = statement.query_row([state.as_str()], |row| row.get(0))?;
+            Ok((state, u64::try_from(count).unwrap_or(0)))
+        })
+        .collect()
+}

@@ -1,0 +1,163 @@
+//! Rows to values and back. What cannot be read back is corruption, never a default.
+
+use std::fmt::Display;
+use std::str::FromStr;
+
+use jiff::Timestamp;
+use rusqlite::{Row, types::FromSql};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use uuid::{NoContext, Uuid};
+
+use crate::alert::{
+    Action, Change, EntityPair, FileEntity, FoundAt, MachineActionRef, MachineEntity, Target, Who,
+    from_millis,
+};
+
+use super::StoreError;
+
+/// The columns of an action, for [`action`], of `actions AS a` joined with `alerts AS l`.
+pub(super) const ACTION: &str = "a.seq, a.id, a.delivery_id, a.source, l.alert_id, l.severity, l.title, l.url,
+    l.occurred_at, a.given_machine_id, a.given_dns_name, a.machine_found_at, a.given_sha1, a.given_sha256,
+    a.given_file_name, a.file_found_at, a.machine_id, a.sha1, a.accepted_at, a.state, a.changed_at, a.expires_at,
+    a.attempts, a.machine_action_id, a.machine_action_status, a.machine_action_since, a.intent_at, a.empty_reads,
+    a.empty_read_at FROM actions a JOIN alerts l ON l.seq = a.alert_seq";
+
+/// Makes an id that sorts by the time it was made.
+pub(super) fn new_uuid(now: Timestamp) -> Uuid {
+    let seconds = u64::try_from(now.as_second()).unwrap_or(0);
+    let nanos = u32::try_from(now.subsec_nanosecond()).unwrap_or(0);
+    Uuid::new_v7(uuid::Timestamp::from_unix(NoContext, seconds, nanos))
+}
+
+/// Reads a row's columns in order, by name.
+pub(super) struct Columns<'r, 's>(pub(super) &'r Row<'s>);
+
+impl Columns<'_, '_> {
+    /// Returns a column as SQLite has it.
+    pub(super) fn raw<T: FromSql>(&self, name: &str) -> Result<T, StoreError> {
+        Ok(self.0.get(name)?)
+    }
+
+    /// Returns a text column as the value it stands for.
+    pub(super) fn parsed<T>(&self, name: &str) -> Result<T, StoreError>
+    where
+        T: FromStr,
+        T::Err: Display,
+    {
+        parse(name, &self.raw::<String>(name)?)
+    }
+
+    /// Returns a text column that may be null as the value it stands for.
+    pub(super) fn maybe<T>(&self, name: &str) -> Result<Option<T>, StoreError>
+    where
+        T: FromStr,
+        T::Err: Display,
+    {
+        self.raw::<Option<String>>(name)?
+            .map(|text| parse(name, &text))
+            .transpose()
+    }
+
+    /// Returns a time.
+    pub(super) fn time(&self, name: &str) -> Result<Timestamp, StoreError> {
+        Ok(from_millis(self.raw(name)?))
+    }
+
+    /// Returns a time that may be null.
+    pub(super) fn maybe_time(&self, name: &str) -> Result<Option<Timestamp>, StoreError> {
+        Ok(self.raw::<Option<i64>>(name)?.map(from_millis))
+    }
+
+    /// Returns a column of JSON text.
+    pub(super) fn json<T: DeserializeOwned>(&self, name: &str) -> Result<T, StoreError> {
+        let text: String = self.raw(name)?;
+        serde_json::from_str(&text).map_err(|error| corrupt(name, &error))
+    }
+}
+
+fn parse<T>(name: &str, text: &str) -> Result<T, StoreError>
+where
+    T: FromStr,
+    T::Err: Display,
+{
+    text.parse().map_err(|error| corrupt(name, &error))
+}
+
+fn corrupt(name: &str, why: &dyn Display) -> StoreError {
+    StoreError::Corrupt(format!("column {name}: {why}"))
+}
+
+/// Writes a value as JSON text.
+pub(super) fn to_json<T: Serialize>(value: &T) -> Result<String, StoreError> {
+    serde_json::to_string(value).map_err(|error| StoreError::Statement(error.to_string()))
+}
+
+/// Reads the columns of [`ACTION`].
+pub(super) fn action(row: &Row<'_>) -> Result<Action, StoreError> {
+    let columns = Columns(row);
+    let machine_id = columns.maybe("machine_id")?;
+    let target = machine_id.zip(columns.maybe("sha1")?);
+    Ok(Action {
+        id: columns.parsed("id")?,
+        delivery_id: columns.parsed("delivery_id")?,
+        source: columns.parsed("source")?,
+        alert_id: columns.parsed("alert_id")?,
+        severity: columns.maybe("severity")?,
+        title: columns.raw("title")?,
+        url: columns.raw("url")?,
+        occurred_at: columns.maybe_time("occurred_at")?,
+        pair: pair(&columns)?,
+        target: target.map(|(machine_id, sha1)| Target { machine_id, sha1 }),
+        accepted_at: columns.time("accepted_at")?,
+        state: columns.parsed("state")?,
+        changed_at: columns.time("changed_at")?,
+        expires_at: columns.maybe_time("expires_at")?,
+        attempts: columns.raw("attempts")?,
+        machine_action: machine_action(&columns)?,
+    })
+}
+
+fn pair(columns: &Columns<'_, '_>) -> Result<EntityPair, StoreError> {
+    Ok(EntityPair {
+        machine: MachineEntity {
+            id: columns.maybe("given_machine_id")?,
+            dns_name: columns.raw("given_dns_name")?,
+        },
+        file: FileEntity {
+            sha1: columns.maybe("given_sha1")?,
+            sha256: columns.maybe("given_sha256")?,
+            name: columns.raw("given_file_name")?,
+        },
+        found_at: FoundAt {
+            machine: columns.raw("machine_found_at")?,
+            file: columns.raw("file_found_at")?,
+        },
+    })
+}
+
+fn machine_action(columns: &Columns<'_, '_>) -> Result<Option<MachineActionRef>, StoreError> {
+    let Some(id) = columns.maybe("machine_action_id")? else {
+        return Ok(None);
+    };
+    let status = columns.raw("machine_action_status")?;
+    Ok(Some(MachineActionRef {
+        id,
+        status,
+        since: columns.time("machine_action_since")?,
+    }))
+}
+
+/// Reads a row of `history`.
+pub(super) fn change(row: &Row<'_>) -> Result<Change, StoreError> {
+    let columns = Columns(row);
+    let who: String = columns.raw("who")?;
+    Ok(Change {
+        at: columns.time("at")?,
+        from: columns.maybe("from_state")?,
+        to: columns.parsed("to_state")?,
+        why: columns.raw("why")?,
+        who: Who::parse(&who).ok_or_else(|| corrupt("who", &who))?,
+        facts: columns.json("facts")?,
+    })
+}

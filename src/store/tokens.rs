@@ -1,0 +1,123 @@
+//! API tokens, kept as the SHA-256 of their secret.
+
+use std::fmt;
+use std::str::FromStr;
+
+use jiff::Timestamp;
+use rusqlite::{Connection, params};
+
+use crate::alert::millis;
+
+use super::StoreError;
+use super::rows::Columns;
+
+/// What a token allows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Scope {
+    /// Read actions and deliveries.
+    ActionsRead,
+    /// Read metrics.
+    Metrics,
+}
+
+impl Scope {
+    /// All scopes.
+    pub const ALL: [Self; 2] = [Self::ActionsRead, Self::Metrics];
+
+    /// Returns the word used in API, store and commands.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::ActionsRead => "actions:read",
+            Self::Metrics => "metrics",
+        }
+    }
+}
+
+impl fmt::Display for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A word that is no scope.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("unknown scope {0:?}; there are actions:read and metrics")]
+pub struct UnknownScope(String);
+
+impl FromStr for Scope {
+    type Err = UnknownScope;
+
+    fn from_str(text: &str) -> Result<Self, UnknownScope> {
+        Self::ALL
+            .into_iter()
+            .find(|scope| scope.as_str() == text)
+            .ok_or_else(|| UnknownScope(text.to_owned()))
+    }
+}
+
+/// A token to keep.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewToken {
+    /// Its public part.
+    pub id: String,
+    /// Who or what it is for.
+    pub name: String,
+    /// What it allows.
+    pub scopes: Vec<Scope>,
+    /// SHA-256 of its secret part.
+    pub secret_sha256: [u8; 32],
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When it ends.
+    pub expires_at: Timestamp,
+}
+
+/// A token as it was kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredToken {
+    /// Who or what it is for.
+    pub name: String,
+    /// What it allows.
+    pub scopes: Vec<Scope>,
+    /// SHA-256 of its secret part.
+    pub secret_sha256: [u8; 32],
+    /// When it ends.
+    pub expires_at: Timestamp,
+}
+
+pub(super) fn add(db: &Connection, token: &NewToken) -> Result<(), StoreError> {
+    let scopes: Vec<&str> = token.scopes.iter().map(|scope| scope.as_str()).collect();
+    db.execute(
+        "INSERT INTO tokens (id, name, scopes, secret_sha256, created_at, expires_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+        params![
+            token.id,
+            token.name,
+            scopes.join(" "),
+            token.secret_sha256,
+            millis(token.created_at),
+            millis(token.expires_at)
+        ],
+    )?;
+    Ok(())
+}
+
+pub(super) fn find(db: &Connection, id: &str) -> Result<Option<StoredToken>, StoreError> {
+    let mut statement = db.prepare_cached("SELECT * FROM tokens WHERE id = ?1")?;
+    let mut found = statement.query([id])?;
+    let Some(row) = found.next()? else {
+        return Ok(None);
+    };
+    let columns = Columns(row);
+    let scopes: String = columns.raw("scopes")?;
+    // A scope that a newer version gave and this one does not know allows nothing here.
+    let scopes = scopes
+        .split(' ')
+        .filter_map(|scope| scope.parse().ok())
+        .collect();
+    Ok(Some(StoredToken {
+        name: columns.raw("name")?,
+        scopes,
+        secret_sha256: columns.raw("secret_sha256")?,
+        expires_at: columns.time("expires_at")?,
+    }))
+}

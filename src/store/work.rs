@@ -1,0 +1,165 @@
+//! What dispatch asks for: actions that are due for their next step.
+
+use jiff::Timestamp;
+use rusqlite::{Connection, Params, Transaction, params};
+
+use crate::alert::{Action, Change, State, Who, from_millis, millis};
+
+use super::StoreError;
+use super::advance::{Advance, Patch};
+use super::rows::{self, ACTION, Columns};
+
+/// How many actions expire in one transaction.
+const EXPIRE_MAX: u32 = 500;
+
+/// An action whose call has an unknown outcome.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unsettled {
+    /// The action.
+    pub action: Action,
+    /// When its last intent was recorded.
+    pub intent_at: Timestamp,
+    /// How often in a row Defender's list did not have it.
+    pub empty_reads: u32,
+    /// When that was last read.
+    pub empty_read_at: Option<Timestamp>,
+}
+
+fn select<T>(
+    db: &Connection,
+    condition: &str,
+    params: impl Params,
+    read: impl Fn(&rusqlite::Row<'_>) -> Result<T, StoreError>,
+) -> Result<Vec<T>, StoreError> {
+    let mut statement = db.prepare_cached(&format!("SELECT {ACTION} WHERE {condition}"))?;
+    let mut found = statement.query(params)?;
+    let mut all = Vec::new();
+    while let Some(row) = found.next()? {
+        all.push(read(row)?);
+    }
+    Ok(all)
+}
+
+/// Returns accepted actions, oldest first.
+pub(super) fn undecided(db: &Connection, limit: u32) -> Result<Vec<Action>, StoreError> {
+    select(
+        db,
+        "a.state = 'accepted' ORDER BY a.seq LIMIT ?1",
+        [limit],
+        rows::action,
+    )
+}
+
+/// Returns queued actions that may be sent, the most urgent first, and of each machine only the most urgent.
+pub(super) fn sendable(
+    db: &Connection,
+    now: Timestamp,
+    limit: u32,
+) -> Result<Vec<Action>, StoreError> {
+    let condition = "a.state = 'queued' AND a.next_at <= ?1
+         AND NOT EXISTS (SELECT 1 FROM actions b
+                         WHERE b.machine_id = a.machine_id AND b.state IN ('sending', 'uncertain'))
+         AND a.seq = (SELECT c.seq FROM actions c
+                      WHERE c.state = 'queued' AND c.machine_id = a.machine_id AND c.next_at <= ?1
+                      ORDER BY c.severity_rank DESC, c.accepted_at, c.seq LIMIT 1)
+         ORDER BY a.severity_rank DESC, a.accepted_at, a.seq LIMIT ?2";
+    select(db, condition, params![millis(now), limit], rows::action)
+}
+
+/// Returns uncertain actions that are due for a look, oldest first.
+pub(super) fn unsettled(
+    db: &Connection,
+    now: Timestamp,
+    limit: u32,
+) -> Result<Vec<Unsettled>, StoreError> {
+    let condition = "a.state = 'uncertain' AND a.next_at <= ?1 ORDER BY a.next_at LIMIT ?2";
+    select(db, condition, params![millis(now), limit], |row| {
+        let columns = Columns(row);
+        let action = rows::action(row)?;
+        Ok(Unsettled {
+            intent_at: columns
+                .maybe_time("intent_at")?
+                .unwrap_or(action.changed_at),
+            empty_reads: columns.raw("empty_reads")?,
+            empty_read_at: columns.maybe_time("empty_read_at")?,
+            action,
+        })
+    })
+}
+
+/// Returns submitted actions that are due for a look, the longest due first.
+pub(super) fn submitted(
+    db: &Connection,
+    now: Timestamp,
+    limit: u32,
+) -> Result<Vec<Action>, StoreError> {
+    let condition = "a.state = 'submitted' AND a.next_at <= ?1 ORDER BY a.next_at LIMIT ?2";
+    select(db, condition, params![millis(now), limit], rows::action)
+}
+
+/// Returns the moves that end actions whose time has passed.
+pub(super) fn expired(db: &Connection, now: Timestamp) -> Result<Vec<Advance>, StoreError> {
+    let condition = "a.state IN ('queued', 'held') AND a.expires_at <= ?1 LIMIT ?2";
+    let actions = select(
+        db,
+        condition,
+        params![millis(now), EXPIRE_MAX],
+        rows::action,
+    )?;
+    let expire = |action: Action| {
+        let why = if action.state == State::Held {
+            "nobody decided in time"
+        } else {
+            "the alert grew too old while it waited to be sent"
+        };
+        let change = Change {
+            at: now,
+            from: Some(action.state),
+            to: State::Expired,
+            why: why.to_owned(),
+            who: Who::Bridge,
+            facts: Vec::new(),
+        };
+        let patch = Patch {
+            expires_at: Some(None),
+            ..Patch::default()
+        };
+        Advance {
+            action: action.id,
+            expected: action.state,
+            changes: vec![change],
+            patch,
+        }
+    };
+    Ok(actions.into_iter().map(expire).collect())
+}
+
+/// Returns when the next unfinished action becomes due for anything.
+pub(super) fn next_due(db: &Connection) -> Result<Option<Timestamp>, StoreError> {
+    let mut statement = db.prepare_cached(
+        "SELECT min(at) FROM (
+             SELECT min(next_at) AS at FROM actions WHERE state = 'accepted'
+             UNION ALL SELECT min(next_at) FROM actions WHERE state = 'queued'
+             UNION ALL SELECT min(next_at) FROM actions WHERE state = 'uncertain'
+             UNION ALL SELECT min(next_at) FROM actions WHERE state = 'submitted'
+             UNION ALL SELECT min(expires_at) FROM actions WHERE state IN ('queued', 'held'))",
+    )?;
+    let at: Option<i64> = statement.query_row([], |row| row.get(0))?;
+    Ok(at.map(from_millis))
+}
+
+/// Returns the times of calls since then, oldest first.
+pub(super) fn calls_since(db: &Connection, since: Timestamp) -> Result<Vec<Timestamp>, StoreError> {
+    let mut statement = db.prepare_cached("SELECT at FROM calls WHERE at >= ?1 ORDER BY at")?;
+    let times = statement.query_map([millis(since)], |row| row.get(0))?;
+    Ok(times
+        .map(|at| at.map(from_millis))
+        .collect::<Result<_, _>>()?)
+}
+
+/// Writes a page and leaves nothing behind.
+pub(super) fn probe(tx: &Transaction<'_>) -> Result<(), StoreError> {
+    tx.execute("INSERT INTO calls (seq, at) VALUES (-1, 0)", [])?;
+    tx.execute("DELETE FROM calls WHERE seq = -1", [])?;
+    Ok(())
+}

@@ -1,0 +1,176 @@
+//! The one thread that writes, committing what waits in groups.
+//!
+//! A commit costs an fsync whatever it holds, so all that has arrived while the last one ran goes into the next.
+
+use std::fs::File;
+use std::mem;
+use std::thread;
+use std::vec;
+
+use rusqlite::{Connection, Transaction, TransactionBehavior};
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::StoreError;
+use super::accept::{self, Accept, Receipt};
+
+/// How many writes may wait; more make their callers wait.
+const WAITING_MAX: usize = 1024;
+
+/// How many writes go into one commit.
+const GROUP_MAX: usize = 256;
+
+/// One write: does its work inside the transaction, or fails because there is none, and returns what to tell its caller
+/// after the commit.
+type Write = Box<dyn FnOnce(Result<&Transaction<'_>, StoreError>) -> Written + Send>;
+
+/// A write whose work is done and not yet committed.
+struct Written {
+    /// Its work failed and must be undone.
+    failed: Option<StoreError>,
+    /// Tells the caller how the commit went.
+    tell: Box<dyn FnOnce(Result<(), StoreError>) + Send>,
+}
+
+/// How the disk under the store does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Health {
+    /// The last commit is on disk.
+    Fine,
+    /// The last commit found no space or no right to write; it may mend itself.
+    NotWritable,
+    /// The disk failed; nothing but a restart can mend it.
+    Broken,
+}
+
+/// Handle to the writer.
+#[derive(Debug, Clone)]
+pub(super) struct Writer {
+    writes: mpsc::Sender<Write>,
+    health: watch::Receiver<Health>,
+    keeps: bool,
+}
+
+impl Writer {
+    /// Starts the thread. It ends, and lets go of the lock, when the last handle is dropped.
+    pub(super) fn start(connection: Connection, lock: File) -> Result<Self, StoreError> {
+        Self::spawn(connection, Some(lock))
+    }
+
+    /// A writer for the benchmark: the same hand-over to a thread, nothing kept.
+    pub(super) fn forgetful() -> Result<Self, StoreError> {
+        Self::spawn(Connection::open_in_memory()?, None)
+    }
+
+    fn spawn(connection: Connection, lock: Option<File>) -> Result<Self, StoreError> {
+        let (writes, receiver) = mpsc::channel(WAITING_MAX);
+        let (tells, health) = watch::channel(Health::Fine);
+        let keeps = lock.is_some();
+        let work = move || {
+            serve(connection, receiver, &tells);
+            drop(lock);
+        };
+        match thread::Builder::new()
+            .name("store-writer".to_owned())
+            .spawn(work)
+        {
+            Ok(_) => Ok(Self {
+                writes,
+                health,
+                keeps,
+            }),
+            Err(why) => Err(StoreError::NotWritable(why.to_string())),
+        }
+    }
+
+    pub(super) fn health(&self) -> watch::Receiver<Health> {
+        self.health.clone()
+    }
+
+    pub(super) async fn accept(&self, accept: Accept) -> Result<Receipt, StoreError> {
+        if self.keeps {
+            self.write(move |tx| accept::accept(tx, &accept)).await
+        } else {
+            self.write(move |_| Ok(accept::as_new(&accept))).await
+        }
+    }
+
+    /// Runs a write and returns when it is on disk.
+    pub(super) async fn write<T, F>(&self, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Transaction<'_>) -> Result<T, StoreError> + Send + 'static,
+    {
+        let (answer, answered) = oneshot::channel();
+        let write: Write = Box::new(move |tx| {
+            let result = tx.and_then(work);
+            let failed = result.as_ref().err().cloned();
+            // The caller may have given up; then nobody wants the answer.
+            let tell = Box::new(move |committed: Result<(), StoreError>| {
+                drop(answer.send(committed.and(result)));
+            });
+            Written { failed, tell }
+        });
+        self.writes.send(write).await.or(Err(StoreError::Closing))?;
+        answered.await.unwrap_or(Err(StoreError::Closing))
+    }
+}
+
+fn serve(
+    mut connection: Connection,
+    mut writes: mpsc::Receiver<Write>,
+    tells: &watch::Sender<Health>,
+) {
+    let mut group = Vec::new();
+    let mut stopped: Result<(), StoreError> = Ok(());
+    while writes.blocking_recv_many(&mut group, GROUP_MAX) > 0 {
+        let mut waiting = mem::take(&mut group).into_iter();
+        let mut done = Vec::with_capacity(waiting.len());
+        let result = stopped
+            .clone()
+            .and_then(|()| commit(&mut connection, &mut waiting, &mut done));
+        if let Err(error) = &result {
+            tracing::error!(%error, "the store failed a commit");
+            done.extend(waiting.map(|write| write(Err(error.clone()))));
+            // A failed fsync may have thrown the data away and marked it clean: trying again would lie.
+            if error.is_fatal() {
+                stopped.clone_from(&result);
+            }
+        }
+        tells.send_if_modified(|health| mem::replace(health, health_after(&result)) != *health);
+        for written in done {
+            (written.tell)(result.clone());
+        }
+    }
+}
+
+fn health_after(result: &Result<(), StoreError>) -> Health {
+    match result {
+        Ok(()) => Health::Fine,
+        Err(error) if error.is_fatal() => Health::Broken,
+        Err(_) => Health::NotWritable,
+    }
+}
+
+/// Does the waiting writes in one transaction and commits it.
+fn commit(
+    connection: &mut Connection,
+    waiting: &mut vec::IntoIter<Write>,
+    done: &mut Vec<Written>,
+) -> Result<(), StoreError> {
+    let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    for write in waiting {
+        tx.prepare_cached("SAVEPOINT one")?.execute([])?;
+        let written = write(Ok(&tx));
+        let failed = written.failed.clone();
+        done.push(written);
+        if let Some(error) = failed {
+            // SQLite may have rolled back all of it already.
+            if error.spoils_transaction() {
+                return Err(error);
+            }
+            tx.prepare_cached("ROLLBACK TO one")?.execute([])?;
+        }
+        tx.prepare_cached("RELEASE one")?.execute([])?;
+    }
+    Ok(tx.commit()?)
+}

@@ -1,0 +1,8 @@
+//! Logs and metrics.
+
+mod log;
+pub mod metric;
+mod metrics;
+
+pub use log::{LogFormat, start_logs};
+pub use metrics::{Labels, Metrics};
