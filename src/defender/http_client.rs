@@ -1,0 +1,91 @@
+//! The HTTP client for Microsoft: time limits, no redirects, no retries, no reused connections.
+
+use std::error::Error as _;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use reqwest::{Client, Response, redirect, retry};
+use url::Url;
+
+/// How long connecting may take, TLS included.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long a request may take from the first byte out to the last byte in.
+const TOTAL_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The longest answer read: a page of 10,000 machine actions is about 8 MiB.
+const ANSWER_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// Makes the client.
+///
+/// A connection is used for one request only: on a reused one the server may hang up while the request is on its way, and then
+/// nobody knows whether it was received. At 25 calls a minute a handshake each costs nothing.
+pub fn http_client(base: &Url) -> Result<Client, reqwest::Error> {
+    let builder = Client::builder()
+        .connect_timeout(CONNECT_TIMEOUT)
+        .timeout(TOTAL_TIMEOUT)
+        .redirect(redirect::Policy::none())
+        .retry(retry::never())
+        .pool_max_idle_per_host(0)
+        .referer(false)
+        .user_agent(concat!(
+            "MdePartner-QuarantineBridge-QuarantineBridge/",
+            env!("CARGO_PKG_VERSION")
+        ));
+    // A simulator on this machine is never behind the proxy that leads to Microsoft.
+    if is_loopback(base) {
+        builder.no_proxy().build()
+    } else {
+        builder.build()
+    }
+}
+
+/// Says whether an address leads to this machine.
+pub fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(url::Host::Domain(name)) => name == "localhost",
+        Some(url::Host::Ipv4(address)) => address.is_loopback(),
+        Some(url::Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    }
+}
+
+/// Why there is no answer to a request.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// Not one byte of the request left.
+    NotSent(String),
+    /// The request may have been received.
+    Lost(String),
+}
+
+impl Failure {
+    pub(super) fn of(error: reqwest::Error) -> Self {
+        let is_connect = error.is_connect();
+        // The address may hold nothing secret, but it makes the text long and says nothing new.
+        let error = error.without_url();
+        let mut why = error.to_string();
+        let mut source = error.source();
+        while let Some(cause) = source {
+            why = format!("{why}: {cause}");
+            source = cause.source();
+        }
+        if is_connect {
+            Self::NotSent(why)
+        } else {
+            Self::Lost(why)
+        }
+    }
+}
+
+/// Reads an answer's body, up to a limit.
+pub(super) async fn read_bounded(mut response: Response) -> Result<Bytes, Failure> {
+    let mut body = BytesMut::new();
+    while let Some(chunk) = response.chunk().await.map_err(Failure::of)? {
+        if body.len().saturating_add(chunk.len()) > ANSWER_BYTES_MAX {
+            return Err(Failure::Lost("the answer is longer than 16 MiB".to_owned()));
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body.freeze())
+}

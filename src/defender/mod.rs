@@ -1,0 +1,217 @@
+//! Entra ID and Microsoft Defender for Endpoint: the token, the one call that acts, and the reads that tell what came of it.
+//!
+//! Facts: reference/defender-api.md. Nothing here decides, retries or follows a redirect.
+
+mod http_client;
+mod machine_actions;
+mod outcome;
+mod token;
+mod wire;
+
+use std::fmt;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use reqwest::header::RETRY_AFTER;
+use reqwest::{Client, Method, StatusCode};
+use secrecy::{ExposeSecret as _, SecretString};
+use url::Url;
+
+use crate::alert::Outcome;
+use crate::clock::Clock;
+use crate::store::RecordedIntent;
+use crate::telemetry::{Metrics, metric};
+
+pub use http_client::{http_client, is_loopback};
+pub use machine_actions::{ListError, ListFilter, MachineAction};
+pub use outcome::{Answer, classify};
+pub use token::{Token, TokenError};
+
+use http_client::{Failure, read_bounded};
+use token::TokenSource;
+
+/// How to reach Defender, and as whom.
+#[derive(Clone)]
+pub struct Options {
+    /// Base of Defender's API, such as `https://api.security.microsoft.com`.
+    pub api_url: Url,
+    /// Base of Entra ID, such as `https://login.microsoftonline.com`.
+    pub login_url: Url,
+    /// The tenant.
+    pub tenant_id: String,
+    /// The app registration.
+    pub client_id: String,
+    /// Its secret.
+    pub client_secret: SecretString,
+    /// What the token is for, such as `https://api.securitycenter.microsoft.com/.default`.
+    pub scope: String,
+}
+
+impl fmt::Debug for Options {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Options")
+            .field("api_url", &self.api_url.as_str())
+            .field("client_id", &self.client_id)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Client of Defender. A cheap handle.
+#[derive(Debug, Clone)]
+pub struct Defender {
+    api_url: Url,
+    http: Client,
+    tokens: Arc<TokenSource>,
+    clock: Clock,
+    metrics: Metrics,
+}
+
+impl Defender {
+    /// Makes a client; nothing is sent yet.
+    pub fn new(options: &Options, clock: Clock, metrics: Metrics) -> Result<Self, reqwest::Error> {
+        let http = http_client(&options.api_url)?;
+        let tokens = TokenSource::new(options, http_client(&options.login_url)?, metrics.clone());
+        Ok(Self {
+            api_url: options.api_url.clone(),
+            http,
+            tokens: Arc::new(tokens),
+            clock,
+            metrics,
+        })
+    }
+
+    /// Returns a token that Defender should take, fetching one if needed.
+    pub async fn token(&self) -> Result<Token, TokenError> {
+        self.tokens.token(self.clock.now()).await
+    }
+
+    /// Drops a token that Defender did not take, so that the next one is fresh.
+    pub async fn forget(&self, token: &Token) {
+        self.tokens.forget(token).await;
+    }
+
+    /// Calls StopAndQuarantineFile: one request, no retry, no redirect.
+    ///
+    /// The intent is used up. A call without one does not compile:
+    ///
+    /// ```no_run
+    /// # use quarantine_bridge::{defender::{Defender, Token}, store::RecordedIntent};
+    /// async fn call(defender: Defender, token: Token, intent: RecordedIntent) {
+    ///     defender.stop_and_quarantine(&token, intent).await;
+    /// }
+    /// ```
+    ///
+    /// ```compile_fail,E0061
+    /// # use quarantine_bridge::{defender::{Defender, Token}, store::RecordedIntent};
+    /// async fn call(defender: Defender, token: Token, intent: RecordedIntent) {
+    ///     defender.stop_and_quarantine(&token).await;
+    /// }
+    /// ```
+    pub async fn stop_and_quarantine(&self, token: &Token, intent: RecordedIntent) -> Outcome {
+        let machine_id = intent.machine_id().to_string();
+        let url = self.url(&["machines", &machine_id, "StopAndQuarantineFile"]);
+        let body = wire::stop_and_quarantine(intent.comment(), &intent.sha1().to_string());
+        let request = self
+            .http
+            .request(Method::POST, url)
+            .bearer_auth(token.secret().expose_secret());
+        let request = request
+            .header("content-type", "application/json")
+            .body(body);
+        let outcome = match self.answer(request, "stop_and_quarantine").await {
+            Ok(answer) => classify(&answer, self.clock.now()),
+            Err(Failure::NotSent(why)) => Outcome::NotSent { why },
+            Err(Failure::Lost(why)) => Outcome::Unknown { why, status: None },
+        };
+        self.metrics
+            .count(&metric::OUTCOMES, &[("outcome", outcome.as_str())]);
+        outcome
+    }
+
+    /// Sends a request and reads its answer, whatever it is.
+    async fn answer(
+        &self,
+        request: reqwest::RequestBuilder,
+        api: &'static str,
+    ) -> Result<Answer, Failure> {
+        let result = async {
+            let response = request.send().await.map_err(Failure::of)?;
+            let status = response.status();
+            let retry_after = response.headers().get(RETRY_AFTER);
+            let retry_after = retry_after
+                .and_then(|value| value.to_str().ok())
+                .map(ToOwned::to_owned);
+            let body = read_bounded(response).await?;
+            Ok(Answer {
+                status: status.as_u16(),
+                retry_after,
+                body,
+            })
+        };
+        let result = result.await;
+        let status = result
+            .as_ref()
+            .map_or("none".to_owned(), |answer: &Answer| {
+                answer.status.to_string()
+            });
+        self.metrics.count(
+            &metric::DEFENDER_REQUESTS,
+            &[("api", api), ("status", &status)],
+        );
+        result
+    }
+
+    /// Builds an address under the API's base from path segments, each escaped on its own.
+    fn url(&self, segments: &[&str]) -> Url {
+        let mut url = self.api_url.clone();
+        if let Ok(mut path) = url.path_segments_mut() {
+            path.pop_if_empty().push("api").extend(segments);
+        }
+        url
+    }
+
+    /// Reads machine actions, all pages of them.
+    pub async fn machine_actions(
+        &self,
+        token: &Token,
+        filter: &ListFilter,
+    ) -> Result<Vec<MachineAction>, ListError> {
+        let mut url = self.url(&["machineactions"]);
+        url.query_pairs_mut()
+            .append_pair("$filter", &filter.to_odata());
+        let mut all = Vec::new();
+        for _ in 0..machine_actions::PAGES_MAX {
+            let request = self.http.request(Method::GET, url.clone());
+            let request = request.bearer_auth(token.secret().expose_secret());
+            let answer = self.answer(request, "list_machine_actions").await?;
+            let page = machine_actions::page(&answer, self.now())?;
+            all.extend(page.actions);
+            let Some(next) = page.next_link else {
+                return Ok(all);
+            };
+            url = self.same_origin(&next)?;
+        }
+        Err(ListError::TooLong)
+    }
+
+    /// Takes a link to the next page only if it leads to where the first page came from.
+    fn same_origin(&self, link: &str) -> Result<Url, ListError> {
+        let url = Url::parse(link).or(Err(ListError::Garbage(
+            "a next link that is no address".to_owned(),
+        )))?;
+        if url.origin() == self.api_url.origin() {
+            Ok(url)
+        } else {
+            Err(ListError::ForeignLink)
+        }
+    }
+
+    fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+}
+
+/// Says whether an answer's status is one of success.
+fn is_success(status: u16) -> bool {
+    StatusCode::from_u16(status).is_ok_and(|status| status.is_success())
+}

@@ -1,0 +1,275 @@
+//! The access token: fetched by the client-credentials flow, kept until shortly before its end, one fetch at a time.
+
+use std::fmt;
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jiff::{SignedDuration, Timestamp};
+use oauth2::basic::BasicClient;
+use oauth2::{
+    AuthType, ClientId, ClientSecret, EndpointNotSet, EndpointSet, HttpRequest, HttpResponse,
+    RequestTokenError, Scope, TokenResponse as _, TokenUrl,
+};
+use reqwest::Client;
+use secrecy::{ExposeSecret as _, SecretString};
+use serde::Deserialize;
+use tokio::sync::Mutex;
+
+use crate::alert::{after, before};
+use crate::telemetry::{Metrics, metric};
+
+use super::Options;
+use super::http_client::{Failure, read_bounded};
+use super::wire::plain;
+
+/// A token is renewed when less than this is left of it, as Microsoft's own libraries do.
+const RENEW_BEFORE_END: SignedDuration = SignedDuration::from_mins(5);
+
+/// Assumed when an answer does not say how long its token lives.
+const LIFE_DEFAULT: SignedDuration = SignedDuration::from_mins(10);
+
+/// The role for the call itself.
+const ROLE_TO_ACT: &str = "Machine.StopAndQuarantine";
+
+/// The roles of which one is needed besides (reference, defender-api 0.4).
+const ROLES_TO_READ: [&str; 2] = ["Machine.Read.All", "Machine.ReadWrite.All"];
+
+/// An access token. A cheap handle; it prints nothing.
+#[derive(Clone)]
+pub struct Token {
+    secret: Arc<SecretString>,
+    expires_at: Timestamp,
+}
+
+impl Token {
+    pub(super) fn secret(&self) -> &SecretString {
+        &self.secret
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Token")
+            .field("expires_at", &self.expires_at)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why there is no usable token.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TokenError {
+    /// Entra ID said no.
+    #[error(
+        "Entra ID refused a token ({error}: {description}): check tenant_id, client_id and client_secret, and that admin \
+         consent was given"
+    )]
+    Refused {
+        /// Its error word.
+        error: String,
+        /// Its description, with the AADSTS number.
+        description: String,
+    },
+    /// Entra ID did not answer, or not with a token.
+    #[error("Entra ID gave no token: {0}")]
+    NoAnswer(String),
+    /// The token does not allow what is needed; using it would have every action refused.
+    #[error("the token lacks the app role {0}: add it to the app registration, with admin consent")]
+    RoleMissing(String),
+}
+
+type EntraClient =
+    BasicClient<EndpointNotSet, EndpointNotSet, EndpointNotSet, EndpointNotSet, EndpointSet>;
+
+/// Fetches tokens and keeps the last one.
+pub(super) struct TokenSource {
+    entra: EntraClient,
+    scope: Scope,
+    http: Client,
+    metrics: Metrics,
+    /// Held during a fetch, so that others wait for its result instead of fetching too.
+    kept: Mutex<Option<Token>>,
+}
+
+impl fmt::Debug for TokenSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TokenSource").finish_non_exhaustive()
+    }
+}
+
+impl TokenSource {
+    pub(super) fn new(options: &Options, http: Client, metrics: Metrics) -> Self {
+        let mut url = options.login_url.clone();
+        if let Ok(mut path) = url.path_segments_mut() {
+            path.pop_if_empty()
+                .extend([&options.tenant_id, "oauth2", "v2.0", "token"]);
+        }
+        let secret = ClientSecret::new(options.client_secret.expose_secret().to_owned());
+        let entra = BasicClient::new(ClientId::new(options.client_id.clone()))
+            .set_client_secret(secret)
+            .set_auth_type(AuthType::RequestBody)
+            .set_token_uri(TokenUrl::from_url(url));
+        let scope = Scope::new(options.scope.clone());
+        Self {
+            entra,
+            scope,
+            http,
+            metrics,
+            kept: Mutex::new(None),
+        }
+    }
+
+    /// Returns the kept token, or a new one when that has less than five minutes left.
+    pub(super) async fn token(&self, now: Timestamp) -> Result<Token, TokenError> {
+        let mut kept = self.kept.lock().await;
+        if let Some(token) = kept.as_ref()
+            && now < before(token.expires_at, RENEW_BEFORE_END)
+        {
+            return Ok(token.clone());
+        }
+        match (self.fetch(now).await, kept.as_ref()) {
+            (Ok(token), _) => {
+                *kept = Some(token.clone());
+                Ok(token)
+            }
+            // A token that still has minutes to live is better than none.
+            (Err(TokenError::NoAnswer(_)), Some(old)) if now < old.expires_at => Ok(old.clone()),
+            (Err(error), _) => Err(error),
+        }
+    }
+
+    pub(super) async fn forget(&self, token: &Token) {
+        let mut kept = self.kept.lock().await;
+        if kept
+            .as_ref()
+            .is_some_and(|kept| Arc::ptr_eq(&kept.secret, &token.secret))
+        {
+            *kept = None;
+        }
+    }
+
+    async fn fetch(&self, now: Timestamp) -> Result<Token, TokenError> {
+        let http = self.http.clone();
+        let send = move |request: HttpRequest| send(http.clone(), request);
+        let flow = self
+            .entra
+            .exchange_client_credentials()
+            .add_scope(self.scope.clone());
+        let result = flow.request_async(&send).await;
+        let status = if result.is_ok() { "200" } else { "error" };
+        self.metrics.count(
+            &metric::DEFENDER_REQUESTS,
+            &[("api", "token"), ("status", status)],
+        );
+        let answer = result.map_err(token_error)?;
+        let life = answer
+            .expires_in()
+            .and_then(|life| SignedDuration::try_from(life).ok());
+        let expires_at = after(now, life.unwrap_or(LIFE_DEFAULT));
+        let secret = answer.access_token().secret();
+        self.check_roles(secret)?;
+        #[expect(
+            clippy::cast_precision_loss,
+            clippy::as_conversions,
+            reason = "seconds since 1970 fit"
+        )]
+        self.metrics
+            .set(&metric::TOKEN_EXPIRY, &[], expires_at.as_second() as f64);
+        Ok(Token {
+            secret: Arc::new(SecretString::from(secret.clone())),
+            expires_at,
+        })
+    }
+
+    /// Says at once, and loudly, when the token cannot work: Entra ID hands out tokens without any role.
+    fn check_roles(&self, token: &str) -> Result<(), TokenError> {
+        let missing = missing_roles(token);
+        #[expect(
+            clippy::cast_precision_loss,
+            clippy::as_conversions,
+            reason = "at most two"
+        )]
+        self.metrics
+            .set(&metric::ROLES_MISSING, &[], missing.len() as f64);
+        match missing
+            .into_iter()
+            .reduce(|all, role| format!("{all} and {role}"))
+        {
+            None => Ok(()),
+            Some(roles) => Err(TokenError::RoleMissing(roles)),
+        }
+    }
+}
+
+/// Sends a request of the OAuth2 flow with our own client.
+async fn send(http: Client, request: HttpRequest) -> Result<HttpResponse, SendError> {
+    let request = reqwest::Request::try_from(request).map_err(Failure::of)?;
+    let response = http.execute(request).await.map_err(Failure::of)?;
+    let status = response.status();
+    let headers = response.headers().clone();
+    let body = read_bounded(response).await?;
+    let mut answer = HttpResponse::new(body.to_vec());
+    *answer.status_mut() = status;
+    *answer.headers_mut() = headers;
+    Ok(answer)
+}
+
+/// No answer of Entra ID.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct SendError(String);
+
+impl From<Failure> for SendError {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::NotSent(why) | Failure::Lost(why) => Self(why),
+        }
+    }
+}
+
+type FlowError = RequestTokenError<SendError, oauth2::basic::BasicErrorResponse>;
+
+fn token_error(error: FlowError) -> TokenError {
+    match error {
+        RequestTokenError::ServerResponse(answer) => {
+            // The first line has the AADSTS number and the sentence; trace ids follow.
+            let description = answer.error_description().map_or("", String::as_str);
+            TokenError::Refused {
+                error: answer.error().to_string(),
+                description: plain(description.lines().next().unwrap_or_default()),
+            }
+        }
+        RequestTokenError::Request(error) => TokenError::NoAnswer(error.to_string()),
+        RequestTokenError::Parse(error, _) => {
+            TokenError::NoAnswer(format!("an answer that is no token: {error}"))
+        }
+        RequestTokenError::Other(what) => TokenError::NoAnswer(plain(&what)),
+    }
+}
+
+#[derive(Deserialize)]
+struct Claims {
+    #[serde(default)]
+    roles: Vec<String>,
+}
+
+/// Returns the needed roles that a token lacks. A token that cannot be read lacks none: Defender will say.
+fn missing_roles(token: &str) -> Vec<String> {
+    let payload = token
+        .split('.')
+        .nth(1)
+        .and_then(|text| URL_SAFE_NO_PAD.decode(text).ok());
+    let claims = payload.and_then(|json| serde_json::from_slice::<Claims>(&json).ok());
+    let Some(Claims { roles }) = claims else {
+        return Vec::new();
+    };
+    let has = |role: &str| roles.iter().any(|have| have == role);
+    let mut missing = Vec::new();
+    if !has(ROLE_TO_ACT) {
+        missing.push(ROLE_TO_ACT.to_owned());
+    }
+    if !ROLES_TO_READ.into_iter().any(has) {
+        missing.push(ROLES_TO_READ.join(" (or ") + ")");
+    }
+    missing
+}
