@@ -1,0 +1,246 @@
+//! The simulated Entra ID: hands out tokens for the client-credentials flow and later recognises them.
+
+use actix_web::{HttpRequest, HttpResponse, web};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use jiff::Timestamp;
+use secrecy::{ExposeSecret as _, SecretString};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use sha2::Sha256;
+use uuid::Uuid;
+
+use super::Shared;
+use super::faults::{FaultKind, Place};
+use super::state::{CallRecord, State};
+
+/// The scopes that Defender's API is known under (reference, defender-api 7.2), without `/.default`.
+const AUDIENCES: [&str; 4] = [
+    "https://api.securitycenter.microsoft.com",
+    "https://api.securitycenter.windows.com",
+    "https://api.security.microsoft.com",
+    "https://securitycenter.onmicrosoft.com/windowsatpservice",
+];
+
+/// Who may get a token, and the key that signs it.
+#[derive(Debug, Clone)]
+pub struct Credentials {
+    /// The tenant.
+    pub tenant_id: String,
+    /// The app registration.
+    pub client_id: String,
+    /// Its secret.
+    pub client_secret: SecretString,
+    signing_key: [u8; 16],
+}
+
+#[derive(Deserialize)]
+struct Claims {
+    aud: String,
+    exp: i64,
+    nbf: i64,
+    #[serde(default)]
+    roles: Vec<String>,
+}
+
+impl Credentials {
+    /// Takes these; the key is made anew for each simulator.
+    pub fn new(tenant_id: &str, client_id: &str, client_secret: SecretString) -> Self {
+        Self {
+            tenant_id: tenant_id.to_owned(),
+            client_id: client_id.to_owned(),
+            client_secret,
+            signing_key: Uuid::new_v4().into_bytes(),
+        }
+    }
+
+    fn sign(&self, text: &str) -> String {
+        #[expect(
+            clippy::expect_used,
+            reason = "HMAC takes keys of any length (RFC 2104, section 2)"
+        )]
+        let mut mac = Hmac::<Sha256>::new_from_slice(&self.signing_key)
+            .expect("HMAC takes a key of any length");
+        mac.update(text.as_bytes());
+        URL_SAFE_NO_PAD.encode(mac.finalize().into_bytes())
+    }
+
+    /// Makes a token with the claims that real ones have (reference, defender-api 7.3).
+    fn token(&self, audience: &str, state: &State) -> String {
+        let now = state.now().as_second();
+        let mut claims = json!({
+            "aud": audience, "iss": format!("https://sts.windows.net/{}/", self.tenant_id), "iat": now.saturating_sub(300),
+            "nbf": now.saturating_sub(300), "exp": now.saturating_add(i64::from(state.switches.token_life_s)),
+            "app_displayname": "quarantine-bridge", "appid": self.client_id, "appidacr": "1",
+            "idp": format!("https://sts.windows.net/{}/", self.tenant_id), "oid": self.client_id, "sub": self.client_id,
+            "tid": self.tenant_id, "uti": Uuid::new_v4().to_string(), "ver": "1.0",
+        });
+        // A token without any role has no claim for roles.
+        if let (Value::Object(claims), false) = (&mut claims, state.switches.roles.is_empty()) {
+            claims.insert("roles".to_owned(), json!(state.switches.roles));
+        }
+        let header = json!({"typ": "JWT", "alg": "HS256", "kid": "simulator"});
+        let encode = |value: Value| URL_SAFE_NO_PAD.encode(value.to_string());
+        let text = format!("{}.{}", encode(header), encode(claims));
+        let signature = self.sign(&text);
+        format!("{text}.{signature}")
+    }
+
+    /// Returns the roles of a good token: signed here, for Defender, and within its time.
+    pub(super) fn roles_of(
+        &self,
+        authorization: Option<&str>,
+        now: Timestamp,
+    ) -> Option<Vec<String>> {
+        let token = authorization?.strip_prefix("Bearer ")?;
+        let (text, signature) = token.rsplit_once('.')?;
+        if signature != self.sign(text) {
+            return None;
+        }
+        let (_, claims) = text.split_once('.')?;
+        let claims: Claims = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(claims).ok()?).ok()?;
+        let in_time = claims.nbf <= now.as_second() && now.as_second() < claims.exp;
+        let for_us = AUDIENCES.contains(&claims.aud.as_str());
+        (in_time && for_us).then_some(claims.roles)
+    }
+}
+
+pub(super) fn routes(config: &mut web::ServiceConfig) {
+    config.route("/{tenant}/oauth2/v2.0/token", web::post().to(token));
+}
+
+#[derive(Deserialize, Default)]
+struct Form {
+    client_id: Option<String>,
+    client_secret: Option<String>,
+    scope: Option<String>,
+    grant_type: Option<String>,
+}
+
+async fn token(
+    request: HttpRequest,
+    tenant: web::Path<String>,
+    form: web::Form<Form>,
+    shared: web::Data<Shared>,
+) -> HttpResponse {
+    let response = shared.with(|state| {
+        let fault = state.faults.strike(Place::Token);
+        answer(state, &tenant, &form, fault.as_ref())
+    });
+    let status = response.status().as_u16();
+    shared.with(|state| {
+        let at = state.now().to_string();
+        // The secret is not for the log.
+        let body = json!({"client_id": form.client_id, "scope": form.scope, "grant_type": form.grant_type});
+        let path = request.uri().to_string();
+        state.record(CallRecord { at, method: "POST".to_owned(), path, body, status });
+    });
+    response
+}
+
+fn answer(state: &State, tenant: &str, form: &Form, fault: Option<&FaultKind>) -> HttpResponse {
+    match fault {
+        Some(FaultKind::InvalidClient) => {
+            return refuse(
+                401,
+                "invalid_client",
+                7_000_215,
+                "Invalid client secret provided.",
+            );
+        }
+        Some(FaultKind::TemporarilyUnavailable) => {
+            let message = "A transient error has occurred.";
+            return refuse(503, "temporarily_unavailable", 90_033, message);
+        }
+        Some(FaultKind::Status { status }) => {
+            return refuse(*status, "server_error", 50_000, "Something failed.");
+        }
+        _ => {}
+    }
+    let audience = match check(&state.credentials, tenant, form) {
+        Ok(audience) => audience,
+        Err(no) => return refuse(no.status, no.error, no.number, &no.message),
+    };
+    let mut body = json!({
+        "token_type": "Bearer", "expires_in": state.switches.token_life_s,
+        "ext_expires_in": state.switches.token_life_s,
+        "access_token": state.credentials.token(audience, state),
+    });
+    if let (Some(FaultKind::NoExpiry), Value::Object(body)) = (fault, &mut body) {
+        body.remove("expires_in");
+        body.remove("ext_expires_in");
+    }
+    HttpResponse::Ok()
+        .insert_header(("Cache-Control", "no-store"))
+        .json(body)
+}
+
+/// A no of Entra ID.
+struct No {
+    status: u16,
+    error: &'static str,
+    number: u32,
+    message: String,
+}
+
+/// Checks a request for a token; returns the audience that it asks for.
+fn check<'a>(known: &Credentials, tenant: &str, form: &'a Form) -> Result<&'a str, No> {
+    let no = |status, error, number, message: &str| {
+        Err(No {
+            status,
+            error,
+            number,
+            message: message.to_owned(),
+        })
+    };
+    if tenant != known.tenant_id {
+        return no(
+            400,
+            "invalid_request",
+            90_002,
+            &format!("Tenant '{tenant}' not found."),
+        );
+    }
+    if form.grant_type.as_deref() != Some("client_credentials") {
+        let message = "The app requested an unsupported grant type.";
+        return no(400, "unsupported_grant_type", 70_003, message);
+    }
+    if form.client_id.as_deref() != Some(known.client_id.as_str()) {
+        let message = "Application was not found in the directory.";
+        return no(400, "unauthorized_client", 700_016, message);
+    }
+    if form.client_secret.as_deref() != Some(known.client_secret.expose_secret()) {
+        return no(
+            401,
+            "invalid_client",
+            7_000_215,
+            "Invalid client secret provided.",
+        );
+    }
+    let scope = form.scope.as_deref().unwrap_or_default();
+    match scope
+        .strip_suffix("/.default")
+        .filter(|scope| AUDIENCES.contains(scope))
+    {
+        Some(audience) => Ok(audience),
+        None => no(
+            400,
+            "invalid_scope",
+            70_011,
+            &format!("The scope {scope} is not valid."),
+        ),
+    }
+}
+
+/// An error of Entra ID (reference, defender-api 7.7).
+fn refuse(status: u16, error: &str, number: u32, message: &str) -> HttpResponse {
+    let status = actix_web::http::StatusCode::from_u16(status).unwrap_or_default();
+    let trace = Uuid::new_v4();
+    HttpResponse::build(status).json(json!({
+        "error": error,
+        "error_description": format!("AADSTS{number}: {message}\r\nTrace ID: {trace}\r\nCorrelation ID: {trace}"),
+        "error_codes": [number], "trace_id": trace.to_string(), "correlation_id": trace.to_string(),
+        "error_uri": format!("https://login.microsoftonline.com/error?code={number}"),
+    }))
+}

@@ -1,0 +1,128 @@
+//! Simulated machine actions and how they go from Pending to their end.
+
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+use uuid::{NoContext, Uuid};
+
+use crate::alert::after;
+
+use super::world::Machine;
+
+/// A machine action of the simulator.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SimulatedAction {
+    /// Its id.
+    pub id: String,
+    /// The device.
+    pub machine_id: String,
+    /// The file.
+    pub sha1: String,
+    /// The caller's comment.
+    pub comment: String,
+    /// When it was made.
+    pub created_at: Timestamp,
+    dns_name: String,
+    is_offline: bool,
+    ends_as: String,
+    cancelled_at: Option<Timestamp>,
+}
+
+/// How long an action takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Pace {
+    /// Until the device begins.
+    pub(super) in_progress_after: SignedDuration,
+    /// Until it is done.
+    pub(super) done_after: SignedDuration,
+}
+
+impl SimulatedAction {
+    /// Returns its status at a time.
+    pub(super) fn status(&self, pace: Pace, now: Timestamp) -> &str {
+        if self.cancelled_at.is_some() {
+            "Cancelled"
+        } else if self.is_offline || now < after(self.created_at, pace.in_progress_after) {
+            "Pending"
+        } else if now < after(self.created_at, pace.done_after) {
+            "InProgress"
+        } else {
+            &self.ends_as
+        }
+    }
+
+    /// Says whether it is not over yet.
+    pub(super) fn is_open(&self, pace: Pace, now: Timestamp) -> bool {
+        matches!(self.status(pace, now), "Pending" | "InProgress")
+    }
+
+    /// Returns the record as Defender writes it, with the fields that real answers have.
+    pub(super) fn to_json(&self, pace: Pace, now: Timestamp) -> Value {
+        let status = self.status(pace, now);
+        let updated = match status {
+            "Pending" => self.created_at,
+            "InProgress" => after(self.created_at, pace.in_progress_after),
+            _ => self
+                .cancelled_at
+                .unwrap_or(after(self.created_at, pace.done_after)),
+        };
+        json!({
+            "id": self.id, "type": "StopAndQuarantineFile", "title": null, "requestor": "quarantine-bridge simulator",
+            "requestorComment": self.comment, "status": status, "machineId": self.machine_id,
+            "computerDnsName": self.dns_name, "creationDateTimeUtc": format!("{:.7}", self.created_at),
+            "lastUpdateDateTimeUtc": format!("{updated:.7}"), "cancellationRequestor": null,
+            "cancellationComment": null, "cancellationDateTimeUtc": self.cancelled_at.map(|at| format!("{at:.7}")),
+            "errorHResult": if status == "Failed" { -2_147_024_894 } else { 0 }, "scope": null, "externalId": null,
+            "requestSource": "PublicApi",
+            "relatedFileInfo": {"fileIdentifier": self.sha1, "fileIdentifierType": "Sha1"},
+            "commands": [], "troubleshootInfo": null,
+        })
+    }
+}
+
+/// All machine actions, oldest first.
+#[derive(Debug, Clone, Default)]
+pub struct MachineActions(Vec<SimulatedAction>);
+
+impl MachineActions {
+    /// All of them.
+    pub(super) fn all(&self) -> &[SimulatedAction] {
+        &self.0
+    }
+
+    pub(super) fn find(&self, id: &str) -> Option<&SimulatedAction> {
+        self.0.iter().find(|action| action.id == id)
+    }
+
+    /// Makes a new one.
+    pub(super) fn add(
+        &mut self,
+        machine: &Machine,
+        sha1: &str,
+        comment: &str,
+        now: Timestamp,
+    ) -> SimulatedAction {
+        let seconds = u64::try_from(now.as_second()).unwrap_or(0);
+        let action = SimulatedAction {
+            id: Uuid::new_v7(uuid::Timestamp::from_unix(NoContext, seconds, 0)).to_string(),
+            machine_id: machine.id.clone(),
+            sha1: sha1.to_owned(),
+            comment: comment.to_owned(),
+            created_at: now,
+            dns_name: machine.dns_name.clone(),
+            is_offline: machine.is_offline,
+            ends_as: machine.ends_as.clone(),
+            cancelled_at: None,
+        };
+        self.0.push(action.clone());
+        action
+    }
+
+    /// Cancels an action; returns false if it is over already or unknown.
+    pub(super) fn cancel(&mut self, id: &str, pace: Pace, now: Timestamp) -> bool {
+        let open = self
+            .0
+            .iter_mut()
+            .find(|action| action.id == id && action.is_open(pace, now));
+        open.map(|action| action.cancelled_at = Some(now)).is_some()
+    }
+}
