@@ -1,0 +1,279 @@
+//! The loop that takes an action from acceptance to its end, at its own pace.
+//!
+//! `turn` does all that is due and starts what takes time; `run` repeats it. What must be exact is in pure files: `budget`, `backoff`,
+//! `step`, `reconcile`, `track`.
+
+mod backoff;
+mod budget;
+mod decide;
+mod look;
+mod reconcile;
+mod send;
+mod step;
+mod track;
+
+use std::collections::{HashMap, HashSet};
+use std::fmt;
+use std::pin::Pin;
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
+use jiff::{SignedDuration, Timestamp};
+use tokio::sync::watch;
+use tokio::time;
+
+use crate::alert::{MachineId, SourceName, after, before};
+use crate::clock::Clock;
+use crate::defender::Defender;
+use crate::policy::Policy;
+use crate::store::{Store, StoreError};
+use crate::telemetry::{Metrics, metric};
+
+pub use budget::{Budget, LONGEST_WINDOW, Permit};
+pub use reconcile::{Match, Settle, find, settle};
+pub use step::next;
+pub use track::look_again;
+
+use look::Looked;
+use send::Sent;
+
+/// How long the loop sleeps at most when nothing is due.
+const NAP_MAX: SignedDuration = SignedDuration::from_secs(30);
+
+/// How long the loop waits after the store failed.
+const STORE_RETRY: SignedDuration = SignedDuration::from_secs(1);
+
+/// How many accepted actions are decided in one transaction.
+const DECIDE_MAX: u32 = 200;
+
+/// How dispatch behaves.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// What each source may do.
+    pub policies: HashMap<SourceName, Policy>,
+    /// Quarantine calls a minute.
+    pub calls_per_minute: u32,
+    /// Quarantine calls an hour.
+    pub calls_per_hour: u32,
+    /// How many quarantine calls may be under way at once.
+    pub in_flight_max: usize,
+    /// When an uncertain action may be sent again.
+    pub settle: Settle,
+    /// How often Defender's list is read at most.
+    pub look_every: SignedDuration,
+}
+
+impl Options {
+    /// Microsoft's limits and the intervals that suit them, for these sources.
+    pub fn new(policies: HashMap<SourceName, Policy>) -> Self {
+        Self {
+            policies,
+            calls_per_minute: 100,
+            calls_per_hour: 1_500,
+            in_flight_max: 8,
+            settle: Settle::after(SignedDuration::from_secs(60)),
+            // Two reads a look: 1,440 an hour, under Defender's 1,500.
+            look_every: SignedDuration::from_secs(5),
+        }
+    }
+}
+
+/// Takes actions from acceptance to their end.
+pub struct Dispatcher {
+    store: Store,
+    defender: Defender,
+    clock: Clock,
+    metrics: Metrics,
+    options: Options,
+    budget: Budget,
+    pause: Pause,
+    in_flight: FuturesUnordered<InFlight>,
+    /// Machines to which a call is under way.
+    busy: HashSet<MachineId>,
+    is_looking: bool,
+    next_look: Timestamp,
+    next_expiry: Timestamp,
+}
+
+type InFlight = Pin<Box<dyn Future<Output = Done> + Send>>;
+
+/// What a future that took time brings back.
+#[derive(Debug)]
+enum Done {
+    Sent(Sent),
+    Looked(Looked),
+}
+
+/// Sending stands still because Defender or Entra ID does not take us.
+#[derive(Debug, Clone, Copy)]
+struct Pause {
+    until: Timestamp,
+    failures: u32,
+}
+
+impl fmt::Debug for Dispatcher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Dispatcher").finish_non_exhaustive()
+    }
+}
+
+impl Dispatcher {
+    /// Takes up where the last run ended: the calls of the last hour count, and intents without an outcome become uncertain.
+    pub async fn start(
+        store: Store,
+        defender: Defender,
+        options: Options,
+        clock: Clock,
+        metrics: Metrics,
+    ) -> Result<Self, StoreError> {
+        let now = clock.now();
+        let uncertain = store.settle_after_restart(now).await?;
+        if uncertain > 0 {
+            tracing::warn!(
+                uncertain,
+                "calls were under way when the service stopped; Defender's list will tell"
+            );
+        }
+        let calls = store.calls_since(before(now, LONGEST_WINDOW)).await?;
+        let budget = Budget::new(options.calls_per_minute, options.calls_per_hour, calls);
+        metrics.set(&metric::SENDING_PAUSED, &[], 0.0);
+        Ok(Self {
+            store,
+            defender,
+            clock,
+            metrics,
+            options,
+            budget,
+            pause: Pause {
+                until: Timestamp::MIN,
+                failures: 0,
+            },
+            in_flight: FuturesUnordered::new(),
+            busy: HashSet::new(),
+            is_looking: false,
+            next_look: now,
+            next_expiry: now,
+        })
+    }
+
+    /// Works until told to stop; then finishes the calls that are under way.
+    pub async fn run(mut self, mut stop: watch::Receiver<bool>) {
+        let store = self.store.clone();
+        while !*stop.borrow_and_update() {
+            let wake = self.turn().await.unwrap_or_else(|error| {
+                tracing::error!(%error, "dispatch cannot use the store");
+                after(self.clock.now(), STORE_RETRY)
+            });
+            let nap = wake.duration_since(self.clock.now());
+            let nap = Duration::try_from(nap)
+                .unwrap_or_default()
+                .max(Duration::from_millis(5));
+            tokio::select! {
+                Some(done) = self.in_flight.next() => self.finished(done).await,
+                () = store.work_arrived() => {}
+                () = time::sleep(nap) => {}
+                _ = stop.changed() => {}
+            }
+        }
+        self.finish().await;
+    }
+
+    /// Works until nothing more can be done at this moment of the clock. For tests and the demo.
+    pub async fn drain(&mut self) -> Result<(), StoreError> {
+        loop {
+            self.turn().await?;
+            let Some(done) = self.in_flight.next().await else {
+                return Ok(());
+            };
+            self.finished(done).await;
+        }
+    }
+
+    async fn finish(&mut self) {
+        while let Some(done) = self.in_flight.next().await {
+            self.finished(done).await;
+        }
+    }
+
+    /// Does all that is due and starts what takes time; returns when to come back.
+    pub async fn turn(&mut self) -> Result<Timestamp, StoreError> {
+        let now = self.clock.now();
+        self.expire(now).await?;
+        while self.decide(now).await? {}
+        let mut wake = after(now, NAP_MAX);
+        wake = wake.min(self.start_look(now).await?);
+        wake = wake.min(self.start_sending(now).await?);
+        // What is due already and did not start waits for one of the above or for something in flight.
+        match self.store.next_due().await? {
+            Some(due) if due > now => Ok(wake.min(due)),
+            Some(_) | None => Ok(wake),
+        }
+    }
+
+    async fn expire(&mut self, now: Timestamp) -> Result<(), StoreError> {
+        if now >= self.next_expiry {
+            self.next_expiry = after(now, SignedDuration::from_secs(1));
+            let count = self.store.expire_due(now).await?;
+            for _ in 0..count {
+                self.metrics
+                    .count(&metric::STATE_CHANGES, &[("state", "expired")]);
+            }
+        }
+        Ok(())
+    }
+
+    /// Decides a batch of accepted actions; returns whether there were any.
+    async fn decide(&mut self, now: Timestamp) -> Result<bool, StoreError> {
+        let undecided = self.store.undecided(DECIDE_MAX).await?;
+        if undecided.is_empty() {
+            return Ok(false);
+        }
+        let mut advances = Vec::with_capacity(undecided.len());
+        for action in &undecided {
+            let policy = self.options.policies.get(&action.source);
+            let decided = decide::decide(action, policy, now);
+            let (source, decision) = (action.source.as_str(), decided.verdict.decision.as_str());
+            self.metrics.count(
+                &metric::DECISIONS,
+                &[("source", source), ("decision", decision)],
+            );
+            self.metrics.count(
+                &metric::STATE_CHANGES,
+                &[("state", decided.verdict.state().as_str())],
+            );
+            tracing::info!(action = %action.id, source, alert_id = %action.alert_id, decision,
+                reason = decided.verdict.reason, "decided");
+            advances.push(decided.advance);
+        }
+        self.store.advance(advances).await?;
+        Ok(true)
+    }
+
+    async fn finished(&mut self, done: Done) {
+        match done {
+            Done::Sent(sent) => self.sent(sent),
+            Done::Looked(looked) => {
+                if let Err(error) = self.looked(looked).await {
+                    tracing::error!(%error, "dispatch cannot record what Defender's list says");
+                }
+            }
+        }
+    }
+
+    /// Stops sending for a while, longer each time in a row.
+    fn pause(&mut self, now: Timestamp, why: &dyn fmt::Display) {
+        self.pause.failures = self.pause.failures.saturating_add(1);
+        self.pause.until = after(now, backoff::after_failures(self.pause.failures));
+        self.metrics.set(&metric::SENDING_PAUSED, &[], 1.0);
+        tracing::error!(%why, until = %self.pause.until, "sending is paused");
+    }
+
+    fn resume(&mut self) {
+        if self.pause.failures > 0 {
+            self.pause.failures = 0;
+            self.metrics.set(&metric::SENDING_PAUSED, &[], 0.0);
+            tracing::info!("sending goes on");
+        }
+    }
+}

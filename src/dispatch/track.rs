@@ -1,0 +1,73 @@
+//! Follows a submitted action to its end, as Defender tells it. Pure.
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::alert::{Action, Change, MachineActionRef, State, Who, after};
+use crate::defender::MachineAction;
+use crate::store::{Advance, Patch};
+
+/// Returns the move of a submitted action, given Defender's record of it if the list had one.
+///
+/// A record that is missing changes nothing: a new one takes seconds to appear, and reads of known ids have failed for minutes.
+pub fn look_again(action: &Action, record: Option<&MachineAction>, now: Timestamp) -> Advance {
+    let since = action
+        .machine_action
+        .as_ref()
+        .map_or(now, |known| known.since);
+    let next_at = after(now, pace(now.duration_since(since)));
+    let mut patch = Patch {
+        next_at: Some(next_at),
+        ..Patch::default()
+    };
+    let mut changes = Vec::new();
+    if let Some((known, record)) = action.machine_action.as_ref().zip(record) {
+        patch.machine_action = Some(MachineActionRef {
+            status: record.status.clone(),
+            ..known.clone()
+        });
+        if let Some(to) = end(&record.status) {
+            let took = now.duration_since(known.since).as_secs();
+            let why = format!("Defender reports {} after {took} s", record.status);
+            let from = Some(State::Submitted);
+            changes.push(Change {
+                at: now,
+                from,
+                to,
+                why,
+                who: Who::Defender,
+                facts: Vec::new(),
+            });
+        }
+    }
+    Advance {
+        action: action.id,
+        expected: State::Submitted,
+        changes,
+        patch,
+    }
+}
+
+/// Returns the end that a status of Defender means; an unknown status is no end.
+fn end(status: &str) -> Option<State> {
+    let ends = [
+        ("Succeeded", State::Succeeded),
+        ("Failed", State::Failed),
+        ("TimeOut", State::TimedOut),
+        ("TimedOut", State::TimedOut),
+        ("Cancelled", State::Cancelled),
+        ("Canceled", State::Cancelled),
+    ];
+    ends.into_iter()
+        .find(|(word, _)| status.eq_ignore_ascii_case(word))
+        .map(|(_, state)| state)
+}
+
+/// How long until the next look at an action of this age: most end within half a minute, offline devices take days.
+fn pace(age: SignedDuration) -> SignedDuration {
+    match age.as_secs() {
+        ..120 => SignedDuration::from_secs(5),
+        120..600 => SignedDuration::from_secs(15),
+        600..3_600 => SignedDuration::from_secs(60),
+        _ => SignedDuration::from_secs(300),
+    }
+}
