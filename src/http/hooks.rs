@@ -1,0 +1,203 @@
+//! `POST /v1/hooks/{source}`: verify, map, accept, answer.
+
+use std::sync::Arc;
+
+use actix_web::web::{Data, Path, Payload};
+use actix_web::{HttpRequest, HttpResponse};
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use crate::alert::{Reason, RefusedAlert};
+use crate::ingest::{RawDelivery, Verified, VerifyError, verify};
+use crate::mapping::{MapError, Mapped, MapperError};
+use crate::store::{Accept, Accepted, AcceptedAlert, Receipt};
+use crate::telemetry::metric;
+
+use super::problem::{Problem, ProblemKind};
+use super::{Context, Source, body};
+
+pub(super) async fn receive(
+    request: HttpRequest,
+    path: Path<String>,
+    payload: Payload,
+    context: Data<Context>,
+) -> Result<HttpResponse, Problem> {
+    let name = path.parse().ok();
+    let source = name.and_then(|name| context.sources.get(&name));
+    let source = source.ok_or_else(Problem::nothing_here)?;
+    let delivery = body::read(&request, payload).await?;
+    let now = context.clock.now();
+    let verified = believe(&context, source, &delivery, now)?;
+    check_content_type(&delivery)?;
+    let mapped = map(&context, source, &verified).await?;
+    for reason in mapped.refused.iter().flat_map(|refused| &refused.problems) {
+        let labels = [
+            ("source", source.name.as_str()),
+            ("reason", reason.reason.as_str()),
+        ];
+        context.metrics.count(&metric::ALERTS_REFUSED, &labels);
+    }
+    let answer = accept(&context, source, verified, mapped, now).await;
+    let took = context.clock.now().duration_since(now).as_secs_f64();
+    context.metrics.observe(&metric::ACCEPT_DURATION, &[], took);
+    answer
+}
+
+/// Proves the sender. A failure is told to the log and the metrics only.
+fn believe(
+    context: &Context,
+    source: &Source,
+    delivery: &RawDelivery,
+    now: Timestamp,
+) -> Result<Verified, Problem> {
+    let name = source.name.as_str();
+    let verified = verify(&source.name, &source.scheme, delivery, now);
+    let verified = verified.map_err(|error: VerifyError| {
+        let labels = [("source", name), ("reason", error.reason())];
+        context.metrics.count(&metric::SIGNATURE_FAILURES, &labels);
+        tracing::warn!(source = name, reason = error.reason(), %error, "a delivery was not believed");
+        Problem::unauthorized()
+    })?;
+    let labels = [("source", name), ("key_id", verified.key_id().as_str())];
+    context.metrics.count(&metric::KEY_USES, &labels);
+    let skew = now.duration_since(verified.signed_at()).as_secs_f64();
+    context
+        .metrics
+        .set(&metric::CLOCK_SKEW, &[("source", name)], skew);
+    let at = now.duration_since(Timestamp::UNIX_EPOCH).as_secs_f64();
+    context
+        .metrics
+        .set(&metric::SOURCE_LAST_DELIVERY, &[("source", name)], at);
+    Ok(verified)
+}
+
+/// Takes `application/json` and `application/*+json`; the header is not signed, so nothing else depends on it.
+fn check_content_type(delivery: &RawDelivery) -> Result<(), Problem> {
+    let value = delivery.headers.only("content-type").unwrap_or_default();
+    let media_type = value
+        .split(';')
+        .next()
+        .unwrap_or_default()
+        .trim()
+        .to_ascii_lowercase();
+    let subtype = media_type.strip_prefix("application/").unwrap_or_default();
+    if subtype == "json" || subtype.ends_with("+json") {
+        return Ok(());
+    }
+    let detail = "The content type must be application/json.";
+    Err(Problem::new(ProblemKind::UnsupportedMediaType, detail))
+}
+
+/// Reads the alerts. A body that cannot be read at all is kept like one without alerts.
+async fn map(context: &Context, source: &Source, verified: &Verified) -> Result<Mapped, Problem> {
+    match context
+        .mapper
+        .map(Arc::clone(&source.format), verified.body().clone())
+        .await
+    {
+        Ok(mapped) => Ok(mapped),
+        Err(MapperError::Map(error)) => Ok(Mapped {
+            alerts: Vec::new(),
+            refused: vec![error.refusal()],
+        }),
+        Err(MapperError::Busy) => Err(Problem::new(
+            ProblemKind::Busy,
+            "Nothing was stored. Send it again.",
+        )),
+    }
+}
+
+async fn accept(
+    context: &Context,
+    source: &Source,
+    delivery: Verified,
+    mapped: Mapped,
+    now: Timestamp,
+) -> Result<HttpResponse, Problem> {
+    let signed_id = delivery.signed_id().clone();
+    let Mapped { alerts, refused } = mapped;
+    let accept = Accept {
+        delivery,
+        alerts,
+        refused: refused.clone(),
+        now,
+    };
+    let receipt = context.store.accept(accept).await;
+    let result = match &receipt {
+        Ok(Receipt::New(_)) => "new",
+        Ok(Receipt::Duplicate(_)) => "duplicate",
+        Ok(Receipt::Refused(_)) => "refused",
+        Ok(Receipt::Conflict(_)) => "conflict",
+        Err(_) => "unavailable",
+    };
+    let name = source.name.as_str();
+    context
+        .metrics
+        .count(&metric::DELIVERIES, &[("source", name), ("result", result)]);
+    tracing::info!(
+        source = name,
+        delivery = signed_id.as_str(),
+        result,
+        "delivery"
+    );
+    match receipt? {
+        Receipt::New(accepted) => Ok(answer(202, &accepted, &refused)),
+        Receipt::Duplicate(accepted) => Ok(answer(200, &accepted, &refused)),
+        Receipt::Refused(id) => Err(refusal(&refused).with("delivery_id", json!(id.to_string()))),
+        Receipt::Conflict(id) => {
+            let detail = "A delivery id may be used again for the same body only.";
+            let problem = Problem::new(ProblemKind::Conflict, detail);
+            Err(problem.with("delivery_id", json!(id.to_string())))
+        }
+    }
+}
+
+fn answer(status: u16, accepted: &Accepted, refused: &[RefusedAlert]) -> HttpResponse {
+    let alerts: Vec<Value> = accepted
+        .alerts
+        .iter()
+        .map(|alert| {
+            let actions: Vec<Value> = alert
+                .actions
+                .iter()
+                .map(|action| {
+                    json!({"id": action.id.to_string(), "state": action.state.as_str(),
+                           "duplicate": !action.is_new, "url": format!("/v1/actions/{}", action.id)})
+                })
+                .collect();
+            json!({"alert_id": alert.alert_id.as_str(), "duplicate": alert.is_duplicate(), "actions": actions})
+        })
+        .collect();
+    let is_duplicate = accepted.alerts.iter().all(AcceptedAlert::is_duplicate);
+    let body = json!({
+        "delivery_id": accepted.delivery_id.to_string(), "duplicate": is_duplicate, "alerts": alerts,
+        "refused": refused,
+    });
+    let mut all = accepted.alerts.iter().flat_map(|alert| &alert.actions);
+    let location = match (all.next(), all.next()) {
+        (Some(only), None) => format!("/v1/actions/{}", only.id),
+        _ => format!("/v1/deliveries/{}", accepted.delivery_id),
+    };
+    let status = actix_web::http::StatusCode::from_u16(status).unwrap_or_default();
+    HttpResponse::build(status)
+        .insert_header(("Location", location))
+        .json(body)
+}
+
+/// The answer when nothing became an action: 400 for what is no JSON, 422 for the rest. It is kept all the same.
+fn refusal(refused: &[RefusedAlert]) -> Problem {
+    let problems = refused.iter().flat_map(|refused| &refused.problems);
+    let broken = problems
+        .clone()
+        .find(|problem| problem.reason == Reason::Json);
+    if let Some(broken) = broken {
+        return Problem::new(ProblemKind::InvalidJson, broken.detail.clone());
+    }
+    let first = problems.clone().next();
+    let detail = first.map_or_else(
+        || MapError::NoAlert.to_string(),
+        |first| first.detail.clone(),
+    );
+    let errors: Vec<Value> = problems.map(|problem| json!(problem)).collect();
+    Problem::new(ProblemKind::Unmappable, detail).with("errors", json!(errors))
+}

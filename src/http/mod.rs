@@ -1,0 +1,147 @@
+//! The service's HTTP face: deliveries in, records out. It commits and answers; it can reach neither dispatch nor Defender.
+
+mod actions;
+mod auth;
+mod body;
+mod deliveries;
+mod health;
+mod hooks;
+mod problem;
+mod token;
+mod trace;
+mod view;
+
+use std::collections::HashMap;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::dev::Server;
+use actix_web::middleware::from_fn;
+use actix_web::{App, HttpServer, web};
+use tokio::sync::watch;
+
+use crate::alert::SourceName;
+use crate::clock::Clock;
+use crate::ingest::Scheme;
+use crate::mapping::{Format, Mapper};
+use crate::store::Store;
+use crate::telemetry::Metrics;
+
+pub use problem::{ProblemKind, TABLE};
+pub use token::ApiToken;
+
+/// How long a client may take to send its headers.
+const HEADERS_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How many connections may be open at once.
+const CONNECTIONS_MAX: usize = 2_048;
+
+/// How long deliveries that are under way may take when the service stops.
+const SHUTDOWN_SECS: u64 = 10;
+
+/// Where the service listens and whom it listens to.
+#[derive(Debug)]
+pub struct Options {
+    /// The address and port; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// The sources.
+    pub sources: Vec<Source>,
+}
+
+/// A sender: how it proves itself and what it sends.
+#[derive(Debug)]
+pub struct Source {
+    /// Its name, the last part of its address.
+    pub name: SourceName,
+    /// How it proves itself.
+    pub scheme: Scheme,
+    /// How its payloads are read.
+    pub format: Arc<Format>,
+}
+
+/// What every request needs.
+#[derive(Debug)]
+struct Context {
+    store: Store,
+    mapper: Mapper,
+    clock: Clock,
+    metrics: Metrics,
+    sources: HashMap<SourceName, Source>,
+    /// True once dispatch has taken up where the last run ended.
+    ready: watch::Receiver<bool>,
+}
+
+/// What the server needs from the rest of the service.
+#[derive(Debug, Clone)]
+pub struct Parts {
+    /// The durable state.
+    pub store: Store,
+    /// The threads that read payloads.
+    pub mapper: Mapper,
+    /// The time.
+    pub clock: Clock,
+    /// The metrics.
+    pub metrics: Metrics,
+    /// True once dispatch has taken up where the last run ended.
+    pub ready: watch::Receiver<bool>,
+}
+
+/// Listens; returns where, and the server, which runs when it is awaited.
+pub fn bind(options: Options, parts: Parts) -> io::Result<(SocketAddr, Server)> {
+    let listener = TcpListener::bind(options.listen)?;
+    let address = listener.local_addr()?;
+    let sources = options
+        .sources
+        .into_iter()
+        .map(|source| (source.name.clone(), source))
+        .collect();
+    let Parts {
+        store,
+        mapper,
+        clock,
+        metrics,
+        ready,
+    } = parts;
+    let context = web::Data::new(Context {
+        store,
+        mapper,
+        clock,
+        metrics,
+        sources,
+        ready,
+    });
+    let app = move || {
+        App::new()
+            .app_data(context.clone())
+            .wrap(from_fn(trace::request))
+            .configure(routes)
+            .default_service(web::to(problem::not_found))
+    };
+    let server = HttpServer::new(app)
+        .client_request_timeout(HEADERS_TIMEOUT)
+        .max_connections(CONNECTIONS_MAX)
+        .shutdown_timeout(SHUTDOWN_SECS)
+        .disable_signals()
+        .listen(listener)?
+        .run();
+    Ok((address, server))
+}
+
+/// Every route: path, method, handler.
+fn routes(config: &mut web::ServiceConfig) {
+    let get = |path: &str, handler: actix_web::Route| {
+        web::resource(path)
+            .route(handler)
+            .default_service(web::to(problem::method_not_allowed))
+    };
+    config
+        .service(get("/v1/hooks/{source}", web::post().to(hooks::receive)))
+        .service(get("/v1/actions", web::get().to(actions::list)))
+        .service(get("/v1/actions/{id}", web::get().to(actions::one)))
+        .service(get("/v1/deliveries/{id}", web::get().to(deliveries::one)))
+        .service(get("/livez", web::get().to(health::live)))
+        .service(get("/readyz", web::get().to(health::ready)))
+        .service(get("/metrics", web::get().to(health::metrics)));
+}

@@ -1,0 +1,277 @@
+//! Everything that can go wrong with a request, in one table (RFC 9457).
+
+use std::fmt;
+
+use actix_web::http::StatusCode;
+use actix_web::{HttpResponse, ResponseError};
+use serde_json::{Map, Value, json};
+
+use crate::store::StoreError;
+
+/// Kinds of problems. Callers depend on their words and statuses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ProblemKind {
+    /// A query parameter is wrong.
+    InvalidParameter,
+    /// The body is not JSON that is taken.
+    InvalidJson,
+    /// The caller is not known. Says no more, on purpose.
+    Unauthorized,
+    /// The token does not allow it.
+    Forbidden,
+    /// There is nothing there.
+    NotFound,
+    /// Not with this method.
+    MethodNotAllowed,
+    /// The body did not come in time.
+    RequestTimeout,
+    /// Another body came under the same delivery id.
+    Conflict,
+    /// The body is too long.
+    TooLarge,
+    /// The body is not of a type that is taken.
+    UnsupportedMediaType,
+    /// No alert in the body can become an action.
+    Unmappable,
+    /// The store cannot be written or read.
+    StoreUnavailable,
+    /// More is going on than can be served.
+    Busy,
+    /// The service is not ready.
+    NotReady,
+}
+
+/// One row of the table.
+#[derive(Debug, Clone, Copy)]
+pub struct Row {
+    /// The kind.
+    pub kind: ProblemKind,
+    /// Last part of its `type`.
+    pub code: &'static str,
+    /// HTTP status.
+    pub status: u16,
+    /// Its `title`.
+    pub title: &'static str,
+    /// Seconds to wait before trying again, if that may help.
+    pub retry_after: Option<u32>,
+}
+
+const fn row(kind: ProblemKind, code: &'static str, status: u16, title: &'static str) -> Row {
+    Row {
+        kind,
+        code,
+        status,
+        title,
+        retry_after: None,
+    }
+}
+
+const fn retry(row: Row, seconds: u32) -> Row {
+    Row {
+        retry_after: Some(seconds),
+        ..row
+    }
+}
+
+/// All kinds of problems.
+pub const TABLE: &[Row] = &[
+    row(
+        ProblemKind::InvalidParameter,
+        "invalid-parameter",
+        400,
+        "A parameter is wrong.",
+    ),
+    row(
+        ProblemKind::InvalidJson,
+        "invalid-json",
+        400,
+        "The body is not JSON that is taken here.",
+    ),
+    row(
+        ProblemKind::Unauthorized,
+        "unauthorized",
+        401,
+        "The request is not authenticated.",
+    ),
+    row(
+        ProblemKind::Forbidden,
+        "forbidden",
+        403,
+        "The token does not allow this.",
+    ),
+    row(
+        ProblemKind::NotFound,
+        "not-found",
+        404,
+        "There is nothing here.",
+    ),
+    row(
+        ProblemKind::MethodNotAllowed,
+        "method-not-allowed",
+        405,
+        "Not with this method.",
+    ),
+    row(
+        ProblemKind::RequestTimeout,
+        "request-timeout",
+        408,
+        "The body did not come in time.",
+    ),
+    row(
+        ProblemKind::Conflict,
+        "conflict",
+        409,
+        "Another body came under the same delivery id.",
+    ),
+    row(
+        ProblemKind::TooLarge,
+        "too-large",
+        413,
+        "The body is too long.",
+    ),
+    row(
+        ProblemKind::UnsupportedMediaType,
+        "unsupported-media-type",
+        415,
+        "The body is not plain JSON.",
+    ),
+    row(
+        ProblemKind::Unmappable,
+        "unmappable",
+        422,
+        "No alert in the body can become an action.",
+    ),
+    retry(
+        row(
+            ProblemKind::StoreUnavailable,
+            "store-unavailable",
+            503,
+            "Nothing can be stored now.",
+        ),
+        5,
+    ),
+    retry(
+        row(ProblemKind::Busy, "busy", 503, "Too much is going on."),
+        2,
+    ),
+    retry(
+        row(
+            ProblemKind::NotReady,
+            "not-ready",
+            503,
+            "The service is not ready.",
+        ),
+        2,
+    ),
+];
+
+/// A problem on its way to the caller.
+#[derive(Debug)]
+pub(super) struct Problem {
+    row: Row,
+    detail: String,
+    members: Map<String, Value>,
+}
+
+impl Problem {
+    pub(super) fn new(kind: ProblemKind, detail: impl Into<String>) -> Self {
+        // Every kind has a row; a test walks the table.
+        let fallback = row(
+            kind,
+            "internal",
+            500,
+            "Something is wrong with the service.",
+        );
+        let row = TABLE
+            .iter()
+            .find(|row| row.kind == kind)
+            .copied()
+            .unwrap_or(fallback);
+        Self {
+            row,
+            detail: detail.into(),
+            members: Map::new(),
+        }
+    }
+
+    /// Adds a member of its own.
+    pub(super) fn with(mut self, name: &str, value: Value) -> Self {
+        self.members.insert(name.to_owned(), value);
+        self
+    }
+
+    /// The one answer to every caller who is not known.
+    pub(super) fn unauthorized() -> Self {
+        Self::new(
+            ProblemKind::Unauthorized,
+            "The signature or token is missing or wrong.",
+        )
+    }
+
+    /// The one answer wherever there is nothing.
+    pub(super) fn nothing_here() -> Self {
+        Self::new(ProblemKind::NotFound, "")
+    }
+
+    /// Writes the answer; `instance` names the request.
+    pub(super) fn respond(&self, instance: Option<&str>) -> HttpResponse {
+        let mut body = self.members.clone();
+        body.insert(
+            "type".to_owned(),
+            json!(format!("urn:quarantine-bridge:problem:{}", self.row.code)),
+        );
+        body.insert("title".to_owned(), json!(self.row.title));
+        body.insert("status".to_owned(), json!(self.row.status));
+        if !self.detail.is_empty() {
+            body.insert("detail".to_owned(), json!(self.detail));
+        }
+        if let Some(instance) = instance {
+            body.insert("instance".to_owned(), json!(format!("urn:uuid:{instance}")));
+        }
+        let mut response = HttpResponse::build(self.status_code());
+        if let Some(seconds) = self.row.retry_after {
+            response.insert_header(("Retry-After", seconds.to_string()));
+        }
+        if self.row.kind == ProblemKind::Unauthorized {
+            response.insert_header(("WWW-Authenticate", "Bearer"));
+        }
+        response
+            .content_type("application/problem+json")
+            .body(Value::Object(body).to_string())
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.row.code, self.detail)
+    }
+}
+
+impl ResponseError for Problem {
+    fn status_code(&self) -> StatusCode {
+        StatusCode::from_u16(self.row.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+    }
+
+    fn error_response(&self) -> HttpResponse {
+        self.respond(None)
+    }
+}
+
+impl From<StoreError> for Problem {
+    /// The cause is for the log, not for the caller.
+    fn from(error: StoreError) -> Self {
+        tracing::error!(%error, "a request could not use the store");
+        Self::new(
+            ProblemKind::StoreUnavailable,
+            "Nothing was stored. Send it again later.",
+        )
+    }
+}
+
+pub(super) async fn not_found() -> Result<HttpResponse, Problem> {
+    Err(Problem::nothing_here())
+}
+
+pub(super) async fn method_not_allowed() -> Result<HttpResponse, Problem> {
+    Err(Problem::new(ProblemKind::MethodNotAllowed, ""))
+}

@@ -1,0 +1,114 @@
+//! How records look to callers.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+
+use crate::alert::{Action, Change, Severity, State};
+use crate::store::{ActionRecord, Attempt, DeliveryRecord};
+
+/// How long an action may be Pending at Defender before the device is named as the reason.
+const DEVICE_IS_SLOW: SignedDuration = SignedDuration::from_mins(2);
+
+/// One action with all that happened to it.
+pub(super) fn action(record: &ActionRecord, now: Timestamp) -> Value {
+    let action = &record.action;
+    let (machine, file) = (&action.pair.machine, &action.pair.file);
+    json!({
+        "id": action.id.to_string(),
+        "delivery_id": action.delivery_id.to_string(),
+        "source": action.source.as_str(),
+        "alert": {
+            "id": action.alert_id.as_str(), "title": action.title, "severity": action.severity.map(Severity::as_str),
+            "occurred_at": time(action.occurred_at), "url": action.url,
+        },
+        "machine": {
+            "id": machine.id.map(|id| id.to_string()), "dns_name": machine.dns_name,
+            "found_at": action.pair.found_at.machine,
+        },
+        "file": {
+            "sha1": file.sha1.map(|it| it.to_string()), "sha256": file.sha256.map(|it| it.to_string()),
+            "name": file.name, "found_at": action.pair.found_at.file,
+        },
+        "target": action.target.map(|target| {
+            json!({"machine_id": target.machine_id.to_string(), "sha1": target.sha1.to_string()})
+        }),
+        "comment": action.comment(),
+        "state": action.state.as_str(),
+        "final": action.state.is_final(),
+        "waiting_for": waiting_for(action, now),
+        "accepted_at": time(Some(action.accepted_at)),
+        "changed_at": time(Some(action.changed_at)),
+        "expires_at": time(action.expires_at),
+        "machine_action": action.machine_action.as_ref().map(|it| {
+            json!({"id": it.id.as_str(), "status": it.status, "since": time(Some(it.since))})
+        }),
+        "attempts": record.attempts.iter().map(attempt).collect::<Vec<_>>(),
+        "history": record.history.iter().map(change).collect::<Vec<_>>(),
+    })
+}
+
+/// What an unfinished action waits for, in words.
+fn waiting_for(action: &Action, now: Timestamp) -> Option<String> {
+    let text = match action.state {
+        State::Accepted | State::Resolving | State::Decided => "its decision",
+        State::Queued => "its turn in Defender's budget",
+        State::Sending => "Defender's answer",
+        State::Uncertain => "Defender's list of machine actions, to learn whether the call arrived",
+        State::Held => "a person",
+        State::Submitted => {
+            let record = action.machine_action.as_ref()?;
+            let age = now.duration_since(record.since);
+            let is_pending = record.status.eq_ignore_ascii_case("pending");
+            if is_pending && age > DEVICE_IS_SLOW {
+                let minutes = age.as_mins();
+                return Some(format!(
+                    "the device: Pending at Defender for {minutes} min, it may be offline"
+                ));
+            }
+            "the device"
+        }
+        State::Succeeded
+        | State::Failed
+        | State::TimedOut
+        | State::Cancelled
+        | State::Denied
+        | State::Expired
+        | State::Shadowed
+        | State::Superseded
+        | State::Rejected => return None,
+    };
+    Some(text.to_owned())
+}
+
+fn attempt(attempt: &Attempt) -> Value {
+    json!({
+        "n": attempt.n, "intent_at": time(Some(attempt.intent_at)), "ended_at": time(attempt.ended_at),
+        "outcome": attempt.outcome, "http_status": attempt.http_status, "code": attempt.code,
+        "message": attempt.message, "correlation_id": attempt.correlation_id,
+    })
+}
+
+fn change(change: &Change) -> Value {
+    json!({
+        "at": time(Some(change.at)), "from": change.from.map(State::as_str), "to": change.to.as_str(),
+        "why": change.why, "who": change.who.as_str(), "facts": change.facts,
+    })
+}
+
+/// One delivery with its body.
+pub(super) fn delivery(record: &DeliveryRecord) -> Value {
+    let text = str::from_utf8(&record.body).ok();
+    let encoded = text.is_none().then(|| STANDARD.encode(&record.body));
+    json!({
+        "id": record.id.to_string(), "source": record.source.as_str(), "signed_id": record.signed_id,
+        "key_id": record.key_id, "signed_at": time(Some(record.signed_at)),
+        "received_at": time(Some(record.received_at)), "outcome": record.outcome,
+        "alert_ids": record.alert_ids, "refused": record.refused, "body": text, "body_base64": encoded,
+    })
+}
+
+fn time(at: Option<Timestamp>) -> Option<String> {
+    at.map(|at| format!("{at:.3}"))
+}
