@@ -4,6 +4,15 @@
 //! The modules stand in the order in which an alert meets them. ARCHITECTURE.md draws the way.
 
 pub mod alert;
+pub mod cli;
+pub mod clock;
+pub mod config;
+pub mod defender;
+pub mod dispatch;
+pub mod http;
 pub mod ingest;
 pub mod mapping;
 pub mod policy;
+pub mod simulator;
+pub mod store;
+pub mod telemetry;

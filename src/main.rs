@@ -1,3 +1,8 @@
 //! Parses arguments, runs the command, sets the exit code.
 
-fn main() {}
+use std::env;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    quarantine_bridge::cli::run(env::args_os())
+}

@@ -46,6 +46,7 @@ pub enum KeyError {
 }
 
 /// One secret shared with a source.
+#[derive(Clone)]
 pub struct SigningKey {
     id: KeyId,
     bytes: SecretSlice<u8>,

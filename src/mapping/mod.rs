@@ -15,11 +15,11 @@ mod value;
 pub use formats::{BUILT_IN, BuiltIn, Format};
 pub use mapper::{Mapper, MapperError};
 pub use meter::Cancel;
-pub use output::{MapProblem, Reason, RefusedAlert, TARGETS_MAX};
+pub use output::TARGETS_MAX;
 pub use program::{ProgramError, RunError, SHARED};
 pub use strict_json::{JsonError, JsonProblem};
 
-use crate::alert::Alert;
+use crate::alert::{Alert, MapProblem, Reason, RefusedAlert};
 
 /// What a payload holds: the alerts that can become actions, and those that cannot.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -42,6 +42,26 @@ pub enum MapError {
     /// The format's program found no alert.
     #[error("the format finds no alert in the body; is it the right format for this source?")]
     NoAlert,
+}
+
+impl MapError {
+    /// Returns the payload as refused, with this as the reason.
+    pub fn refusal(&self) -> RefusedAlert {
+        let reason = match self {
+            Self::Json(_) => Reason::Json,
+            Self::Program(_) => Reason::Program,
+            Self::NoAlert => Reason::NoAlert,
+        };
+        let problem = MapProblem {
+            reason,
+            path: "$".to_owned(),
+            detail: self.to_string(),
+        };
+        RefusedAlert {
+            alert_id: None,
+            problems: vec![problem],
+        }
+    }
 }
 
 /// Reads the alerts of one payload.

@@ -6,7 +6,8 @@ use jaq_json::{Map, Val};
 use jiff::Timestamp;
 
 use crate::alert::{
-    Alert, AlertId, EntityPair, FileEntity, FoundAt, IdError, MachineEntity, Severity, parse_time,
+    Alert, AlertId, EntityPair, FileEntity, FoundAt, IdError, MachineEntity, MapProblem, Reason,
+    RefusedAlert, Severity, Sha1, parse_time,
 };
 
 use super::value::as_str;
@@ -22,67 +23,6 @@ const URL_BYTES_MAX: usize = 2_000;
 
 /// Numbers above this are milliseconds since 1970, below it seconds: as seconds it would be the year 5138.
 const MILLIS_FROM: i64 = 100_000_000_000;
-
-/// An alert that cannot become actions.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RefusedAlert {
-    /// Its id, if it has a readable one.
-    pub alert_id: Option<AlertId>,
-    /// Everything that is wrong with it.
-    pub problems: Vec<MapProblem>,
-}
-
-/// One thing that is wrong with an alert.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct MapProblem {
-    /// Which kind of problem.
-    pub reason: Reason,
-    /// JSON path of the place in the payload, as far as the format tells it.
-    pub path: String,
-    /// What is wrong there, for a person.
-    pub detail: String,
-}
-
-/// The kinds of problems, a fixed list: metric labels and callers depend on it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Reason {
-    /// The program's answer is not of the form that formats must answer.
-    FormatOutput,
-    /// The alert has no id, or one that is not an id.
-    AlertId,
-    /// The alert names no file on a device that its source calls malicious or detected.
-    NoTarget,
-    /// The alert names too many pairs.
-    TooManyTargets,
-    /// A machine id is not 40 hexadecimal digits, or the device is not named at all.
-    Machine,
-    /// A hash is not of its form or a placeholder, or the file is not named at all.
-    File,
-}
-
-impl Reason {
-    /// All kinds.
-    pub const ALL: [Self; 6] = [
-        Self::FormatOutput,
-        Self::AlertId,
-        Self::NoTarget,
-        Self::TooManyTargets,
-        Self::Machine,
-        Self::File,
-    ];
-
-    /// Returns the word used in API, metrics and logs.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::FormatOutput => "format_output",
-            Self::AlertId => "alert_id",
-            Self::NoTarget => "no_target",
-            Self::TooManyTargets => "too_many_targets",
-            Self::Machine => "machine",
-            Self::File => "file",
-        }
-    }
-}
 
 /// Reads one value that a program answered.
 pub(super) fn alert(output: &Val) -> Result<Alert, RefusedAlert> {
@@ -123,7 +63,10 @@ pub(super) fn alert(output: &Val) -> Result<Alert, RefusedAlert> {
                 .map(ToOwned::to_owned),
             targets,
         }),
-        alert_id => Err(RefusedAlert { alert_id, problems }),
+        alert_id => Err(RefusedAlert {
+            alert_id: alert_id.map(|id| id.to_string()),
+            problems,
+        }),
     }
 }
 
@@ -242,7 +185,7 @@ impl Reader {
         let machine = self.machine(field(fields, "machine"), &machine_path);
         let file = self.file(field(fields, "file"), &file_path);
         let (machine, file) = (machine?, file?);
-        let swapped = |(id, sha1): (_, crate::alert::Sha1)| sha1.equals_machine(id);
+        let swapped = |(id, sha1): (_, Sha1)| sha1.equals_machine(id);
         if machine.id.zip(file.sha1).is_some_and(swapped) {
             let detail = "machine id and SHA1 are the same text: one was taken for the other";
             self.complain(Reason::Machine, &machine_path, detail);

@@ -1,0 +1,79 @@
+//! Puts the parts of the service together.
+
+use std::fmt;
+use std::net::SocketAddr;
+
+use actix_web::dev::Server;
+use anyhow::Context as _;
+use tokio::sync::watch;
+
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::defender::Defender;
+use crate::dispatch::Dispatcher;
+use crate::http;
+use crate::mapping::Mapper;
+use crate::store::Store;
+use crate::telemetry::Metrics;
+
+/// How many threads read payloads.
+const MAPPER_THREADS: usize = 2;
+
+/// A service whose parts are ready to run.
+pub struct Service {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// The HTTP server; it runs when it is awaited.
+    pub server: Server,
+    /// The loop that sends.
+    pub dispatcher: Dispatcher,
+    /// The durable state.
+    pub store: Store,
+    /// The metrics.
+    pub metrics: Metrics,
+}
+
+impl fmt::Debug for Service {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Service")
+            .field("address", &self.address)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Opens the store, takes up where the last run ended, and listens.
+pub async fn assemble(config: Config, clock: Clock) -> anyhow::Result<Service> {
+    let metrics = Metrics::new();
+    let store = Store::open(&config.store)?;
+    let mapper =
+        Mapper::start(MAPPER_THREADS).context("the threads for payloads cannot be started")?;
+    let (ready, is_ready) = watch::channel(false);
+    let defender = Defender::new(&config.defender, clock.clone(), metrics.clone())
+        .context("the HTTP client cannot be made")?;
+    let parts = http::Parts {
+        store: store.clone(),
+        mapper,
+        clock: clock.clone(),
+        metrics: metrics.clone(),
+        ready: is_ready,
+    };
+    let listen = config.http.listen;
+    let (address, server) =
+        http::bind(config.http, parts).with_context(|| format!("cannot listen on {listen}"))?;
+    let dispatcher = Dispatcher::start(
+        store.clone(),
+        defender,
+        config.dispatch,
+        clock,
+        metrics.clone(),
+    )
+    .await?;
+    ready.send_replace(true);
+    Ok(Service {
+        address,
+        server,
+        dispatcher,
+        store,
+        metrics,
+    })
+}

@@ -1,0 +1,214 @@
+//! `explain`: what an alert would do, step by step, without doing it.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use clap::Args as ClapArgs;
+use serde_json::{Value, json};
+use tokio::runtime;
+
+use crate::alert::{Alert, EntityPair, RefusedAlert, Severity, SourceName, comment};
+use crate::clock::Clock;
+use crate::config::{self, Config, Secrets};
+use crate::mapping::{Format, Mapped, Mapper, MapperError};
+use crate::policy::{Candidate, Policy, decide};
+
+use super::ConfigFile;
+use super::exit::{FAILURE, Failure, say};
+use super::sign::read_payload;
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct Arguments {
+    /// The payload; - for standard input.
+    payload: PathBuf,
+    /// The source that would send it.
+    #[arg(long)]
+    source: SourceName,
+    #[command(flatten)]
+    file: ConfigFile,
+    /// Write the steps as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    let config = config::load(&arguments.file.config, Secrets::Skip)?;
+    let source = config
+        .http
+        .sources
+        .iter()
+        .find(|source| source.name == arguments.source);
+    let policy = config.dispatch.policies.get(&arguments.source);
+    let (source, policy) = source.zip(policy).ok_or_else(|| Failure {
+        code: FAILURE,
+        text: format!(
+            "{} has no source {}",
+            arguments.file.config.display(),
+            arguments.source
+        ),
+    })?;
+    let payload = read_payload(&arguments.payload)?;
+    let mapped = map(Arc::clone(&source.format), payload)?;
+    let steps = explained(&mapped, policy, &config);
+    if arguments.json {
+        let head = json!({"source": arguments.source.as_str(), "format": source.format.name(), "mode": policy.mode.as_str()});
+        say(&json!({"source": head, "alerts": steps, "refused": mapped.refused}).to_string());
+    } else {
+        say(&format!(
+            "source     {}: format {}, mode {}",
+            arguments.source,
+            source.format.name(),
+            policy.mode
+        ));
+        steps.iter().for_each(say_alert);
+        mapped.refused.iter().for_each(say_refused);
+    }
+    if mapped.alerts.is_empty() {
+        let text =
+            "nothing in it can become an action; the bridge would keep it and answer 400 or 422"
+                .to_owned();
+        return Err(Failure {
+            code: FAILURE,
+            text,
+        }
+        .into());
+    }
+    Ok(())
+}
+
+/// Reads the payload on a mapping thread, as the service does.
+fn map(format: Arc<Format>, payload: Vec<u8>) -> anyhow::Result<Mapped> {
+    let runtime = runtime::Builder::new_current_thread().enable_all().build();
+    let threads = Mapper::start(1).context("the thread for payloads cannot be started")?;
+    let result = runtime
+        .context("the runtime cannot be started")?
+        .block_on(async { threads.map(format, payload.into()).await });
+    match result {
+        Ok(mapped) => Ok(mapped),
+        Err(MapperError::Map(error)) => Ok(Mapped {
+            alerts: Vec::new(),
+            refused: vec![error.refusal()],
+        }),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn explained(mapped: &Mapped, policy: &Policy, config: &Config) -> Vec<Value> {
+    let alert = |alert: &Alert| {
+        let targets: Vec<Value> = alert
+            .targets
+            .iter()
+            .map(|pair| target(alert, pair, policy, config))
+            .collect();
+        json!({
+            "alert_id": alert.alert_id.as_str(), "severity": alert.severity.map(Severity::as_str),
+            "title": alert.title, "occurred_at": alert.occurred_at.map(|at| format!("{at:.3}")), "targets": targets,
+        })
+    };
+    mapped.alerts.iter().map(alert).collect()
+}
+
+fn target(alert: &Alert, pair: &EntityPair, policy: &Policy, config: &Config) -> Value {
+    let target = pair.as_given();
+    let candidate = Candidate {
+        severity: alert.severity,
+        occurred_at: alert.occurred_at,
+        target,
+    };
+    let verdict = decide(&candidate, policy, Clock::system().now());
+    let call = target.ok().map(|target| {
+        let base = config.defender.api_url.as_str().trim_end_matches('/');
+        json!({
+            "method": "POST",
+            "url": format!("{base}/api/machines/{}/StopAndQuarantineFile", target.machine_id),
+            "body": {"Comment": comment(&alert.alert_id), "Sha1": target.sha1.to_string()},
+        })
+    });
+    let guards: Vec<Value> = verdict
+        .trace
+        .iter()
+        .map(|it| json!({"guard": it.guard, "answer": it.answer.as_str(), "evidence": it.evidence}))
+        .collect();
+    json!({
+        "machine": {"entity": pair.machine.key(), "dns_name": pair.machine.dns_name, "found_at": pair.found_at.machine},
+        "file": {"entity": pair.file.key(), "name": pair.file.name, "found_at": pair.found_at.file},
+        "guards": guards, "decision": verdict.decision.as_str(), "reason": verdict.reason,
+        "state": verdict.state().as_str(), "call": call,
+    })
+}
+
+fn word<'a>(value: &'a Value, name: &str) -> &'a str {
+    value.get(name).and_then(Value::as_str).unwrap_or("-")
+}
+
+fn say_alert(alert: &Value) {
+    say(&format!(
+        "alert      {}: severity {}, occurred {}, {:?}",
+        word(alert, "alert_id"),
+        word(alert, "severity"),
+        word(alert, "occurred_at"),
+        word(alert, "title")
+    ));
+    for target in alert
+        .get("targets")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+    {
+        say_target(target);
+    }
+}
+
+fn say_target(target: &Value) {
+    for (label, name) in [("machine", "dns_name"), ("file", "name")] {
+        let entity = target.get(label).unwrap_or(&Value::Null);
+        say(&format!(
+            "  {label:<9}{} ({}), from {}",
+            word(entity, "entity"),
+            word(entity, name),
+            word(entity, "found_at")
+        ));
+    }
+    for guard in target
+        .get("guards")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+    {
+        say(&format!(
+            "    {:<9}{:<7}{}",
+            word(guard, "guard"),
+            word(guard, "answer"),
+            word(guard, "evidence")
+        ));
+    }
+    say(&format!(
+        "  decision {}: {}",
+        word(target, "decision"),
+        word(target, "reason")
+    ));
+    if let Some(call) = target.get("call").filter(|call| !call.is_null()) {
+        let body = call.get("body").unwrap_or(&Value::Null);
+        say(&format!(
+            "  call     {} {}\n           {body}",
+            word(call, "method"),
+            word(call, "url")
+        ));
+    }
+}
+
+fn say_refused(refused: &RefusedAlert) {
+    say(&format!(
+        "refused    {}",
+        refused.alert_id.as_deref().unwrap_or("(no id)")
+    ));
+    for problem in &refused.problems {
+        say(&format!(
+            "  {:<17}{}: {}",
+            problem.reason.as_str(),
+            problem.path,
+            problem.detail
+        ));
+    }
+}

@@ -1,0 +1,92 @@
+//! The commands, one file each.
+
+mod assemble;
+mod check;
+mod demo;
+mod exit;
+mod explain;
+mod formats;
+mod send;
+mod serve;
+mod sign;
+mod simulate;
+mod token;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+pub use assemble::{Service, assemble};
+
+/// Turns a signed alert into Microsoft Defender stopping and quarantining one file on one device, exactly once.
+#[derive(Debug, Parser)]
+#[command(name = "quarantine-bridge", version, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the service.
+    Serve(serve::Arguments),
+    /// Show the whole way of an alert against a built-in simulator; needs nothing.
+    Demo(demo::Arguments),
+    /// Check a configuration: every error with file, line, key and remedy.
+    Check(check::Arguments),
+    /// Show what an alert would do, step by step, without doing it.
+    Explain(explain::Arguments),
+    /// Sign a payload: print the headers, or a ready curl line.
+    Sign(sign::Arguments),
+    /// Sign a payload and post it.
+    Send(send::Arguments),
+    /// Run a local Defender and Entra ID to rehearse against.
+    Simulate(simulate::Arguments),
+    /// List the built-in formats, or print one.
+    Formats(formats::Arguments),
+    /// Make tokens for the API.
+    Token(token::Arguments),
+}
+
+/// Where the configuration is.
+#[derive(Debug, Args)]
+struct ConfigFile {
+    /// The configuration file.
+    #[arg(
+        long,
+        short,
+        value_name = "FILE",
+        default_value = "quarantine-bridge.toml"
+    )]
+    config: PathBuf,
+}
+
+/// Runs the command that the arguments name; returns the exit code.
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Writes help to standard output and errors to standard error.
+            drop(error.print());
+            return if error.use_stderr() {
+                exit::USAGE.into()
+            } else {
+                ExitCode::SUCCESS
+            };
+        }
+    };
+    let result = match cli.command {
+        Command::Serve(arguments) => serve::run(&arguments),
+        Command::Demo(arguments) => demo::run(&arguments),
+        Command::Check(arguments) => check::run(&arguments),
+        Command::Explain(arguments) => explain::run(&arguments),
+        Command::Sign(arguments) => sign::run(&arguments),
+        Command::Send(arguments) => send::run(&arguments),
+        Command::Simulate(arguments) => simulate::run(&arguments),
+        Command::Formats(arguments) => formats::run(&arguments),
+        Command::Token(arguments) => token::run(&arguments),
+    };
+    exit::code(result)
+}

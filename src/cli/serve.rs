@@ -1,0 +1,113 @@
+//! `serve`: runs the service until it is told to stop.
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use clap::Args as ClapArgs;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::{runtime, time};
+
+use crate::clock::Clock;
+use crate::config::{self, Config, Secrets};
+use crate::store::Health;
+use crate::telemetry::{Metrics, start_logs};
+
+use super::exit::{Failure, IO_ERROR};
+use super::{ConfigFile, Service, assemble};
+
+/// How long calls that are under way may take when the service stops; Kubernetes kills after 30 s.
+const DRAIN: Duration = Duration::from_secs(20);
+
+/// How often metrics are folded.
+const UPKEEP: Duration = Duration::from_secs(5);
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    file: ConfigFile,
+}
+
+pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    let config = config::load(&arguments.file.config, Secrets::Read)?;
+    start_logs(config.log_format, config.log_level);
+    let runtime = runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build();
+    runtime
+        .context("the runtime cannot be started")?
+        .block_on(serve(config))
+}
+
+async fn serve(config: Config) -> anyhow::Result<()> {
+    let Service {
+        address,
+        server,
+        dispatcher,
+        store,
+        metrics,
+    } = assemble(config, Clock::system()).await?;
+    let (stop, stopped) = watch::channel(false);
+    let server_handle = server.handle();
+    let mut tasks = JoinSet::new();
+    tasks.spawn(dispatcher.run(stopped));
+    tasks.spawn(async move { drop(server.await) });
+    let upkeep = tasks.spawn(upkeep(metrics));
+    tracing::info!(%address, version = env!("CARGO_PKG_VERSION"), "listening");
+    let end = until_told(&mut tasks, store.health()).await?;
+    tracing::info!("stopping: no new deliveries, calls under way are finished");
+    server_handle.stop(true).await;
+    stop.send_replace(true);
+    upkeep.abort();
+    drain(tasks).await;
+    match end {
+        End::Told => Ok(()),
+        End::Failed => {
+            let text = "the service stopped because a part of it failed; see the log".to_owned();
+            Err(Failure {
+                code: IO_ERROR,
+                text,
+            }
+            .into())
+        }
+    }
+}
+
+/// Why the service ends.
+enum End {
+    /// A signal said so.
+    Told,
+    /// The disk failed, or a part ended by itself.
+    Failed,
+}
+
+async fn until_told(
+    tasks: &mut JoinSet<()>,
+    mut health: watch::Receiver<Health>,
+) -> anyhow::Result<End> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    Ok(tokio::select! {
+        _ = terminate.recv() => End::Told,
+        _ = tokio::signal::ctrl_c() => End::Told,
+        _ = health.wait_for(|health| *health == Health::Broken) => End::Failed,
+        _ = tasks.join_next() => End::Failed,
+    })
+}
+
+async fn drain(mut tasks: JoinSet<()>) {
+    let all = async { while tasks.join_next().await.is_some() {} };
+    if time::timeout(DRAIN, all).await.is_err() {
+        tracing::warn!(
+            "some calls did not end in time; their outcome will be looked up at the next start"
+        );
+    }
+}
+
+async fn upkeep(metrics: Metrics) {
+    loop {
+        time::sleep(UPKEEP).await;
+        metrics.upkeep();
+    }
+}

@@ -1,0 +1,316 @@
+//! Walks a TOML document section by section and collects complaints with their lines.
+
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+use std::fmt::Display;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use jiff::SignedDuration;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::complaint::{Complaint, Complaints};
+use super::duration;
+
+/// A configuration file and what is wrong with it so far.
+#[derive(Debug)]
+pub(super) struct Document {
+    file: PathBuf,
+    text: String,
+    complaints: RefCell<Vec<Complaint>>,
+}
+
+impl Document {
+    pub(super) fn open(path: &Path) -> Result<Self, Complaints> {
+        let document = |text| Self {
+            file: path.to_owned(),
+            text,
+            complaints: RefCell::default(),
+        };
+        match fs::read_to_string(path) {
+            Ok(text) => Ok(document(text)),
+            Err(error) => {
+                let document = document(String::new());
+                document.complain(
+                    None,
+                    "",
+                    format!("cannot be read: {error}"),
+                    "name a readable file with --config",
+                );
+                Err(document.into_complaints())
+            }
+        }
+    }
+
+    pub(super) fn parse(&self) -> Result<Spanned<DeTable<'_>>, Complaints> {
+        DeTable::parse(&self.text).map_err(|error| {
+            let line = error.span().map(|span| self.line_of(span.start));
+            self.complain(line, "", error.message().to_owned(), "");
+            Complaints(self.complaints.take())
+        })
+    }
+
+    pub(super) fn into_complaints(self) -> Complaints {
+        let mut complaints = self.complaints.into_inner();
+        complaints.sort_by_key(|complaint| complaint.line);
+        Complaints(complaints)
+    }
+
+    fn complain(&self, line: Option<usize>, key: &str, problem: String, remedy: &str) {
+        let complaint = Complaint {
+            file: self.file.clone(),
+            line,
+            key: key.to_owned(),
+            problem,
+            remedy: remedy.to_owned(),
+        };
+        self.complaints.borrow_mut().push(complaint);
+    }
+
+    fn line_of(&self, offset: usize) -> usize {
+        let before = self.text.get(..offset).unwrap_or_default();
+        before.matches('\n').count().saturating_add(1)
+    }
+}
+
+/// One table of the document, and which of its keys have been read.
+#[derive(Debug)]
+pub(super) struct Section<'d> {
+    document: &'d Document,
+    /// Its keys from the root, joined by dots; empty for the root.
+    path: String,
+    line: Option<usize>,
+    table: Option<&'d DeTable<'d>>,
+    read: RefCell<BTreeSet<&'static str>>,
+}
+
+impl<'d> Section<'d> {
+    pub(super) fn root(document: &'d Document, table: &'d Spanned<DeTable<'d>>) -> Self {
+        Self::new(document, String::new(), None, Some(table.get_ref()))
+    }
+
+    fn new(
+        document: &'d Document,
+        path: String,
+        line: Option<usize>,
+        table: Option<&'d DeTable<'d>>,
+    ) -> Self {
+        Self {
+            document,
+            path,
+            line,
+            table,
+            read: RefCell::default(),
+        }
+    }
+
+    fn value(&self, key: &'static str) -> Option<&'d Spanned<DeValue<'d>>> {
+        self.read.borrow_mut().insert(key);
+        self.table?.get(key)
+    }
+
+    fn full(&self, key: &str) -> String {
+        match (self.path.as_str(), key) {
+            ("", key) => key.to_owned(),
+            (path, "") => path.to_owned(),
+            (path, key) => format!("{path}.{key}"),
+        }
+    }
+
+    /// Complains about a key, at its line, or at the section's if it is not there.
+    pub(super) fn complain(&self, key: &str, problem: impl Into<String>, remedy: &str) {
+        let value = self.table.and_then(|table| table.get(key));
+        let line = value
+            .map(|value| self.document.line_of(value.span().start))
+            .or(self.line);
+        self.document
+            .complain(line, &self.full(key), problem.into(), remedy);
+    }
+
+    /// Reads a value of one type; another type is a complaint.
+    fn typed<T>(
+        &self,
+        key: &'static str,
+        wanted: &str,
+        read: impl FnOnce(&'d DeValue<'d>) -> Option<T>,
+    ) -> Option<T> {
+        let value = self.value(key)?.get_ref();
+        let found = read(value);
+        if found.is_none() {
+            self.complain(
+                key,
+                format!("{} found", value.type_str()),
+                &format!("write {wanted}"),
+            );
+        }
+        found
+    }
+
+    pub(super) fn text(&self, key: &'static str) -> Option<&'d str> {
+        self.typed(key, "a text in quotes", DeValue::as_str)
+    }
+
+    pub(super) fn required_text(&self, key: &'static str, remedy: &str) -> Option<&'d str> {
+        self.require(key, remedy);
+        self.text(key)
+    }
+
+    /// Complains if a key is missing.
+    pub(super) fn require(&self, key: &'static str, remedy: &str) {
+        if self.value(key).is_none() {
+            self.complain(key, "is missing", remedy);
+        }
+    }
+
+    pub(super) fn boolean(&self, key: &'static str) -> Option<bool> {
+        self.typed(key, "true or false", DeValue::as_bool)
+    }
+
+    pub(super) fn integer(&self, key: &'static str) -> Option<i64> {
+        self.typed(key, "a whole number", |value| {
+            let number = value.as_integer()?;
+            i64::from_str_radix(number.as_str(), number.radix()).ok()
+        })
+    }
+
+    pub(super) fn duration(&self, key: &'static str) -> Option<SignedDuration> {
+        let text = self.text(key)?;
+        let parsed = duration::parse(text);
+        if parsed.is_none() {
+            let problem = format!("{text:?} is no duration");
+            self.complain(
+                key,
+                problem,
+                "write a number with s, m, h or d, such as \"60m\"",
+            );
+        }
+        parsed
+    }
+
+    /// Reads a text as the value that it stands for.
+    pub(super) fn parse<T>(&self, key: &'static str, text: &str, remedy: &str) -> Option<T>
+    where
+        T: FromStr,
+        T::Err: Display,
+    {
+        match text.parse() {
+            Ok(value) => Some(value),
+            Err(error) => {
+                self.complain(key, format!("{error}"), remedy);
+                None
+            }
+        }
+    }
+
+    /// A time, written as TOML writes times or as a text.
+    pub(super) fn time_text(&self, key: &'static str) -> Option<String> {
+        self.typed(key, "a time such as 2027-01-31T00:00:00Z", |value| {
+            let datetime = value.as_datetime().map(ToString::to_string);
+            datetime.or_else(|| value.as_str().map(ToOwned::to_owned))
+        })
+    }
+
+    /// A table that must be there.
+    pub(super) fn section(&self, key: &'static str) -> Option<Self> {
+        if self.value(key).is_none() {
+            self.complain(
+                key,
+                "the section is missing",
+                &format!("add [{}]", self.full(key)),
+            );
+            return None;
+        }
+        self.section_if_there(key)
+    }
+
+    /// A table that may be missing; then it is empty.
+    pub(super) fn section_or_empty(&self, key: &'static str) -> Self {
+        let empty = || Self::new(self.document, self.full(key), None, None);
+        self.section_if_there(key).unwrap_or_else(empty)
+    }
+
+    /// A table that may be missing.
+    pub(super) fn section_if_there(&self, key: &'static str) -> Option<Self> {
+        let span = self.value(key)?.span();
+        let table = self.typed(key, "a table", DeValue::as_table)?;
+        Some(self.child(self.full(key), span.start, table))
+    }
+
+    fn child(&self, path: String, offset: usize, table: &'d DeTable<'d>) -> Self {
+        Self::new(
+            self.document,
+            path,
+            Some(self.document.line_of(offset)),
+            Some(table),
+        )
+    }
+
+    /// The tables in an array.
+    pub(super) fn list(&self, key: &'static str) -> Vec<Self> {
+        let Some(items) = self.typed(key, "an array of tables", DeValue::as_array) else {
+            return Vec::new();
+        };
+        let mut sections = Vec::new();
+        for (index, item) in items.iter().enumerate() {
+            match item.get_ref().as_table() {
+                Some(table) => {
+                    let path = format!("{}[{index}]", self.full(key));
+                    sections.push(self.child(path, item.span().start, table));
+                }
+                None => self.complain(
+                    key,
+                    "holds something that is no table",
+                    "write [{ file = \"...\" }]",
+                ),
+            }
+        }
+        sections
+    }
+
+    /// The tables in this one, with their names.
+    pub(super) fn named(&self) -> Vec<(&'d str, Self)> {
+        let mut sections = Vec::new();
+        for (name, value) in self.table.into_iter().flatten() {
+            let name: &'d str = name.get_ref();
+            let path = self.full(name);
+            match value.get_ref().as_table() {
+                Some(table) => sections.push((name, self.child(path, value.span().start, table))),
+                None => self.complain(name, "is no table", &format!("write [{path}]")),
+            }
+        }
+        sections
+    }
+
+    /// Returns a path as the file means it: relative to where the file lies.
+    pub(super) fn resolve(&self, path: &str) -> PathBuf {
+        self.document
+            .file
+            .parent()
+            .unwrap_or(Path::new("."))
+            .join(path)
+    }
+
+    /// Complains about keys that nobody has read.
+    pub(super) fn finish(&self) {
+        let read = self.read.borrow();
+        for key in self.table.into_iter().flat_map(|table| table.keys()) {
+            let key: &str = key.get_ref();
+            if read.contains(key) {
+                continue;
+            }
+            let near = read
+                .iter()
+                .map(|known| (strsim::damerau_levenshtein(known, key), known));
+            let remedy = match near.min().filter(|(distance, _)| *distance <= 2) {
+                Some((_, known)) => format!("do you mean {known}?"),
+                None => format!(
+                    "the keys here are {}",
+                    read.iter().copied().collect::<Vec<_>>().join(", ")
+                ),
+            };
+            self.complain(key, "is not a key of this section", &remedy);
+        }
+    }
+}

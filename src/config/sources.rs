@@ -1,0 +1,202 @@
+//! `[sources.NAME]`: who may send, how they prove it, what they send, what they may do.
+
+use std::collections::HashMap;
+use std::fs;
+use std::sync::Arc;
+
+use jiff::SignedDuration;
+
+use crate::alert::{Mode, Severity, SourceName, parse_time};
+use crate::http::Source;
+use crate::ingest::{Scheme, SigningKey, StandardWebhooks};
+use crate::mapping::{BUILT_IN, BuiltIn, Format};
+use crate::policy::Policy;
+
+use super::Secrets;
+use super::reader::Section;
+use super::secret;
+
+/// The age limit if a source does not say.
+const MAX_AGE: SignedDuration = SignedDuration::from_mins(60);
+
+/// The severity floor if a source does not say.
+const MIN_SEVERITY: Severity = Severity::Medium;
+
+/// The sources and what each may do.
+#[derive(Debug, Default)]
+pub(super) struct Sources {
+    pub(super) sources: Vec<Source>,
+    pub(super) policies: HashMap<SourceName, Policy>,
+}
+
+/// Reads every source.
+pub(super) fn read(root: &Section<'_>, secrets: Secrets) -> Sources {
+    let mut sources = Sources::default();
+    let Some(all) = root.section("sources") else {
+        return sources;
+    };
+    for (name, section) in all.named() {
+        if let Some((source, policy)) = source(name, &section, secrets) {
+            sources.policies.insert(source.name.clone(), policy);
+            sources.sources.push(source);
+        }
+        section.finish();
+    }
+    sources
+}
+
+fn source(name: &str, section: &Section<'_>, secrets: Secrets) -> Option<(Source, Policy)> {
+    let name: Option<SourceName> = match name.parse() {
+        Ok(name) => Some(name),
+        Err(error) => {
+            section.complain("", format!("{error}"), "rename the source");
+            None
+        }
+    };
+    let policy = policy(section);
+    let format = format(section);
+    let scheme = section
+        .section("auth")
+        .and_then(|auth| scheme(&auth, secrets));
+    Some((
+        Source {
+            name: name?,
+            scheme: scheme?,
+            format: Arc::new(format?),
+        },
+        policy?,
+    ))
+}
+
+fn policy(section: &Section<'_>) -> Option<Policy> {
+    let modes = "write \"shadow\" (decide and record, never call), \"approve\" (hold every action for a person) or \
+                 \"enforce\" (call when every guard passes)";
+    let mode = section.required_text("mode", modes);
+    let mode: Option<Mode> = mode.and_then(|text| section.parse("mode", text, modes));
+    let min_severity = match section.text("min_severity") {
+        Some(text) => section.parse("min_severity", text, "write one of the five"),
+        None => Some(MIN_SEVERITY),
+    };
+    let max_age = section.duration("max_age").unwrap_or(MAX_AGE);
+    if max_age < SignedDuration::from_secs(1) {
+        section.complain(
+            "max_age",
+            "is zero: every alert is older",
+            "write \"60m\" or so",
+        );
+    }
+    Some(Policy {
+        mode: mode?,
+        min_severity: min_severity?,
+        max_age,
+    })
+}
+
+/// A built-in format by name, or a user's own from a file.
+fn format(section: &Section<'_>) -> Option<Format> {
+    let names: Vec<&str> = BUILT_IN.iter().map(|format| format.name).collect();
+    let remedy = format!("write format = one of {names:?}, or format_file = \"my.jq\"");
+    match (section.text("format"), section.text("format_file")) {
+        (Some(name), None) => {
+            let Some(built_in) = BuiltIn::named(name) else {
+                section.complain("format", format!("there is no format {name:?}"), &remedy);
+                return None;
+            };
+            load(section, "format", name, built_in.code)
+        }
+        (None, Some(file)) => {
+            let path = section.resolve(file);
+            match fs::read_to_string(&path) {
+                Ok(code) => load(section, "format_file", file, &code),
+                Err(error) => {
+                    let problem = format!("{}: {error}", path.display());
+                    section.complain(
+                        "format_file",
+                        problem,
+                        "name a readable file with a jq program",
+                    );
+                    None
+                }
+            }
+        }
+        (Some(_), Some(_)) => {
+            section.complain("format_file", "stands beside format", "keep one of the two");
+            None
+        }
+        (None, None) => {
+            section.complain("format", "is missing", &remedy);
+            None
+        }
+    }
+}
+
+fn load(section: &Section<'_>, key: &'static str, name: &str, code: &str) -> Option<Format> {
+    match Format::load(name, code) {
+        Ok(format) => Some(format),
+        Err(error) => {
+            let remedy = "see `formats show NAME` for programs that are taken";
+            section.complain(key, format!("{name}: {error}"), remedy);
+            None
+        }
+    }
+}
+
+fn scheme(auth: &Section<'_>, secrets: Secrets) -> Option<Scheme> {
+    let remedy = "write \"standard-webhooks\"";
+    let scheme = auth.required_text("scheme", remedy);
+    if scheme.is_some_and(|name| name != "standard-webhooks") {
+        auth.complain(
+            "scheme",
+            format!("there is no scheme {:?}", scheme.unwrap_or_default()),
+            remedy,
+        );
+    }
+    auth.require(
+        "secrets",
+        "write secrets = [{ file = \"/run/secrets/name\" }]",
+    );
+    let files = auth.list("secrets");
+    auth.finish();
+    if secrets == Secrets::Skip {
+        return Some(Scheme::StandardWebhooks(StandardWebhooks::new(Vec::new())));
+    }
+    let keys: Option<Vec<SigningKey>> = files.iter().map(key).collect();
+    let keys = keys?;
+    if keys.is_empty() {
+        auth.complain(
+            "secrets",
+            "names no secret",
+            "nobody could ever be believed; name at least one file",
+        );
+        return None;
+    }
+    (scheme == Some("standard-webhooks"))
+        .then(|| Scheme::StandardWebhooks(StandardWebhooks::new(keys)))
+}
+
+fn key(section: &Section<'_>) -> Option<SigningKey> {
+    let not_after = match section.time_text("not_after") {
+        Some(text) => {
+            let time = parse_time(&text);
+            if time.is_none() {
+                section.complain(
+                    "not_after",
+                    format!("{text:?} is no time"),
+                    "write 2027-01-31T00:00:00Z",
+                );
+            }
+            Some(time?)
+        }
+        None => None,
+    };
+    let secret = secret::read(section);
+    section.finish();
+    match SigningKey::from_whsec(&secret?, not_after) {
+        Ok(key) => Some(key),
+        Err(error) => {
+            let remedy = "make one with: echo \"whsec_$(openssl rand -base64 32)\"";
+            section.complain("file", error.to_string(), remedy);
+            None
+        }
+    }
+}
