@@ -1,5 +1,6 @@
 //! `serve`: runs the service until it is told to stop.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -55,9 +56,8 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     tasks.spawn(dispatcher.run(stopped));
     tasks.spawn(async move { drop(server.await) });
     let upkeep = tasks.spawn(upkeep(metrics));
-    tracing::info!(%address, version = env!("CARGO_PKG_VERSION"), "listening");
+    announce(address);
     let end = until_told(&mut tasks, store.health()).await?;
-    tracing::info!("stopping: no new deliveries, calls under way are finished");
     server_handle.stop(true).await;
     stop.send_replace(true);
     upkeep.abort();
@@ -88,12 +88,18 @@ async fn until_told(
     mut health: watch::Receiver<Health>,
 ) -> anyhow::Result<End> {
     let mut terminate = signal(SignalKind::terminate())?;
-    Ok(tokio::select! {
+    let end = tokio::select! {
         _ = terminate.recv() => End::Told,
         _ = tokio::signal::ctrl_c() => End::Told,
         _ = health.wait_for(|health| *health == Health::Broken) => End::Failed,
         _ = tasks.join_next() => End::Failed,
-    })
+    };
+    tracing::info!("stopping: no new deliveries, calls under way are finished");
+    Ok(end)
+}
+
+fn announce(address: SocketAddr) {
+    tracing::info!(%address, version = env!("CARGO_PKG_VERSION"), "listening");
 }
 
 async fn drain(mut tasks: JoinSet<()>) {

@@ -16,7 +16,7 @@ const APPLICATION_ID: i64 = 0x7162_7267;
 const MIGRATIONS: &[&str] = &[include_str!("migrations/0001_first.sql")];
 
 /// How long a connection waits for another process, such as `token create`, to finish writing.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+const BUSY_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// How many idle connections for reading are kept.
 const IDLE_MAX: usize = 4;

@@ -8,5 +8,10 @@
     reason = "a panic is a failed test"
 )]
 
+mod api;
+mod dispatch;
 mod formats;
+mod harness;
+mod hooks;
+mod ingest;
 mod programs;

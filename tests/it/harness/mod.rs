@@ -1,0 +1,406 @@
+//! A real bridge against a real simulator on loopback, with a clock that tests move.
+
+mod invariants;
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use actix_web::dev::ServerHandle;
+use jiff::{SignedDuration, Timestamp};
+use quarantine_bridge::alert::{Mode, Severity, SourceName, after};
+use quarantine_bridge::cli::{Service, assemble};
+use quarantine_bridge::clock::Clock;
+use quarantine_bridge::config::Config;
+use quarantine_bridge::dispatch::{self, Dispatcher};
+use quarantine_bridge::ingest::{Scheme, SigningKey, StandardWebhooks, sign};
+use quarantine_bridge::mapping::{BuiltIn, Format};
+use quarantine_bridge::policy::Policy;
+use quarantine_bridge::simulator::{Credentials, Simulator, World, new_state};
+use quarantine_bridge::store::{NewToken, Options as StoreOptions, Scope, Store, add_token};
+use quarantine_bridge::telemetry::{LogFormat, Metrics};
+use quarantine_bridge::{defender, http};
+use reqwest::{Client, RequestBuilder};
+use secrecy::SecretString;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::task::JoinSet;
+use tracing::level_filters::LevelFilter;
+
+pub(crate) const TENANT: &str = "tenant";
+pub(crate) const CLIENT: &str = "client";
+pub(crate) const SECRET: &str = "client-secret-canary-7f3a";
+pub(crate) const WHSEC: &str = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
+pub(crate) const MACHINE: &str = "1111111111aaaaaaaaaa1111111111aaaaaaaaaa";
+pub(crate) const SHA1: &str = "2222222222bbbbbbbbbb2222222222bbbbbbbbbb";
+
+/// What a test may want otherwise than usual.
+#[derive(Debug, Clone)]
+pub(crate) struct Setup {
+    pub(crate) mode: Mode,
+    pub(crate) format: &'static str,
+    pub(crate) min_severity: Severity,
+    pub(crate) calls_per_minute: u32,
+    pub(crate) client_secret: &'static str,
+    /// Where Defender's API is, if not at the simulator.
+    pub(crate) api_url: Option<String>,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self {
+            mode: Mode::Enforce,
+            format: "bridge",
+            min_severity: Severity::Low,
+            calls_per_minute: 100,
+            client_secret: SECRET,
+            api_url: None,
+        }
+    }
+}
+
+/// An answer of the bridge.
+#[derive(Debug, Clone)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: HashMap<String, String>,
+    pub(crate) body: Value,
+}
+
+/// A running bridge.
+pub(crate) struct Bridge {
+    pub(crate) clock: Clock,
+    pub(crate) simulator: Simulator,
+    pub(crate) store: Store,
+    pub(crate) metrics: Metrics,
+    pub(crate) folder: TempDir,
+    address: SocketAddr,
+    dispatcher: Option<Dispatcher>,
+    server: ServerHandle,
+    client: Client,
+    token: String,
+    setup: Setup,
+    _tasks: JoinSet<()>,
+}
+
+/// The moment at which tests begin.
+pub(crate) fn start_of_time() -> Timestamp {
+    "2026-03-01T12:00:00Z".parse().unwrap()
+}
+
+pub(crate) fn key() -> SigningKey {
+    SigningKey::from_whsec(&SecretString::from(WHSEC), None).unwrap()
+}
+
+impl Bridge {
+    pub(crate) async fn start() -> Self {
+        Self::with(Setup::default()).await
+    }
+
+    pub(crate) async fn with(setup: Setup) -> Self {
+        let clock = Clock::manual(start_of_time());
+        let credentials = Credentials::new(TENANT, CLIENT, SecretString::from(SECRET));
+        let world = World {
+            any_machine: true,
+            ..World::default()
+        };
+        let mut state = new_state(clock.clone(), credentials, world);
+        state.switches.per_minute = 100_000;
+        state.switches.per_hour = 100_000;
+        let (simulator, server) = Simulator::bind(0, state).unwrap();
+        let mut tasks = JoinSet::new();
+        tasks.spawn(async move { server.await.unwrap() });
+        let folder = tempfile::tempdir().unwrap();
+        Self::assemble(setup, clock, simulator, folder, tasks).await
+    }
+
+    async fn assemble(
+        setup: Setup,
+        clock: Clock,
+        simulator: Simulator,
+        folder: TempDir,
+        mut tasks: JoinSet<()>,
+    ) -> Self {
+        let config = config(&setup, &simulator, &folder);
+        let store_options = config.store.clone();
+        let Service {
+            address,
+            server,
+            dispatcher,
+            store,
+            metrics,
+        } = assemble(config, clock.clone()).await.unwrap();
+        let handle = server.handle();
+        tasks.spawn(async move { server.await.unwrap() });
+        let token = token(
+            &store_options,
+            &clock,
+            &[Scope::ActionsRead, Scope::Metrics],
+        );
+        Self {
+            clock,
+            simulator,
+            store,
+            metrics,
+            folder,
+            address,
+            dispatcher: Some(dispatcher),
+            server: handle,
+            client: Client::builder().no_proxy().build().unwrap(),
+            token,
+            setup,
+            _tasks: tasks,
+        }
+    }
+
+    /// Stops the service between two steps and starts it again on the same database.
+    pub(crate) async fn restart(mut self) -> Self {
+        self.dispatcher = None;
+        self.server.stop(false).await;
+        let clock = self.clock.clone();
+        let simulator = self.simulator.clone();
+        let setup = self.setup.clone();
+        let folder = std::mem::replace(&mut self.folder, tempfile::tempdir().unwrap());
+        let tasks = std::mem::take(&mut self._tasks);
+        let path = folder.path().join("bridge.db");
+        drop(self);
+        wait_until_unlocked(&path).await;
+        Self::assemble(setup, clock, simulator, folder, tasks).await
+    }
+
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    pub(crate) fn database(&self) -> std::path::PathBuf {
+        self.folder.path().join("bridge.db")
+    }
+
+    /// Another token, for other scopes.
+    pub(crate) fn new_token(&self, scopes: &[Scope]) -> String {
+        token(
+            &StoreOptions {
+                path: self.database(),
+            },
+            &self.clock,
+            scopes,
+        )
+    }
+
+    /// Posts a signed body to the source.
+    pub(crate) async fn post(&self, id: &str, body: impl Into<Vec<u8>>) -> Answer {
+        self.send(self.signed(id, body.into())).await
+    }
+
+    /// A signed request, to be spoiled before it is sent.
+    pub(crate) fn signed(&self, id: &str, body: Vec<u8>) -> RequestBuilder {
+        let now = self.clock.now();
+        let signature = sign(&key(), &id.parse().unwrap(), now, &body);
+        self.request("/v1/hooks/soc")
+            .header("webhook-id", id)
+            .header("webhook-timestamp", now.as_second().to_string())
+            .header("webhook-signature", signature)
+            .body(body)
+    }
+
+    pub(crate) fn request(&self, path: &str) -> RequestBuilder {
+        self.client
+            .post(self.url(path))
+            .header("content-type", "application/json")
+    }
+
+    pub(crate) async fn send(&self, request: RequestBuilder) -> Answer {
+        let response = request.send().await.unwrap();
+        let status = response.status().as_u16();
+        let headers = response.headers().iter();
+        let headers = headers.map(|(name, value)| {
+            (
+                name.as_str().to_owned(),
+                value.to_str().unwrap_or_default().to_owned(),
+            )
+        });
+        let headers = headers.collect();
+        let text = response.text().await.unwrap();
+        let body = serde_json::from_str(&text).unwrap_or(Value::String(text));
+        Answer {
+            status,
+            headers,
+            body,
+        }
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        self.get_as(path, &self.token.clone()).await
+    }
+
+    pub(crate) async fn get_as(&self, path: &str, token: &str) -> Answer {
+        self.send(self.client.get(self.url(path)).bearer_auth(token))
+            .await
+    }
+
+    pub(crate) async fn get_openly(&self, path: &str) -> Answer {
+        self.send(self.client.get(self.url(path))).await
+    }
+
+    /// Posts one alert about one pair; returns the id of its action.
+    pub(crate) async fn accept(&self, alert_id: &str, machine: &str, sha1: &str) -> String {
+        let answer = self
+            .post(
+                &format!("msg_{alert_id}"),
+                self.alert(alert_id, machine, sha1),
+            )
+            .await;
+        assert_eq!(answer.status, 202, "{:?}", answer.body);
+        answer.body["alerts"][0]["actions"][0]["id"]
+            .as_str()
+            .unwrap()
+            .to_owned()
+    }
+
+    /// An alert in our own form that has just happened.
+    pub(crate) fn alert(&self, alert_id: &str, machine: &str, sha1: &str) -> Vec<u8> {
+        let now = self.clock.now().to_string();
+        let target = json!({"machine": {"id": machine}, "file": {"sha1": sha1}});
+        let alert = json!({"alert_id": alert_id, "severity": "high", "title": "test", "occurred_at": now, "targets": [target]});
+        alert.to_string().into_bytes()
+    }
+
+    /// Lets dispatch do all that can be done at this moment of the clock.
+    pub(crate) async fn drain(&mut self) {
+        self.dispatcher.as_mut().unwrap().drain().await.unwrap();
+    }
+
+    /// Moves the clock and lets dispatch work, step by step.
+    pub(crate) async fn run_for(&mut self, time: SignedDuration) {
+        let step = SignedDuration::from_secs(5);
+        let end = after(self.clock.now(), time);
+        self.drain().await;
+        while self.clock.now() < end {
+            self.clock.advance(step);
+            self.drain().await;
+        }
+    }
+
+    /// The record of an action.
+    pub(crate) async fn action(&self, id: &str) -> Value {
+        let answer = self.get(&format!("/v1/actions/{id}")).await;
+        assert_eq!(answer.status, 200);
+        answer.body
+    }
+
+    pub(crate) async fn state(&self, id: &str) -> String {
+        self.action(id).await["state"].as_str().unwrap().to_owned()
+    }
+
+    /// The quarantine calls that Defender saw.
+    pub(crate) fn quarantines(&self) -> Vec<Value> {
+        let calls = self.simulator.calls();
+        let quarantines = calls
+            .iter()
+            .filter(|call| call.path.ends_with("/StopAndQuarantineFile"));
+        quarantines
+            .map(|call| json!({"path": call.path, "body": call.body, "status": call.status}))
+            .collect()
+    }
+
+    /// The value of a metric's line, if it is there.
+    pub(crate) fn metric(&self, line: &str) -> Option<f64> {
+        let text = self.metrics.render();
+        let found = text
+            .lines()
+            .find_map(|have| have.strip_prefix(line)?.strip_prefix(' '));
+        found.and_then(|value| value.parse().ok())
+    }
+}
+
+impl Drop for Bridge {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            invariants::check(self);
+        }
+    }
+}
+
+fn config(setup: &Setup, simulator: &Simulator, folder: &TempDir) -> Config {
+    let name: SourceName = "soc".parse().unwrap();
+    let built_in = BuiltIn::named(setup.format).unwrap();
+    let source = http::Source {
+        name: name.clone(),
+        scheme: Scheme::StandardWebhooks(StandardWebhooks::new(vec![key()])),
+        format: Arc::new(Format::load(built_in.name, built_in.code).unwrap()),
+    };
+    let policy = Policy {
+        mode: setup.mode,
+        min_severity: setup.min_severity,
+        max_age: SignedDuration::from_mins(60),
+    };
+    let mut dispatch = dispatch::Options::new(HashMap::from([(name, policy)]));
+    dispatch.calls_per_minute = setup.calls_per_minute;
+    Config {
+        http: http::Options {
+            listen: "127.0.0.1:0".parse().unwrap(),
+            sources: vec![source],
+        },
+        store: StoreOptions {
+            path: folder.path().join("bridge.db"),
+        },
+        defender: defender::Options {
+            api_url: setup
+                .api_url
+                .clone()
+                .unwrap_or(simulator.url())
+                .parse()
+                .unwrap(),
+            login_url: simulator.url().parse().unwrap(),
+            tenant_id: TENANT.to_owned(),
+            client_id: CLIENT.to_owned(),
+            client_secret: SecretString::from(setup.client_secret),
+            scope: "https://api.securitycenter.microsoft.com/.default".to_owned(),
+        },
+        dispatch,
+        log_format: LogFormat::Text,
+        log_level: LevelFilter::OFF,
+    }
+}
+
+fn token(store: &StoreOptions, clock: &Clock, scopes: &[Scope]) -> String {
+    let token = http::ApiToken::generate();
+    let now = clock.now();
+    let kept = NewToken {
+        id: token.id().to_owned(),
+        name: "test".to_owned(),
+        scopes: scopes.to_vec(),
+        secret_sha256: token.secret_sha256(),
+        created_at: now,
+        expires_at: after(now, SignedDuration::from_hours(24 * 365)),
+    };
+    add_token(store, &kept).unwrap();
+    token.reveal()
+}
+
+/// The writer thread lets go of the database when the last request has let go of its handle.
+async fn wait_until_unlocked(path: &std::path::Path) {
+    poll("the database to be free", || {
+        Store::open(&StoreOptions {
+            path: path.to_owned(),
+        })
+        .is_ok()
+    })
+    .await;
+}
+
+/// Waits for a condition that other threads bring about.
+pub(crate) async fn poll(what: &str, mut condition: impl FnMut() -> bool) {
+    let mut ticks = tokio::time::interval(std::time::Duration::from_millis(5));
+    for _ in 0..4_000 {
+        if condition() {
+            return;
+        }
+        ticks.tick().await;
+    }
+    panic!("waited in vain for {what}");
+}
