@@ -1,1 +1,3 @@
+//! How many deliveries a second can be accepted durably.
+
 fn main() {}

@@ -26,9 +26,7 @@ impl Clock {
 
     /// A clock that stands still until it is moved.
     pub fn manual(start: Timestamp) -> Self {
-        Self(Kind::Manual(Arc::new(AtomicI64::new(
-            start.as_millisecond(),
-        ))))
+        Self(Kind::Manual(Arc::new(AtomicI64::new(start.as_millisecond()))))
     }
 
     /// Returns the time.

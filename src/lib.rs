@@ -1,5 +1,5 @@
-//! quarantine-bridge: a signed alert comes in over HTTP, and the file it names is stopped and quarantined on the
-//! device it names, exactly once, with a record of why.
+//! quarantine-bridge: a signed alert comes in over HTTP, and the file it names is stopped and quarantined on
+//! the device it names, exactly once, with a record of why.
 //!
 //! The modules stand in the order in which an alert meets them. ARCHITECTURE.md draws the way.
 

@@ -55,8 +55,8 @@ impl Action {
 
 /// Returns the comment for the actions of an alert.
 ///
-/// It is also the key by which the machine action is found again after a lost answer, together with machine id, type and SHA1,
-/// so it depends on nothing but the alert id.
+/// It is also the key by which the machine action is found again after a lost answer, together with machine
+/// id, type and SHA1, so it depends on nothing but the alert id.
 pub fn comment(alert_id: &AlertId) -> String {
     format!("Stop and quarantine file on machine due to alert {alert_id}")
 }

@@ -48,11 +48,7 @@ impl<const N: usize> HexBytes<N> {
         let mut bytes = [0; N];
         match hex::decode_to_slice(text, &mut bytes) {
             Ok(()) => Ok(Self(bytes)),
-            Err(_) => Err(IdError::NotHex {
-                what,
-                digits: N.saturating_mul(2),
-                found: shortened(text),
-            }),
+            Err(_) => Err(IdError::NotHex { what, digits: N.saturating_mul(2), found: shortened(text) }),
         }
     }
 }
@@ -167,11 +163,7 @@ impl FromStr for AlertId {
         } else {
             return Ok(Self(text.to_owned()));
         };
-        Err(IdError::Text {
-            what: "alert id",
-            problem,
-            found: shortened(text),
-        })
+        Err(IdError::Text { what: "alert id", problem, found: shortened(text) })
     }
 }
 
@@ -213,11 +205,7 @@ impl FromStr for SourceName {
             return Ok(Self(text.to_owned()));
         }
         let problem = "must be 1 to 64 of a-z, 0-9, - and _, beginning with a letter or digit";
-        Err(IdError::Text {
-            what: "source name",
-            problem,
-            found: shortened(text),
-        })
+        Err(IdError::Text { what: "source name", problem, found: shortened(text) })
     }
 }
 
@@ -249,11 +237,7 @@ impl FromStr for SignedId {
             return Ok(Self(text.to_owned()));
         }
         let problem = "must be 1 to 128 letters, digits, - and _";
-        Err(IdError::Text {
-            what: "delivery id",
-            problem,
-            found: shortened(text),
-        })
+        Err(IdError::Text { what: "delivery id", problem, found: shortened(text) })
     }
 }
 
@@ -288,11 +272,7 @@ impl DeliveryId {
 fn from_uuid(what: &'static str, text: &str) -> Result<Uuid, IdError> {
     match text.parse() {
         Ok(uuid) => Ok(uuid),
-        Err(_) => Err(IdError::Text {
-            what,
-            problem: "must be a UUID",
-            found: shortened(text),
-        }),
+        Err(_) => Err(IdError::Text { what, problem: "must be a UUID", found: shortened(text) }),
     }
 }
 
@@ -344,11 +324,7 @@ impl FromStr for MachineActionId {
             return Ok(Self(text.to_owned()));
         }
         let problem = "must be 1 to 128 letters, digits and -";
-        Err(IdError::Text {
-            what: "machine action id",
-            problem,
-            found: shortened(text),
-        })
+        Err(IdError::Text { what: "machine action id", problem, found: shortened(text) })
     }
 }
 

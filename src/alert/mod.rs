@@ -15,8 +15,7 @@ use jiff::Timestamp;
 pub use action::{Action, Change, MachineActionRef, Who, comment};
 pub use entity::{EntityPair, FileEntity, FoundAt, MachineEntity, Target, Unresolved};
 pub use ids::{
-    ActionId, AlertId, DeliveryId, IdError, MachineActionId, MachineId, Sha1, Sha256, SignedId,
-    SourceName,
+    ActionId, AlertId, DeliveryId, IdError, MachineActionId, MachineId, Sha1, Sha256, SignedId, SourceName,
 };
 pub use mode::{Mode, UnknownMode};
 pub use outcome::{Outcome, Refusal};

@@ -102,33 +102,11 @@ impl State {
         match self {
             Self::Accepted => &[Self::Resolving, Self::Expired],
             Self::Resolving => &[Self::Decided, Self::Held, Self::Expired],
-            Self::Decided => &[
-                Self::Queued,
-                Self::Held,
-                Self::Denied,
-                Self::Shadowed,
-                Self::Expired,
-            ],
-            Self::Queued => &[
-                Self::Sending,
-                Self::Held,
-                Self::Denied,
-                Self::Shadowed,
-                Self::Expired,
-            ],
-            Self::Sending => &[
-                Self::Submitted,
-                Self::Queued,
-                Self::Rejected,
-                Self::Uncertain,
-            ],
+            Self::Decided => &[Self::Queued, Self::Held, Self::Denied, Self::Shadowed, Self::Expired],
+            Self::Queued => &[Self::Sending, Self::Held, Self::Denied, Self::Shadowed, Self::Expired],
+            Self::Sending => &[Self::Submitted, Self::Queued, Self::Rejected, Self::Uncertain],
             Self::Uncertain => &[Self::Submitted, Self::Queued, Self::Superseded],
-            Self::Submitted => &[
-                Self::Succeeded,
-                Self::Failed,
-                Self::TimedOut,
-                Self::Cancelled,
-            ],
+            Self::Submitted => &[Self::Succeeded, Self::Failed, Self::TimedOut, Self::Cancelled],
             Self::Held => &[Self::Expired],
             Self::Succeeded
             | Self::Failed

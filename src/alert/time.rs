@@ -4,20 +4,12 @@ use jiff::{SignedDuration, Timestamp};
 
 /// Returns `at` plus `by`, or the end of time.
 pub fn after(at: Timestamp, by: SignedDuration) -> Timestamp {
-    at.checked_add(by).unwrap_or(if by.is_negative() {
-        Timestamp::MIN
-    } else {
-        Timestamp::MAX
-    })
+    at.checked_add(by).unwrap_or(if by.is_negative() { Timestamp::MIN } else { Timestamp::MAX })
 }
 
 /// Returns `at` minus `by`, or the beginning of time.
 pub fn before(at: Timestamp, by: SignedDuration) -> Timestamp {
-    at.checked_sub(by).unwrap_or(if by.is_negative() {
-        Timestamp::MAX
-    } else {
-        Timestamp::MIN
-    })
+    at.checked_sub(by).unwrap_or(if by.is_negative() { Timestamp::MAX } else { Timestamp::MIN })
 }
 
 /// Returns milliseconds since 1970, the form in which the store keeps times.
@@ -27,11 +19,7 @@ pub fn millis(at: Timestamp) -> i64 {
 
 /// Returns the time that the store kept as milliseconds since 1970.
 pub fn from_millis(millis: i64) -> Timestamp {
-    Timestamp::from_millisecond(millis).unwrap_or(if millis < 0 {
-        Timestamp::MIN
-    } else {
-        Timestamp::MAX
-    })
+    Timestamp::from_millisecond(millis).unwrap_or(if millis < 0 { Timestamp::MIN } else { Timestamp::MAX })
 }
 
 /// Reads a time as senders write it: RFC 3339 with any number of decimals, with or without the
@@ -51,9 +39,7 @@ fn shorten_fraction(text: &str) -> String {
     let Some((whole, rest)) = text.split_once('.') else {
         return text.to_owned();
     };
-    let zone_at = rest
-        .find(|c: char| !c.is_ascii_digit())
-        .unwrap_or(rest.len());
+    let zone_at = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
     let (digits, zone) = rest.split_at(zone_at);
     let digits: String = digits.chars().take(9).collect();
     format!("{whole}.{digits}{zone}")

@@ -35,9 +35,7 @@ pub struct Service {
 
 impl fmt::Debug for Service {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Service")
-            .field("address", &self.address)
-            .finish_non_exhaustive()
+        f.debug_struct("Service").field("address", &self.address).finish_non_exhaustive()
     }
 }
 
@@ -45,8 +43,7 @@ impl fmt::Debug for Service {
 pub async fn assemble(config: Config, clock: Clock) -> anyhow::Result<Service> {
     let metrics = Metrics::new();
     let store = Store::open(&config.store)?;
-    let mapper =
-        Mapper::start(MAPPER_THREADS).context("the threads for payloads cannot be started")?;
+    let mapper = Mapper::start(MAPPER_THREADS).context("the threads for payloads cannot be started")?;
     let (ready, is_ready) = watch::channel(false);
     let defender = Defender::new(&config.defender, clock.clone(), metrics.clone())
         .context("the HTTP client cannot be made")?;
@@ -60,20 +57,8 @@ pub async fn assemble(config: Config, clock: Clock) -> anyhow::Result<Service> {
     let listen = config.http.listen;
     let (address, server) =
         http::bind(config.http, parts).with_context(|| format!("cannot listen on {listen}"))?;
-    let dispatcher = Dispatcher::start(
-        store.clone(),
-        defender,
-        config.dispatch,
-        clock,
-        metrics.clone(),
-    )
-    .await?;
+    let dispatcher =
+        Dispatcher::start(store.clone(), defender, config.dispatch, clock, metrics.clone()).await?;
     ready.send_replace(true);
-    Ok(Service {
-        address,
-        server,
-        dispatcher,
-        store,
-        metrics,
-    })
+    Ok(Service { address, server, dispatcher, store, metrics })
 }

@@ -20,10 +20,7 @@ pub(super) struct Arguments {
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let loaded = config::load(&arguments.file.config, Secrets::Read);
     if arguments.json {
-        let complaints = loaded
-            .as_ref()
-            .err()
-            .map(|complaints| complaints.0.as_slice());
+        let complaints = loaded.as_ref().err().map(|complaints| complaints.0.as_slice());
         let complaints: Vec<_> = complaints
             .unwrap_or_default()
             .iter()
@@ -35,18 +32,11 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     }
     let config = loaded?;
     if !arguments.json {
-        say(&format!(
-            "{}: no complaints",
-            arguments.file.config.display()
-        ));
+        say(&format!("{}: no complaints", arguments.file.config.display()));
         for source in &config.http.sources {
             let policy = config.dispatch.policies.get(&source.name);
             let mode = policy.map_or("", |policy| policy.mode.as_str());
-            say(&format!(
-                "source {}: format {}, mode {mode}",
-                source.name,
-                source.format.name()
-            ));
+            say(&format!("source {}: format {}, mode {mode}", source.name, source.format.name()));
         }
     }
     Ok(())

@@ -51,16 +51,11 @@ const PATIENCE: Duration = Duration::from_mins(1);
 pub(super) struct Arguments {}
 
 pub(super) fn run(_: &Arguments) -> anyhow::Result<()> {
-    let runtime = runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build();
-    runtime
-        .context("the runtime cannot be started")?
-        .block_on(async {
-            let shown = time::timeout(PATIENCE, demo()).await;
-            shown.unwrap_or_else(|_| bail!("the demo did not end within {} s", PATIENCE.as_secs()))
-        })
+    let runtime = runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    runtime.context("the runtime cannot be started")?.block_on(async {
+        let shown = time::timeout(PATIENCE, demo()).await;
+        shown.unwrap_or_else(|_| bail!("the demo did not end within {} s", PATIENCE.as_secs()))
+    })
 }
 
 /// Says one step.
@@ -75,18 +70,8 @@ async fn demo() -> anyhow::Result<()> {
     let simulator = start_simulator(&alert, &mut tasks)?;
     let key = SigningKey::from_whsec(&new_secret(), None)?;
     let bridge = start_bridge(&simulator, folder.path(), key, &mut tasks).await?;
-    step(
-        "simulator",
-        &format!("a local Entra ID and Defender on {}", simulator.url()),
-    );
-    step(
-        "bridge",
-        &format!(
-            "on {}, with a database in {}",
-            bridge.url,
-            folder.path().display()
-        ),
-    );
+    step("simulator", &format!("a local Entra ID and Defender on {}", simulator.url()));
+    step("bridge", &format!("on {}, with a database in {}", bridge.url, folder.path().display()));
 
     let action = bridge.send_alert(&alert).await?;
     let record = bridge.follow(&action).await?;
@@ -98,14 +83,8 @@ async fn demo() -> anyhow::Result<()> {
     show_what_defender_saw(&simulator, &alert)?;
     bridge.send_again(&alert, &action).await?;
     bridge.send_forged(&alert).await?;
-    ensure!(
-        simulator.machine_actions().len() == 1,
-        "more than one machine action was made"
-    );
-    step(
-        "counted",
-        "1 machine action at Defender, after 3 deliveries",
-    );
+    ensure!(simulator.machine_actions().len() == 1, "more than one machine action was made");
+    step("counted", "1 machine action at Defender, after 3 deliveries");
 
     bridge.stop.send_replace(true);
     tasks.abort_all();
@@ -141,10 +120,7 @@ impl Alert {
 }
 
 fn text<'a>(value: &'a Value, pointer: &str) -> &'a str {
-    value
-        .pointer(pointer)
-        .and_then(Value::as_str)
-        .unwrap_or_default()
+    value.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
 }
 
 fn new_secret() -> SecretString {
@@ -160,10 +136,7 @@ fn start_simulator(alert: &Alert, tasks: &mut JoinSet<()>) -> anyhow::Result<Sim
         files: vec![alert.sha1.clone()],
         ..Machine::default()
     };
-    let world = World {
-        machines: vec![machine],
-        any_machine: false,
-    };
+    let world = World { machines: vec![machine], any_machine: false };
     let credentials = Credentials::new(TENANT, CLIENT, CLIENT_SECRET.to_owned().into());
     let mut state = new_state(Clock::system(), credentials, world);
     state.switches.in_progress_after_ms = 1_000;
@@ -190,12 +163,7 @@ async fn start_bridge(
 ) -> anyhow::Result<Bridge> {
     let config = config(simulator, folder, key.clone())?;
     let store = config.store.clone();
-    let Service {
-        address,
-        server,
-        dispatcher,
-        ..
-    } = assemble(config, Clock::system()).await?;
+    let Service { address, server, dispatcher, .. } = assemble(config, Clock::system()).await?;
     let (stop, stopped) = watch::channel(false);
     tasks.spawn(dispatcher.run(stopped));
     tasks.spawn(async move { drop(server.await) });
@@ -211,13 +179,7 @@ async fn start_bridge(
     };
     add_token(&store, &kept)?;
     let url: Url = format!("http://{address}").parse()?;
-    Ok(Bridge {
-        http: http_client(&url)?,
-        url,
-        token,
-        key,
-        stop,
-    })
+    Ok(Bridge { http: http_client(&url)?, url, token, key, stop })
 }
 
 /// The configuration that `quarantine-bridge.toml` would give.
@@ -238,13 +200,8 @@ fn config(simulator: &Simulator, folder: &Path, key: SigningKey) -> anyhow::Resu
     dispatch.look_every = SignedDuration::from_millis(500);
     let url: Url = simulator.url().parse()?;
     Ok(Config {
-        http: HttpOptions {
-            listen: "127.0.0.1:0".parse()?,
-            sources: vec![source],
-        },
-        store: StoreOptions {
-            path: folder.join("bridge.db"),
-        },
+        http: HttpOptions { listen: "127.0.0.1:0".parse()?, sources: vec![source] },
+        store: StoreOptions { path: folder.join("bridge.db") },
         defender: DefenderOptions {
             api_url: url.clone(),
             login_url: url,
@@ -267,21 +224,10 @@ impl Bridge {
 
     /// Sends the alert; returns the id of the action that it became.
     async fn send_alert(&self, alert: &Alert) -> anyhow::Result<String> {
-        step(
-            "alert",
-            &format!("file {} on {}", alert.sha1, alert.dns_name),
-        );
-        step(
-            "signed",
-            "webhook-id msg_demo_1, webhook-timestamp, webhook-signature v1 (HMAC-SHA256)",
-        );
+        step("alert", &format!("file {} on {}", alert.sha1, alert.dns_name));
+        step("signed", "webhook-id msg_demo_1, webhook-timestamp, webhook-signature v1 (HMAC-SHA256)");
         let answer = self.post("msg_demo_1", alert.body.clone()).await?;
-        ensure!(
-            answer.status == 202,
-            "the bridge answered {}: {}",
-            answer.status,
-            answer.body
-        );
+        ensure!(answer.status == 202, "the bridge answered {}: {}", answer.status, answer.body);
         let body: Value = serde_json::from_str(&answer.body)?;
         let action = text(&body, "/alerts/0/actions/0/id").to_owned();
         step("accepted", &format!("HTTP 202, on disk as action {action}"));
@@ -296,10 +242,7 @@ impl Bridge {
             let request = self.http.get(url.clone()).bearer_auth(self.token.reveal());
             let body = request.send().await?.error_for_status()?.bytes().await?;
             let record: Value = serde_json::from_slice(&body)?;
-            let history = record
-                .pointer("/history")
-                .and_then(Value::as_array)
-                .cloned();
+            let history = record.pointer("/history").and_then(Value::as_array).cloned();
             for change in history.into_iter().flatten().skip(shown) {
                 step(text(&change, "/to"), text(&change, "/why"));
                 shown = shown.saturating_add(1);
@@ -317,11 +260,7 @@ impl Bridge {
         let body: Value = serde_json::from_str(&answer.body)?;
         let is_same = text(&body, "/alerts/0/actions/0/id") == action;
         let is_duplicate = body.pointer("/duplicate") == Some(&json!(true));
-        ensure!(
-            answer.status == 200 && is_same && is_duplicate,
-            "not recognised: {}",
-            answer.body
-        );
+        ensure!(answer.status == 200 && is_same && is_duplicate, "not recognised: {}", answer.body);
         step("sent again", "HTTP 200, duplicate: true, the same action");
         Ok(())
     }
@@ -331,11 +270,7 @@ impl Bridge {
         let other = SigningKey::from_whsec(&new_secret(), None)?;
         let signed = sign::headers(&other, &"msg_demo_2".parse()?, alert.body.clone());
         let answer = post(&self.http, &self.url.join("/v1/hooks/demo")?, signed).await?;
-        ensure!(
-            answer.status == 401,
-            "a forged alert was answered {}",
-            answer.status
-        );
+        ensure!(answer.status == 401, "a forged alert was answered {}", answer.status);
         step("forged", "HTTP 401 for an alert signed with another secret");
         Ok(())
     }
@@ -343,21 +278,10 @@ impl Bridge {
 
 fn show_what_defender_saw(simulator: &Simulator, alert: &Alert) -> anyhow::Result<()> {
     let calls = simulator.calls();
-    let mut quarantines = calls
-        .iter()
-        .filter(|call| call.path.ends_with("/StopAndQuarantineFile"));
+    let mut quarantines = calls.iter().filter(|call| call.path.ends_with("/StopAndQuarantineFile"));
     let call = quarantines.next().context("Defender saw no call")?;
-    ensure!(
-        quarantines.next().is_none(),
-        "Defender saw more than one call"
-    );
-    ensure!(
-        text(&call.body, "/Sha1") == alert.sha1,
-        "Defender saw another file"
-    );
-    step(
-        "seen",
-        &format!("{} {}\n            {}", call.method, call.path, call.body),
-    );
+    ensure!(quarantines.next().is_none(), "Defender saw more than one call");
+    ensure!(text(&call.body, "/Sha1") == alert.sha1, "Defender saw another file");
+    step("seen", &format!("{} {}\n            {}", call.method, call.path, call.body));
     Ok(())
 }

@@ -46,9 +46,7 @@ pub(super) fn code(result: anyhow::Result<()>) -> ExitCode {
     let code = if error.is::<Complaints>() {
         CONFIG
     } else {
-        error
-            .downcast_ref::<Failure>()
-            .map_or(FAILURE, |failure| failure.code)
+        error.downcast_ref::<Failure>().map_or(FAILURE, |failure| failure.code)
     };
     say_error(&format!("{error:#}"));
     ExitCode::from(code)

@@ -34,19 +34,11 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let config = config::load(&arguments.file.config, Secrets::Skip)?;
-    let source = config
-        .http
-        .sources
-        .iter()
-        .find(|source| source.name == arguments.source);
+    let source = config.http.sources.iter().find(|source| source.name == arguments.source);
     let policy = config.dispatch.policies.get(&arguments.source);
     let (source, policy) = source.zip(policy).ok_or_else(|| Failure {
         code: FAILURE,
-        text: format!(
-            "{} has no source {}",
-            arguments.file.config.display(),
-            arguments.source
-        ),
+        text: format!("{} has no source {}", arguments.file.config.display(), arguments.source),
     })?;
     let payload = read_payload(&arguments.payload)?;
     let mapped = map(Arc::clone(&source.format), payload)?;
@@ -66,13 +58,8 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     }
     if mapped.alerts.is_empty() {
         let text =
-            "nothing in it can become an action; the bridge would keep it and answer 400 or 422"
-                .to_owned();
-        return Err(Failure {
-            code: FAILURE,
-            text,
-        }
-        .into());
+            "nothing in it can become an action; the bridge would keep it and answer 400 or 422".to_owned();
+        return Err(Failure { code: FAILURE, text }.into());
     }
     Ok(())
 }
@@ -86,21 +73,15 @@ fn map(format: Arc<Format>, payload: Vec<u8>) -> anyhow::Result<Mapped> {
         .block_on(async { threads.map(format, payload.into()).await });
     match result {
         Ok(mapped) => Ok(mapped),
-        Err(MapperError::Map(error)) => Ok(Mapped {
-            alerts: Vec::new(),
-            refused: vec![error.refusal()],
-        }),
+        Err(MapperError::Map(error)) => Ok(Mapped { alerts: Vec::new(), refused: vec![error.refusal()] }),
         Err(error) => Err(error.into()),
     }
 }
 
 fn explained(mapped: &Mapped, policy: &Policy, config: &Config) -> Vec<Value> {
     let alert = |alert: &Alert| {
-        let targets: Vec<Value> = alert
-            .targets
-            .iter()
-            .map(|pair| target(alert, pair, policy, config))
-            .collect();
+        let targets: Vec<Value> =
+            alert.targets.iter().map(|pair| target(alert, pair, policy, config)).collect();
         json!({
             "alert_id": alert.alert_id.as_str(), "severity": alert.severity.map(Severity::as_str),
             "title": alert.title, "occurred_at": alert.occurred_at.map(|at| format!("{at:.3}")), "targets": targets,
@@ -111,11 +92,7 @@ fn explained(mapped: &Mapped, policy: &Policy, config: &Config) -> Vec<Value> {
 
 fn target(alert: &Alert, pair: &EntityPair, policy: &Policy, config: &Config) -> Value {
     let target = pair.as_given();
-    let candidate = Candidate {
-        severity: alert.severity,
-        occurred_at: alert.occurred_at,
-        target,
-    };
+    let candidate = Candidate { severity: alert.severity, occurred_at: alert.occurred_at, target };
     let verdict = decide(&candidate, policy, Clock::system().now());
     let call = target.ok().map(|target| {
         let base = config.defender.api_url.as_str().trim_end_matches('/');
@@ -150,12 +127,7 @@ fn say_alert(alert: &Value) {
         word(alert, "occurred_at"),
         word(alert, "title")
     ));
-    for target in alert
-        .get("targets")
-        .and_then(Value::as_array)
-        .into_iter()
-        .flatten()
-    {
+    for target in alert.get("targets").and_then(Value::as_array).into_iter().flatten() {
         say_target(target);
     }
 }
@@ -170,12 +142,7 @@ fn say_target(target: &Value) {
             word(entity, "found_at")
         ));
     }
-    for guard in target
-        .get("guards")
-        .and_then(Value::as_array)
-        .into_iter()
-        .flatten()
-    {
+    for guard in target.get("guards").and_then(Value::as_array).into_iter().flatten() {
         say(&format!(
             "    {:<9}{:<7}{}",
             word(guard, "guard"),
@@ -183,32 +150,16 @@ fn say_target(target: &Value) {
             word(guard, "evidence")
         ));
     }
-    say(&format!(
-        "  decision {}: {}",
-        word(target, "decision"),
-        word(target, "reason")
-    ));
+    say(&format!("  decision {}: {}", word(target, "decision"), word(target, "reason")));
     if let Some(call) = target.get("call").filter(|call| !call.is_null()) {
         let body = call.get("body").unwrap_or(&Value::Null);
-        say(&format!(
-            "  call     {} {}\n           {body}",
-            word(call, "method"),
-            word(call, "url")
-        ));
+        say(&format!("  call     {} {}\n           {body}", word(call, "method"), word(call, "url")));
     }
 }
 
 fn say_refused(refused: &RefusedAlert) {
-    say(&format!(
-        "refused    {}",
-        refused.alert_id.as_deref().unwrap_or("(no id)")
-    ));
+    say(&format!("refused    {}", refused.alert_id.as_deref().unwrap_or("(no id)")));
     for problem in &refused.problems {
-        say(&format!(
-            "  {:<17}{}: {}",
-            problem.reason.as_str(),
-            problem.path,
-            problem.detail
-        ));
+        say(&format!("  {:<17}{}: {}", problem.reason.as_str(), problem.path, problem.detail));
     }
 }

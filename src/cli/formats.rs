@@ -34,10 +34,7 @@ enum What {
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     match &arguments.what {
         What::List { json: true } => {
-            let all: Vec<_> = BUILT_IN
-                .iter()
-                .map(|it| json!({"name": it.name, "about": it.about}))
-                .collect();
+            let all: Vec<_> = BUILT_IN.iter().map(|it| json!({"name": it.name, "about": it.about})).collect();
             say(&json!(all).to_string());
         }
         What::List { json: false } => {
@@ -50,11 +47,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
                 code: FAILURE,
                 text: format!("there is no format {name:?}; see `quarantine-bridge formats list`"),
             })?;
-            let code = if *standalone {
-                format.standalone()
-            } else {
-                format.code.to_owned()
-            };
+            let code = if *standalone { format.standalone() } else { format.code.to_owned() };
             say(code.trim_end());
         }
     }

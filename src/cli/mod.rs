@@ -20,7 +20,8 @@ use clap::{Args, Parser, Subcommand};
 
 pub use assemble::{Service, assemble};
 
-/// Turns a signed alert into Microsoft Defender stopping and quarantining one file on one device, exactly once.
+/// Turns a signed alert into Microsoft Defender stopping and quarantining one file on one device, exactly
+/// once.
 #[derive(Debug, Parser)]
 #[command(name = "quarantine-bridge", version, arg_required_else_help = true)]
 struct Cli {
@@ -54,12 +55,7 @@ enum Command {
 #[derive(Debug, Args)]
 struct ConfigFile {
     /// The configuration file.
-    #[arg(
-        long,
-        short,
-        value_name = "FILE",
-        default_value = "quarantine-bridge.toml"
-    )]
+    #[arg(long, short, value_name = "FILE", default_value = "quarantine-bridge.toml")]
     config: PathBuf,
 }
 
@@ -70,11 +66,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Err(error) => {
             // Writes help to standard output and errors to standard error.
             drop(error.print());
-            return if error.use_stderr() {
-                exit::USAGE.into()
-            } else {
-                ExitCode::SUCCESS
-            };
+            return if error.use_stderr() { exit::USAGE.into() } else { ExitCode::SUCCESS };
         }
     };
     let result = match cli.command {

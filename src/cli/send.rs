@@ -27,27 +27,19 @@ pub(super) struct Arguments {
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let signed = arguments.to_sign.sign()?;
     let runtime = runtime::Builder::new_current_thread().enable_all().build();
-    runtime
-        .context("the runtime cannot be started")?
-        .block_on(send(&arguments.url, signed))
+    runtime.context("the runtime cannot be started")?.block_on(send(&arguments.url, signed))
 }
 
 async fn send(url: &Url, signed: Signed) -> anyhow::Result<()> {
     let answer = post(&http_client(url)?, url, signed).await;
-    let answer = answer.map_err(|error| Failure {
-        code: UNAVAILABLE,
-        text: format!("{url} did not answer: {error:#}"),
-    })?;
+    let answer = answer
+        .map_err(|error| Failure { code: UNAVAILABLE, text: format!("{url} did not answer: {error:#}") })?;
     say_error(&format!("HTTP {}", answer.status));
     say(&answer.body);
     if (200..300).contains(&answer.status) {
         return Ok(());
     }
-    Err(Failure {
-        code: UNAVAILABLE,
-        text: "the bridge did not take it".to_owned(),
-    }
-    .into())
+    Err(Failure { code: UNAVAILABLE, text: "the bridge did not take it".to_owned() }.into())
 }
 
 /// What a bridge answered.
@@ -59,16 +51,11 @@ pub(super) struct Answer {
 
 /// Posts a signed payload.
 pub(super) async fn post(http: &Client, url: &Url, signed: Signed) -> anyhow::Result<Answer> {
-    let mut request = http
-        .post(url.clone())
-        .header("content-type", "application/json");
+    let mut request = http.post(url.clone()).header("content-type", "application/json");
     for (name, value) in signed.headers {
         request = request.header(name, value);
     }
     let response = request.body(signed.body).send().await?;
     let status = response.status().as_u16();
-    Ok(Answer {
-        status,
-        body: response.text().await?,
-    })
+    Ok(Answer { status, body: response.text().await? })
 }

@@ -33,23 +33,12 @@ pub(super) struct Arguments {
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let config = config::load(&arguments.file.config, Secrets::Read)?;
     start_logs(config.log_format, config.log_level);
-    let runtime = runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build();
-    runtime
-        .context("the runtime cannot be started")?
-        .block_on(serve(config))
+    let runtime = runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    runtime.context("the runtime cannot be started")?.block_on(serve(config))
 }
 
 async fn serve(config: Config) -> anyhow::Result<()> {
-    let Service {
-        address,
-        server,
-        dispatcher,
-        store,
-        metrics,
-    } = assemble(config, Clock::system()).await?;
+    let Service { address, server, dispatcher, store, metrics } = assemble(config, Clock::system()).await?;
     let (stop, stopped) = watch::channel(false);
     let server_handle = server.handle();
     let mut tasks = JoinSet::new();
@@ -66,11 +55,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         End::Told => Ok(()),
         End::Failed => {
             let text = "the service stopped because a part of it failed; see the log".to_owned();
-            Err(Failure {
-                code: IO_ERROR,
-                text,
-            }
-            .into())
+            Err(Failure { code: IO_ERROR, text }.into())
         }
     }
 }
@@ -83,10 +68,7 @@ enum End {
     Failed,
 }
 
-async fn until_told(
-    tasks: &mut JoinSet<()>,
-    mut health: watch::Receiver<Health>,
-) -> anyhow::Result<End> {
+async fn until_told(tasks: &mut JoinSet<()>, mut health: watch::Receiver<Health>) -> anyhow::Result<End> {
     let mut terminate = signal(SignalKind::terminate())?;
     let end = tokio::select! {
         _ = terminate.recv() => End::Told,
@@ -105,9 +87,7 @@ fn announce(address: SocketAddr) {
 async fn drain(mut tasks: JoinSet<()>) {
     let all = async { while tasks.join_next().await.is_some() {} };
     if time::timeout(DRAIN, all).await.is_err() {
-        tracing::warn!(
-            "some calls did not end in time; their outcome will be looked up at the next start"
-        );
+        tracing::warn!("some calls did not end in time; their outcome will be looked up at the next start");
     }
 }
 

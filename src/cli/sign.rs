@@ -24,7 +24,8 @@ pub(super) struct ToSign {
     /// File with the source's secret, whsec_ and base64.
     #[arg(long, value_name = "FILE")]
     secret_file: PathBuf,
-    /// Id of the delivery; a new one if left out. Sending again under the same id is recognised as the same delivery.
+    /// Id of the delivery; a new one if left out. Sending again under the same id is recognised as the same
+    /// delivery.
     #[arg(long)]
     id: Option<SignedId>,
 }
@@ -52,10 +53,10 @@ impl ToSign {
     /// Reads payload and secret, and signs.
     pub(super) fn sign(&self) -> anyhow::Result<Signed> {
         let body = read_payload(&self.payload)?;
-        let secret = read_secret_file(&self.secret_file)
-            .with_context(|| self.secret_file.display().to_string())?;
-        let key = SigningKey::from_whsec(&secret, None)
-            .with_context(|| self.secret_file.display().to_string())?;
+        let secret =
+            read_secret_file(&self.secret_file).with_context(|| self.secret_file.display().to_string())?;
+        let key =
+            SigningKey::from_whsec(&secret, None).with_context(|| self.secret_file.display().to_string())?;
         let id = match &self.id {
             Some(id) => id.clone(),
             None => format!("msg_{}", Uuid::new_v4().simple()).parse()?,
@@ -79,18 +80,12 @@ pub(super) fn headers(key: &SigningKey, id: &SignedId, body: Vec<u8>) -> Signed 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let signed = arguments.to_sign.sign()?;
     if arguments.json {
-        let headers: serde_json::Map<_, _> = signed
-            .headers
-            .iter()
-            .map(|(name, value)| ((*name).to_owned(), json!(value)))
-            .collect();
+        let headers: serde_json::Map<_, _> =
+            signed.headers.iter().map(|(name, value)| ((*name).to_owned(), json!(value))).collect();
         say(&json!(headers).to_string());
     } else if let Some(url) = &arguments.curl {
-        let headers: Vec<String> = signed
-            .headers
-            .iter()
-            .map(|(name, value)| format!("-H '{name}: {value}'"))
-            .collect();
+        let headers: Vec<String> =
+            signed.headers.iter().map(|(name, value)| format!("-H '{name}: {value}'")).collect();
         let payload = arguments.to_sign.payload.display().to_string();
         say(&format!(
             "curl -sS -X POST {} -H 'content-type: application/json' {} --data-binary @{}",
@@ -115,9 +110,7 @@ fn quoted(word: &str) -> String {
 pub(super) fn read_payload(path: &Path) -> anyhow::Result<Vec<u8>> {
     if path.as_os_str() == "-" {
         let mut body = Vec::new();
-        io::stdin()
-            .read_to_end(&mut body)
-            .context("standard input cannot be read")?;
+        io::stdin().read_to_end(&mut body).context("standard input cannot be read")?;
         return Ok(body);
     }
     fs::read(path).with_context(|| format!("{} cannot be read", path.display()))

@@ -41,18 +41,13 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let runtime = runtime::Builder::new_current_thread().enable_all().build();
-    runtime
-        .context("the runtime cannot be started")?
-        .block_on(simulate(arguments))
+    runtime.context("the runtime cannot be started")?.block_on(simulate(arguments))
 }
 
 async fn simulate(arguments: &Arguments) -> anyhow::Result<()> {
     let world = match &arguments.world {
         Some(path) => read_json(path)?,
-        None => World {
-            any_machine: true,
-            ..World::default()
-        },
+        None => World { any_machine: true, ..World::default() },
     };
     let credentials = Credentials::new(TENANT, CLIENT, arguments.client_secret.clone().into());
     let mut state = new_state(Clock::system(), credentials, world);
@@ -60,12 +55,10 @@ async fn simulate(arguments: &Arguments) -> anyhow::Result<()> {
         state.switches = read_json::<Switches>(path)?;
     }
     for fault in &arguments.faults {
-        let fault: Fault =
-            serde_json::from_str(fault).with_context(|| format!("--fault {fault}"))?;
+        let fault: Fault = serde_json::from_str(fault).with_context(|| format!("--fault {fault}"))?;
         state.faults.push(fault);
     }
-    let (simulator, server) =
-        Simulator::bind(arguments.port, state).context("cannot listen on 127.0.0.1")?;
+    let (simulator, server) = Simulator::bind(arguments.port, state).context("cannot listen on 127.0.0.1")?;
     let url = simulator.url();
     say(&format!(
         "# a simulated Defender and Entra ID listens on {url}; its log is at {url}/simulator/calls"

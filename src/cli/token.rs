@@ -46,20 +46,11 @@ enum What {
 }
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
-    let What::Create {
-        file,
-        name,
-        scopes,
-        days,
-        json,
-    } = &arguments.what;
+    let What::Create { file, name, scopes, days, json } = &arguments.what;
     let config = config::load(&file.config, Secrets::Skip)?;
     let now = Clock::system().now();
     let token = ApiToken::generate();
-    let expires_at = after(
-        now,
-        SignedDuration::from_hours(i64::from(*days).saturating_mul(24)),
-    );
+    let expires_at = after(now, SignedDuration::from_hours(i64::from(*days).saturating_mul(24)));
     let kept = NewToken {
         id: token.id().to_owned(),
         name: name.clone(),
@@ -75,9 +66,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
                            "expires_at": format!("{expires_at:.0}")});
         say(&facts.to_string());
     } else {
-        say_error(&format!(
-            "expires {expires_at:.0}; it is shown this once, only its hash is kept"
-        ));
+        say_error(&format!("expires {expires_at:.0}; it is shown this once, only its hash is kept"));
         say(&token.reveal());
     }
     Ok(())

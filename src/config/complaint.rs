@@ -28,11 +28,7 @@ impl fmt::Display for Complaint {
             write!(f, ": {}", self.key)?;
         }
         write!(f, ": {}", self.problem)?;
-        if self.remedy.is_empty() {
-            Ok(())
-        } else {
-            write!(f, "\n    {}", self.remedy)
-        }
+        if self.remedy.is_empty() { Ok(()) } else { write!(f, "\n    {}", self.remedy) }
     }
 }
 

@@ -38,16 +38,8 @@ const SCOPE: &str = "https://api.securitycenter.microsoft.com/.default";
 /// Reads the section.
 pub(super) fn read(root: &Section<'_>, secrets: Secrets) -> Option<Options> {
     let section = root.section("defender")?;
-    let tenant_id = id(
-        &section,
-        "tenant_id",
-        "the directory (tenant) id of your Entra ID",
-    );
-    let client_id = id(
-        &section,
-        "client_id",
-        "the application (client) id of your app registration",
-    );
+    let tenant_id = id(&section, "tenant_id", "the directory (tenant) id of your Entra ID");
+    let client_id = id(&section, "client_id", "the application (client) id of your app registration");
     let client_secret = client_secret(&section, secrets);
     let is_custom = section.boolean("allow_custom_endpoint").unwrap_or(false);
     let api_url = host(&section, "api_url", API_URL, &API_HOSTS, is_custom);
@@ -71,19 +63,12 @@ fn id(section: &Section<'_>, key: &'static str, what: &str) -> Option<String> {
     if !text.is_empty() && text.bytes().all(plain) {
         return Some(text.to_owned());
     }
-    section.complain(
-        key,
-        format!("{text:?} is no id"),
-        &format!("write {what}, a GUID"),
-    );
+    section.complain(key, format!("{text:?} is no id"), &format!("write {what}, a GUID"));
     None
 }
 
 fn client_secret(section: &Section<'_>, secrets: Secrets) -> Option<SecretString> {
-    section.require(
-        "client_secret",
-        "write client_secret = { file = \"/run/secrets/defender\" }",
-    );
+    section.require("client_secret", "write client_secret = { file = \"/run/secrets/defender\" }");
     let file = section.section_if_there("client_secret")?;
     let secret = match secrets {
         Secrets::Read => secret::read(&file),
@@ -104,13 +89,8 @@ fn host(
     is_custom: bool,
 ) -> Option<Url> {
     let text = section.text(key).unwrap_or(default);
-    let url: Url = section.parse(
-        key,
-        text,
-        "write an address such as https://api.security.microsoft.com",
-    )?;
-    let is_microsoft =
-        url.scheme() == "https" && url.host_str().is_some_and(|host| known.contains(&host));
+    let url: Url = section.parse(key, text, "write an address such as https://api.security.microsoft.com")?;
+    let is_microsoft = url.scheme() == "https" && url.host_str().is_some_and(|host| known.contains(&host));
     let plain = url.query().is_none() && url.fragment().is_none() && url.username().is_empty();
     let is_safe = url.scheme() == "https" || is_loopback(&url);
     if plain && (is_microsoft || (is_custom && is_safe)) {

@@ -15,7 +15,5 @@ pub(super) fn parse(text: &str) -> Option<SignedDuration> {
         "d" => 86_400_000,
         _ => return None,
     };
-    number
-        .checked_mul(unit_millis)
-        .map(SignedDuration::from_millis)
+    number.checked_mul(unit_millis).map(SignedDuration::from_millis)
 }

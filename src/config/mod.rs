@@ -73,17 +73,12 @@ fn read(root: &Section<'_>, secrets: Secrets) -> Option<Config> {
     let log = log(root);
     let sources = sources::read(root, secrets);
     let mut dispatch = dispatch::Options::new(sources.policies);
-    let is_local = defender
-        .as_ref()
-        .is_some_and(|options| is_loopback(&options.api_url));
+    let is_local = defender.as_ref().is_some_and(|options| is_loopback(&options.api_url));
     budget(root, &mut dispatch, is_local);
     intervals(root, &mut dispatch, is_local);
     let (log_format, log_level) = log?;
     Some(Config {
-        http: http::Options {
-            listen: listen?,
-            sources: sources.sources,
-        },
+        http: http::Options { listen: listen?, sources: sources.sources },
         store: store?,
         defender: defender?,
         dispatch,
@@ -95,11 +90,7 @@ fn read(root: &Section<'_>, secrets: Secrets) -> Option<Config> {
 fn server(root: &Section<'_>) -> Option<SocketAddr> {
     let section = root.section_or_empty("server");
     let listen: Option<SocketAddr> = match section.text("listen") {
-        Some(text) => section.parse(
-            "listen",
-            text,
-            "write address and port, such as \"127.0.0.1:8420\"",
-        ),
+        Some(text) => section.parse("listen", text, "write address and port, such as \"127.0.0.1:8420\""),
         None => LISTEN.parse().ok(),
     };
     let behind_proxy = section.boolean("behind_proxy").unwrap_or(false);
@@ -118,14 +109,10 @@ fn server(root: &Section<'_>) -> Option<SocketAddr> {
 
 fn store(root: &Section<'_>) -> Option<store::Options> {
     let section = root.section("store")?;
-    let path = section.required_text(
-        "path",
-        "name the database file, such as \"/var/lib/quarantine-bridge/bridge.db\"",
-    );
+    let path = section
+        .required_text("path", "name the database file, such as \"/var/lib/quarantine-bridge/bridge.db\"");
     section.finish();
-    Some(store::Options {
-        path: section.resolve(path?),
-    })
+    Some(store::Options { path: section.resolve(path?) })
 }
 
 fn log(root: &Section<'_>) -> Option<(LogFormat, LevelFilter)> {
@@ -134,11 +121,7 @@ fn log(root: &Section<'_>) -> Option<(LogFormat, LevelFilter)> {
         None | Some("json") => Some(LogFormat::Json),
         Some("text") => Some(LogFormat::Text),
         Some(other) => {
-            section.complain(
-                "format",
-                format!("{other:?} is no log format"),
-                "write \"json\" or \"text\"",
-            );
+            section.complain("format", format!("{other:?} is no log format"), "write \"json\" or \"text\"");
             None
         }
     };
@@ -161,11 +144,7 @@ fn budget(root: &Section<'_>, dispatch: &mut dispatch::Options, is_local: bool) 
         let Some(number) = section.integer(key) else {
             continue;
         };
-        let max = if is_local {
-            i64::from(u32::MAX)
-        } else {
-            i64::from(*limit)
-        };
+        let max = if is_local { i64::from(u32::MAX) } else { i64::from(*limit) };
         match u32::try_from(number) {
             Ok(wanted) if wanted > 0 && number <= max => *limit = wanted,
             _ => section.complain(
@@ -178,16 +157,12 @@ fn budget(root: &Section<'_>, dispatch: &mut dispatch::Options, is_local: bool) 
     section.finish();
 }
 
-/// The settle time guards against a second call, and reads of Defender's list are counted too: both may be shortened only against
-/// a simulator.
+/// The settle time guards against a second call, and reads of Defender's list are counted too: both may be
+/// shortened only against a simulator.
 fn intervals(root: &Section<'_>, dispatch: &mut dispatch::Options, is_local: bool) {
     let section = root.section_or_empty("dispatch");
     let shortest = |secs, millis| {
-        if is_local {
-            SignedDuration::from_millis(millis)
-        } else {
-            SignedDuration::from_secs(secs)
-        }
+        if is_local { SignedDuration::from_millis(millis) } else { SignedDuration::from_secs(secs) }
     };
     if let Some(time) = interval(&section, "settle", shortest(30, 1_000)) {
         dispatch.settle = Settle::after(time);
@@ -198,11 +173,7 @@ fn intervals(root: &Section<'_>, dispatch: &mut dispatch::Options, is_local: boo
     section.finish();
 }
 
-fn interval(
-    section: &Section<'_>,
-    key: &'static str,
-    shortest: SignedDuration,
-) -> Option<SignedDuration> {
+fn interval(section: &Section<'_>, key: &'static str, shortest: SignedDuration) -> Option<SignedDuration> {
     let time = section.duration(key)?;
     if time < shortest {
         let remedy = format!("write \"{} s\" or more", shortest.as_secs());

@@ -24,11 +24,7 @@ pub(super) struct Document {
 
 impl Document {
     pub(super) fn open(path: &Path) -> Result<Self, Complaints> {
-        let document = |text| Self {
-            file: path.to_owned(),
-            text,
-            complaints: RefCell::default(),
-        };
+        let document = |text| Self { file: path.to_owned(), text, complaints: RefCell::default() };
         match fs::read_to_string(path) {
             Ok(text) => Ok(document(text)),
             Err(error) => {
@@ -97,13 +93,7 @@ impl<'d> Section<'d> {
         line: Option<usize>,
         table: Option<&'d DeTable<'d>>,
     ) -> Self {
-        Self {
-            document,
-            path,
-            line,
-            table,
-            read: RefCell::default(),
-        }
+        Self { document, path, line, table, read: RefCell::default() }
     }
 
     fn value(&self, key: &'static str) -> Option<&'d Spanned<DeValue<'d>>> {
@@ -122,11 +112,8 @@ impl<'d> Section<'d> {
     /// Complains about a key, at its line, or at the section's if it is not there.
     pub(super) fn complain(&self, key: &str, problem: impl Into<String>, remedy: &str) {
         let value = self.table.and_then(|table| table.get(key));
-        let line = value
-            .map(|value| self.document.line_of(value.span().start))
-            .or(self.line);
-        self.document
-            .complain(line, &self.full(key), problem.into(), remedy);
+        let line = value.map(|value| self.document.line_of(value.span().start)).or(self.line);
+        self.document.complain(line, &self.full(key), problem.into(), remedy);
     }
 
     /// Reads a value of one type; another type is a complaint.
@@ -139,11 +126,7 @@ impl<'d> Section<'d> {
         let value = self.value(key)?.get_ref();
         let found = read(value);
         if found.is_none() {
-            self.complain(
-                key,
-                format!("{} found", value.type_str()),
-                &format!("write {wanted}"),
-            );
+            self.complain(key, format!("{} found", value.type_str()), &format!("write {wanted}"));
         }
         found
     }
@@ -180,11 +163,7 @@ impl<'d> Section<'d> {
         let parsed = duration::parse(text);
         if parsed.is_none() {
             let problem = format!("{text:?} is no duration");
-            self.complain(
-                key,
-                problem,
-                "write a number with s, m, h or d, such as \"60m\"",
-            );
+            self.complain(key, problem, "write a number with s, m, h or d, such as \"60m\"");
         }
         parsed
     }
@@ -215,11 +194,7 @@ impl<'d> Section<'d> {
     /// A table that must be there.
     pub(super) fn section(&self, key: &'static str) -> Option<Self> {
         if self.value(key).is_none() {
-            self.complain(
-                key,
-                "the section is missing",
-                &format!("add [{}]", self.full(key)),
-            );
+            self.complain(key, "the section is missing", &format!("add [{}]", self.full(key)));
             return None;
         }
         self.section_if_there(key)
@@ -239,12 +214,7 @@ impl<'d> Section<'d> {
     }
 
     fn child(&self, path: String, offset: usize, table: &'d DeTable<'d>) -> Self {
-        Self::new(
-            self.document,
-            path,
-            Some(self.document.line_of(offset)),
-            Some(table),
-        )
+        Self::new(self.document, path, Some(self.document.line_of(offset)), Some(table))
     }
 
     /// The tables in an array.
@@ -259,11 +229,7 @@ impl<'d> Section<'d> {
                     let path = format!("{}[{index}]", self.full(key));
                     sections.push(self.child(path, item.span().start, table));
                 }
-                None => self.complain(
-                    key,
-                    "holds something that is no table",
-                    "write [{ file = \"...\" }]",
-                ),
+                None => self.complain(key, "holds something that is no table", "write [{ file = \"...\" }]"),
             }
         }
         sections
@@ -285,11 +251,7 @@ impl<'d> Section<'d> {
 
     /// Returns a path as the file means it: relative to where the file lies.
     pub(super) fn resolve(&self, path: &str) -> PathBuf {
-        self.document
-            .file
-            .parent()
-            .unwrap_or(Path::new("."))
-            .join(path)
+        self.document.file.parent().unwrap_or(Path::new(".")).join(path)
     }
 
     /// Complains about keys that nobody has read.
@@ -300,15 +262,10 @@ impl<'d> Section<'d> {
             if read.contains(key) {
                 continue;
             }
-            let near = read
-                .iter()
-                .map(|known| (strsim::damerau_levenshtein(known, key), known));
+            let near = read.iter().map(|known| (strsim::damerau_levenshtein(known, key), known));
             let remedy = match near.min().filter(|(distance, _)| *distance <= 2) {
                 Some((_, known)) => format!("do you mean {known}?"),
-                None => format!(
-                    "the keys here are {}",
-                    read.iter().copied().collect::<Vec<_>>().join(", ")
-                ),
+                None => format!("the keys here are {}", read.iter().copied().collect::<Vec<_>>().join(", ")),
             };
             self.complain(key, "is not a key of this section", &remedy);
         }

@@ -42,10 +42,7 @@ pub struct SecretError {
 pub fn read_file(path: &Path) -> Result<SecretString, SecretError> {
     let error = |problem: String, remedy: String| SecretError { problem, remedy };
     let metadata = fs::metadata(path).map_err(|why| {
-        error(
-            format!("cannot be read: {why}"),
-            "make the file, readable by the service".to_owned(),
-        )
+        error(format!("cannot be read: {why}"), "make the file, readable by the service".to_owned())
     })?;
     if !metadata.is_file() || metadata.len() > BYTES_MAX {
         return Err(error(
@@ -56,23 +53,14 @@ pub fn read_file(path: &Path) -> Result<SecretString, SecretError> {
     let mode = metadata.mode() & 0o777;
     if mode & OTHERS != 0 {
         let remedy = format!("run: chmod o-rwx {}", path.display());
-        return Err(error(
-            format!("is open to everybody (mode {mode:04o})"),
-            remedy,
-        ));
+        return Err(error(format!("is open to everybody (mode {mode:04o})"), remedy));
     }
     let text = fs::read_to_string(path).map_err(|why| {
-        error(
-            format!("cannot be read: {why}"),
-            "make it readable by the service, as text".to_owned(),
-        )
+        error(format!("cannot be read: {why}"), "make it readable by the service, as text".to_owned())
     })?;
     let secret = text.trim_end_matches(['\r', '\n']);
     if secret.trim().is_empty() {
-        return Err(error(
-            "is empty".to_owned(),
-            "put the secret into it".to_owned(),
-        ));
+        return Err(error("is empty".to_owned(), "put the secret into it".to_owned()));
     }
     Ok(secret.to_owned().into())
 }

@@ -55,17 +55,8 @@ fn source(name: &str, section: &Section<'_>, secrets: Secrets) -> Option<(Source
     };
     let policy = policy(section);
     let format = format(section);
-    let scheme = section
-        .section("auth")
-        .and_then(|auth| scheme(&auth, secrets));
-    Some((
-        Source {
-            name: name?,
-            scheme: scheme?,
-            format: Arc::new(format?),
-        },
-        policy?,
-    ))
+    let scheme = section.section("auth").and_then(|auth| scheme(&auth, secrets));
+    Some((Source { name: name?, scheme: scheme?, format: Arc::new(format?) }, policy?))
 }
 
 fn policy(section: &Section<'_>) -> Option<Policy> {
@@ -79,17 +70,9 @@ fn policy(section: &Section<'_>) -> Option<Policy> {
     };
     let max_age = section.duration("max_age").unwrap_or(MAX_AGE);
     if max_age < SignedDuration::from_secs(1) {
-        section.complain(
-            "max_age",
-            "is zero: every alert is older",
-            "write \"60m\" or so",
-        );
+        section.complain("max_age", "is zero: every alert is older", "write \"60m\" or so");
     }
-    Some(Policy {
-        mode: mode?,
-        min_severity: min_severity?,
-        max_age,
-    })
+    Some(Policy { mode: mode?, min_severity: min_severity?, max_age })
 }
 
 /// A built-in format by name, or a user's own from a file.
@@ -110,11 +93,7 @@ fn format(section: &Section<'_>) -> Option<Format> {
                 Ok(code) => load(section, "format_file", file, &code),
                 Err(error) => {
                     let problem = format!("{}: {error}", path.display());
-                    section.complain(
-                        "format_file",
-                        problem,
-                        "name a readable file with a jq program",
-                    );
+                    section.complain("format_file", problem, "name a readable file with a jq program");
                     None
                 }
             }
@@ -145,16 +124,9 @@ fn scheme(auth: &Section<'_>, secrets: Secrets) -> Option<Scheme> {
     let remedy = "write \"standard-webhooks\"";
     let scheme = auth.required_text("scheme", remedy);
     if scheme.is_some_and(|name| name != "standard-webhooks") {
-        auth.complain(
-            "scheme",
-            format!("there is no scheme {:?}", scheme.unwrap_or_default()),
-            remedy,
-        );
+        auth.complain("scheme", format!("there is no scheme {:?}", scheme.unwrap_or_default()), remedy);
     }
-    auth.require(
-        "secrets",
-        "write secrets = [{ file = \"/run/secrets/name\" }]",
-    );
+    auth.require("secrets", "write secrets = [{ file = \"/run/secrets/name\" }]");
     let files = auth.list("secrets");
     auth.finish();
     if secrets == Secrets::Skip {
@@ -163,15 +135,10 @@ fn scheme(auth: &Section<'_>, secrets: Secrets) -> Option<Scheme> {
     let keys: Option<Vec<SigningKey>> = files.iter().map(key).collect();
     let keys = keys?;
     if keys.is_empty() {
-        auth.complain(
-            "secrets",
-            "names no secret",
-            "nobody could ever be believed; name at least one file",
-        );
+        auth.complain("secrets", "names no secret", "nobody could ever be believed; name at least one file");
         return None;
     }
-    (scheme == Some("standard-webhooks"))
-        .then(|| Scheme::StandardWebhooks(StandardWebhooks::new(keys)))
+    (scheme == Some("standard-webhooks")).then(|| Scheme::StandardWebhooks(StandardWebhooks::new(keys)))
 }
 
 fn key(section: &Section<'_>) -> Option<SigningKey> {
@@ -179,11 +146,7 @@ fn key(section: &Section<'_>) -> Option<SigningKey> {
         Some(text) => {
             let time = parse_time(&text);
             if time.is_none() {
-                section.complain(
-                    "not_after",
-                    format!("{text:?} is no time"),
-                    "write 2027-01-31T00:00:00Z",
-                );
+                section.complain("not_after", format!("{text:?} is no time"), "write 2027-01-31T00:00:00Z");
             }
             Some(time?)
         }

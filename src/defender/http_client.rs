@@ -18,8 +18,9 @@ const ANSWER_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// Makes the client.
 ///
-/// A connection is used for one request only: on a reused one the server may hang up while the request is on its way, and then
-/// nobody knows whether it was received. At 25 calls a minute a handshake each costs nothing.
+/// A connection is used for one request only: on a reused one the server may hang up while the request is on
+/// its way, and then nobody knows whether it was received. At 25 calls a minute a handshake each costs
+/// nothing.
 pub fn http_client(base: &Url) -> Result<Client, reqwest::Error> {
     let builder = Client::builder()
         .connect_timeout(CONNECT_TIMEOUT)
@@ -28,16 +29,9 @@ pub fn http_client(base: &Url) -> Result<Client, reqwest::Error> {
         .retry(retry::never())
         .pool_max_idle_per_host(0)
         .referer(false)
-        .user_agent(concat!(
-            "MdePartner-QuarantineBridge-QuarantineBridge/",
-            env!("CARGO_PKG_VERSION")
-        ));
+        .user_agent(concat!("MdePartner-QuarantineBridge-QuarantineBridge/", env!("CARGO_PKG_VERSION")));
     // A simulator on this machine is never behind the proxy that leads to Microsoft.
-    if is_loopback(base) {
-        builder.no_proxy().build()
-    } else {
-        builder.build()
-    }
+    if is_loopback(base) { builder.no_proxy().build() } else { builder.build() }
 }
 
 /// Says whether an address leads to this machine.
@@ -70,11 +64,7 @@ impl Failure {
             why = format!("{why}: {cause}");
             source = cause.source();
         }
-        if is_connect {
-            Self::NotSent(why)
-        } else {
-            Self::Lost(why)
-        }
+        if is_connect { Self::NotSent(why) } else { Self::Lost(why) }
     }
 }
 

@@ -32,19 +32,13 @@ impl ListFilter {
     /// Returns the filter as OData.
     pub(super) fn to_odata(&self) -> String {
         let any = |name: &str, values: Vec<String>| {
-            let terms: Vec<String> = values
-                .into_iter()
-                .map(|value| format!("{name} eq '{value}'"))
-                .collect();
+            let terms: Vec<String> = values.into_iter().map(|value| format!("{name} eq '{value}'")).collect();
             terms.join(" or ")
         };
         match self {
             Self::Ids(ids) => any("id", ids.iter().map(ToString::to_string).collect()),
             Self::OnMachines { machines, since } => {
-                let machines = any(
-                    "machineId",
-                    machines.iter().map(ToString::to_string).collect(),
-                );
+                let machines = any("machineId", machines.iter().map(ToString::to_string).collect());
                 format!(
                     "type eq 'StopAndQuarantineFile' and creationDateTimeUtc ge {since:.0} and ({machines})"
                 )
@@ -58,7 +52,8 @@ impl ListFilter {
 pub struct MachineAction {
     /// Its id.
     pub id: String,
-    /// One of Defender's words: `Pending`, `InProgress`, `Succeeded`, `Failed`, `TimeOut`, `Cancelled`, or what may come.
+    /// One of Defender's words: `Pending`, `InProgress`, `Succeeded`, `Failed`, `TimeOut`, `Cancelled`, or
+    /// what may come.
     pub status: String,
     /// The device.
     pub machine_id: Option<String>,
@@ -123,7 +118,8 @@ pub(super) struct Page {
 
 /// Reads one page.
 ///
-/// A record without an id or a status makes the whole page unreadable: it might be the one that is looked for.
+/// A record without an id or a status makes the whole page unreadable: it might be the one that is looked
+/// for.
 pub(super) fn page(answer: &Answer, now: Timestamp) -> Result<Page, ListError> {
     if !is_success(answer.status) {
         let refusal = refusal(answer);
@@ -136,19 +132,14 @@ pub(super) fn page(answer: &Answer, now: Timestamp) -> Result<Page, ListError> {
             _ => ListError::Refused(refusal.to_string()),
         });
     }
-    let body: Value = serde_json::from_slice(&answer.body)
-        .map_err(|error| ListError::Garbage(error.to_string()))?;
+    let body: Value =
+        serde_json::from_slice(&answer.body).map_err(|error| ListError::Garbage(error.to_string()))?;
     let Some(items) = body.get("value").and_then(Value::as_array) else {
         return Err(ListError::Garbage("no value in it".to_owned()));
     };
     let actions: Option<Vec<_>> = items.iter().map(machine_action).collect();
-    let actions = actions.ok_or(ListError::Garbage(
-        "a record without id or status".to_owned(),
-    ))?;
-    Ok(Page {
-        actions,
-        next_link: text(&body, "@odata.nextLink"),
-    })
+    let actions = actions.ok_or(ListError::Garbage("a record without id or status".to_owned()))?;
+    Ok(Page { actions, next_link: text(&body, "@odata.nextLink") })
 }
 
 fn machine_action(item: &Value) -> Option<MachineAction> {
@@ -156,9 +147,7 @@ fn machine_action(item: &Value) -> Option<MachineAction> {
         id: text(item, "id")?,
         status: text(item, "status")?,
         machine_id: text(item, "machineId"),
-        file: item
-            .get("relatedFileInfo")
-            .and_then(|file| text(file, "fileIdentifier")),
+        file: item.get("relatedFileInfo").and_then(|file| text(file, "fileIdentifier")),
         comment: text(item, "requestorComment"),
         requestor: text(item, "requestor"),
         created_at: text(item, "creationDateTimeUtc").and_then(|at| parse_time(&at)),

@@ -1,4 +1,5 @@
-//! Entra ID and Microsoft Defender for Endpoint: the token, the one call that acts, and the reads that tell what came of it.
+//! Entra ID and Microsoft Defender for Endpoint: the token, the one call that acts, and the reads that tell
+//! what came of it.
 //!
 //! Facts: reference/defender-api.md. Nothing here decides, retries or follows a redirect.
 
@@ -71,13 +72,7 @@ impl Defender {
     pub fn new(options: &Options, clock: Clock, metrics: Metrics) -> Result<Self, reqwest::Error> {
         let http = http_client(&options.api_url)?;
         let tokens = TokenSource::new(options, http_client(&options.login_url)?, metrics.clone());
-        Ok(Self {
-            api_url: options.api_url.clone(),
-            http,
-            tokens: Arc::new(tokens),
-            clock,
-            metrics,
-        })
+        Ok(Self { api_url: options.api_url.clone(), http, tokens: Arc::new(tokens), clock, metrics })
     }
 
     /// Returns a token that Defender should take, fetching one if needed.
@@ -111,53 +106,30 @@ impl Defender {
         let machine_id = intent.machine_id().to_string();
         let url = self.url(&["machines", &machine_id, "StopAndQuarantineFile"]);
         let body = wire::stop_and_quarantine(intent.comment(), &intent.sha1().to_string());
-        let request = self
-            .http
-            .request(Method::POST, url)
-            .bearer_auth(token.secret().expose_secret());
-        let request = request
-            .header("content-type", "application/json")
-            .body(body);
+        let request = self.http.request(Method::POST, url).bearer_auth(token.secret().expose_secret());
+        let request = request.header("content-type", "application/json").body(body);
         let outcome = match self.answer(request, "stop_and_quarantine").await {
             Ok(answer) => classify(&answer, self.clock.now()),
             Err(Failure::NotSent(why)) => Outcome::NotSent { why },
             Err(Failure::Lost(why)) => Outcome::Unknown { why, status: None },
         };
-        self.metrics
-            .count(&metric::OUTCOMES, &[("outcome", outcome.as_str())]);
+        self.metrics.count(&metric::OUTCOMES, &[("outcome", outcome.as_str())]);
         outcome
     }
 
     /// Sends a request and reads its answer, whatever it is.
-    async fn answer(
-        &self,
-        request: reqwest::RequestBuilder,
-        api: &'static str,
-    ) -> Result<Answer, Failure> {
+    async fn answer(&self, request: reqwest::RequestBuilder, api: &'static str) -> Result<Answer, Failure> {
         let result = async {
             let response = request.send().await.map_err(Failure::of)?;
             let status = response.status();
             let retry_after = response.headers().get(RETRY_AFTER);
-            let retry_after = retry_after
-                .and_then(|value| value.to_str().ok())
-                .map(ToOwned::to_owned);
+            let retry_after = retry_after.and_then(|value| value.to_str().ok()).map(ToOwned::to_owned);
             let body = read_bounded(response).await?;
-            Ok(Answer {
-                status: status.as_u16(),
-                retry_after,
-                body,
-            })
+            Ok(Answer { status: status.as_u16(), retry_after, body })
         };
         let result = result.await;
-        let status = result
-            .as_ref()
-            .map_or("none".to_owned(), |answer: &Answer| {
-                answer.status.to_string()
-            });
-        self.metrics.count(
-            &metric::DEFENDER_REQUESTS,
-            &[("api", api), ("status", &status)],
-        );
+        let status = result.as_ref().map_or("none".to_owned(), |answer: &Answer| answer.status.to_string());
+        self.metrics.count(&metric::DEFENDER_REQUESTS, &[("api", api), ("status", &status)]);
         result
     }
 
@@ -177,8 +149,7 @@ impl Defender {
         filter: &ListFilter,
     ) -> Result<Vec<MachineAction>, ListError> {
         let mut url = self.url(&["machineactions"]);
-        url.query_pairs_mut()
-            .append_pair("$filter", &filter.to_odata());
+        url.query_pairs_mut().append_pair("$filter", &filter.to_odata());
         let mut all = Vec::new();
         for _ in 0..machine_actions::PAGES_MAX {
             let request = self.http.request(Method::GET, url.clone());
@@ -196,14 +167,9 @@ impl Defender {
 
     /// Takes a link to the next page only if it leads to where the first page came from.
     fn same_origin(&self, link: &str) -> Result<Url, ListError> {
-        let url = Url::parse(link).or(Err(ListError::Garbage(
-            "a next link that is no address".to_owned(),
-        )))?;
-        if url.origin() == self.api_url.origin() {
-            Ok(url)
-        } else {
-            Err(ListError::ForeignLink)
-        }
+        let url =
+            Url::parse(link).or(Err(ListError::Garbage("a next link that is no address".to_owned())))?;
+        if url.origin() == self.api_url.origin() { Ok(url) } else { Err(ListError::ForeignLink) }
     }
 
     fn now(&self) -> Timestamp {

@@ -1,6 +1,7 @@
 //! Says what an answer of Defender means for an action. Pure.
 //!
-//! The table is in reference/defender-api.md, section 1.4. The HTTP status decides first; the body is read leniently.
+//! The table is in reference/defender-api.md, section 1.4. The HTTP status decides first; the body is read
+//! leniently.
 
 use bytes::Bytes;
 use jiff::fmt::rfc2822;
@@ -38,10 +39,7 @@ pub fn classify(answer: &Answer, now: Timestamp) -> Outcome {
     let refusal = refusal(answer);
     match status {
         401 => Outcome::Unauthorized(refusal),
-        429 => Outcome::Throttled {
-            wait: throttle_wait(answer, &refusal.message, now),
-            refusal,
-        },
+        429 => Outcome::Throttled { wait: throttle_wait(answer, &refusal.message, now), refusal },
         400 if says_active_request(&refusal) => Outcome::ActiveRequest(refusal),
         // Never seen from this API, and none of them proves that nothing happened.
         408 | 409 | 423 | 425 => unknown(&refusal),
@@ -52,28 +50,14 @@ pub fn classify(answer: &Answer, now: Timestamp) -> Outcome {
 
 /// Reads Defender's no.
 pub(super) fn refusal(answer: &Answer) -> Refusal {
-    let ErrorText {
-        code,
-        message,
-        target,
-    } = error_text(&answer.body);
-    Refusal {
-        status: answer.status,
-        code,
-        message,
-        correlation_id: target,
-    }
+    let ErrorText { code, message, target } = error_text(&answer.body);
+    Refusal { status: answer.status, code, message, correlation_id: target }
 }
 
 /// How long Defender asks to wait: its header, else the period in its message, else a minute.
 pub(super) fn throttle_wait(answer: &Answer, message: &str, now: Timestamp) -> SignedDuration {
-    let header = answer
-        .retry_after
-        .as_deref()
-        .and_then(|value| retry_after(value, now));
-    let wait = header
-        .or_else(|| period(message))
-        .unwrap_or(THROTTLE_DEFAULT);
+    let header = answer.retry_after.as_deref().and_then(|value| retry_after(value, now));
+    let wait = header.or_else(|| period(message)).unwrap_or(THROTTLE_DEFAULT);
     wait.clamp(SignedDuration::from_secs(1), THROTTLE_MAX)
 }
 
@@ -82,35 +66,20 @@ fn accepted(answer: &Answer, now: Timestamp) -> Outcome {
     let id = text(&body, "id").and_then(|id| id.parse().ok());
     let Some((id, status)) = id.zip(text(&body, "status")) else {
         let why = "Defender answered success without the id and status of a machine action";
-        return Outcome::Unknown {
-            why: why.to_owned(),
-            status: Some(answer.status),
-        };
+        return Outcome::Unknown { why: why.to_owned(), status: Some(answer.status) };
     };
     let created = text(&body, "creationDateTimeUtc").and_then(|at| parse_time(&at));
-    Outcome::Accepted(MachineActionRef {
-        id,
-        status,
-        since: created.unwrap_or(now),
-    })
+    Outcome::Accepted(MachineActionRef { id, status, since: created.unwrap_or(now) })
 }
 
 fn unknown(refusal: &Refusal) -> Outcome {
-    Outcome::Unknown {
-        why: refusal.to_string(),
-        status: Some(refusal.status),
-    }
+    Outcome::Unknown { why: refusal.to_string(), status: Some(refusal.status) }
 }
 
 /// The code is documented for a sister action, the message is what was seen (reference 0.1).
 fn says_active_request(refusal: &Refusal) -> bool {
-    refusal
-        .code
-        .eq_ignore_ascii_case("ActiveRequestAlreadyExists")
-        || refusal
-            .message
-            .to_ascii_lowercase()
-            .contains("already in progress")
+    refusal.code.eq_ignore_ascii_case("ActiveRequestAlreadyExists")
+        || refusal.message.to_ascii_lowercase().contains("already in progress")
 }
 
 /// Reads `Retry-After`: seconds, or a date of HTTP (RFC 9110, section 10.2.3).
@@ -129,13 +98,7 @@ fn retry_after(value: &str, now: Timestamp) -> Option<SignedDuration> {
 fn period(message: &str) -> Option<SignedDuration> {
     let (_, period) = message.rsplit_once(" per ")?;
     let mut parts = period.trim().splitn(3, ':').map(str::parse::<i64>);
-    let (hours, minutes, seconds) = (
-        parts.next()?.ok()?,
-        parts.next()?.ok()?,
-        parts.next()?.ok()?,
-    );
+    let (hours, minutes, seconds) = (parts.next()?.ok()?, parts.next()?.ok()?, parts.next()?.ok()?);
     let minutes = hours.checked_mul(60)?.checked_add(minutes)?;
-    Some(SignedDuration::from_secs(
-        minutes.checked_mul(60)?.checked_add(seconds)?,
-    ))
+    Some(SignedDuration::from_secs(minutes.checked_mul(60)?.checked_add(seconds)?))
 }

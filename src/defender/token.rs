@@ -1,4 +1,5 @@
-//! The access token: fetched by the client-credentials flow, kept until shortly before its end, one fetch at a time.
+//! The access token: fetched by the client-credentials flow, kept until shortly before its end, one fetch at
+//! a time.
 
 use std::fmt;
 use std::sync::Arc;
@@ -50,9 +51,7 @@ impl Token {
 
 impl fmt::Debug for Token {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Token")
-            .field("expires_at", &self.expires_at)
-            .finish_non_exhaustive()
+        f.debug_struct("Token").field("expires_at", &self.expires_at).finish_non_exhaustive()
     }
 }
 
@@ -78,8 +77,7 @@ pub enum TokenError {
     RoleMissing(String),
 }
 
-type EntraClient =
-    BasicClient<EndpointNotSet, EndpointNotSet, EndpointNotSet, EndpointNotSet, EndpointSet>;
+type EntraClient = BasicClient<EndpointNotSet, EndpointNotSet, EndpointNotSet, EndpointNotSet, EndpointSet>;
 
 /// Fetches tokens and keeps the last one.
 pub(super) struct TokenSource {
@@ -101,8 +99,7 @@ impl TokenSource {
     pub(super) fn new(options: &Options, http: Client, metrics: Metrics) -> Self {
         let mut url = options.login_url.clone();
         if let Ok(mut path) = url.path_segments_mut() {
-            path.pop_if_empty()
-                .extend([&options.tenant_id, "oauth2", "v2.0", "token"]);
+            path.pop_if_empty().extend([&options.tenant_id, "oauth2", "v2.0", "token"]);
         }
         let secret = ClientSecret::new(options.client_secret.expose_secret().to_owned());
         let entra = BasicClient::new(ClientId::new(options.client_id.clone()))
@@ -110,13 +107,7 @@ impl TokenSource {
             .set_auth_type(AuthType::RequestBody)
             .set_token_uri(TokenUrl::from_url(url));
         let scope = Scope::new(options.scope.clone());
-        Self {
-            entra,
-            scope,
-            http,
-            metrics,
-            kept: Mutex::new(None),
-        }
+        Self { entra, scope, http, metrics, kept: Mutex::new(None) }
     }
 
     /// Returns the kept token, or a new one when that has less than five minutes left.
@@ -140,10 +131,7 @@ impl TokenSource {
 
     pub(super) async fn forget(&self, token: &Token) {
         let mut kept = self.kept.lock().await;
-        if kept
-            .as_ref()
-            .is_some_and(|kept| Arc::ptr_eq(&kept.secret, &token.secret))
-        {
+        if kept.as_ref().is_some_and(|kept| Arc::ptr_eq(&kept.secret, &token.secret)) {
             *kept = None;
         }
     }
@@ -151,50 +139,26 @@ impl TokenSource {
     async fn fetch(&self, now: Timestamp) -> Result<Token, TokenError> {
         let http = self.http.clone();
         let send = move |request: HttpRequest| send(http.clone(), request);
-        let flow = self
-            .entra
-            .exchange_client_credentials()
-            .add_scope(self.scope.clone());
+        let flow = self.entra.exchange_client_credentials().add_scope(self.scope.clone());
         let result = flow.request_async(&send).await;
         let status = if result.is_ok() { "200" } else { "error" };
-        self.metrics.count(
-            &metric::DEFENDER_REQUESTS,
-            &[("api", "token"), ("status", status)],
-        );
+        self.metrics.count(&metric::DEFENDER_REQUESTS, &[("api", "token"), ("status", status)]);
         let answer = result.map_err(token_error)?;
-        let life = answer
-            .expires_in()
-            .and_then(|life| SignedDuration::try_from(life).ok());
+        let life = answer.expires_in().and_then(|life| SignedDuration::try_from(life).ok());
         let expires_at = after(now, life.unwrap_or(LIFE_DEFAULT));
         let secret = answer.access_token().secret();
         self.check_roles(secret)?;
-        #[expect(
-            clippy::cast_precision_loss,
-            clippy::as_conversions,
-            reason = "seconds since 1970 fit"
-        )]
-        self.metrics
-            .set(&metric::TOKEN_EXPIRY, &[], expires_at.as_second() as f64);
-        Ok(Token {
-            secret: Arc::new(SecretString::from(secret.clone())),
-            expires_at,
-        })
+        #[expect(clippy::cast_precision_loss, clippy::as_conversions, reason = "seconds since 1970 fit")]
+        self.metrics.set(&metric::TOKEN_EXPIRY, &[], expires_at.as_second() as f64);
+        Ok(Token { secret: Arc::new(SecretString::from(secret.clone())), expires_at })
     }
 
     /// Says at once, and loudly, when the token cannot work: Entra ID hands out tokens without any role.
     fn check_roles(&self, token: &str) -> Result<(), TokenError> {
         let missing = missing_roles(token);
-        #[expect(
-            clippy::cast_precision_loss,
-            clippy::as_conversions,
-            reason = "at most two"
-        )]
-        self.metrics
-            .set(&metric::ROLES_MISSING, &[], missing.len() as f64);
-        match missing
-            .into_iter()
-            .reduce(|all, role| format!("{all} and {role}"))
-        {
+        #[expect(clippy::cast_precision_loss, clippy::as_conversions, reason = "at most two")]
+        self.metrics.set(&metric::ROLES_MISSING, &[], missing.len() as f64);
+        match missing.into_iter().reduce(|all, role| format!("{all} and {role}")) {
             None => Ok(()),
             Some(roles) => Err(TokenError::RoleMissing(roles)),
         }
@@ -255,10 +219,7 @@ struct Claims {
 
 /// Returns the needed roles that a token lacks. A token that cannot be read lacks none: Defender will say.
 fn missing_roles(token: &str) -> Vec<String> {
-    let payload = token
-        .split('.')
-        .nth(1)
-        .and_then(|text| URL_SAFE_NO_PAD.decode(text).ok());
+    let payload = token.split('.').nth(1).and_then(|text| URL_SAFE_NO_PAD.decode(text).ok());
     let claims = payload.and_then(|json| serde_json::from_slice::<Claims>(&json).ok());
     let Some(Claims { roles }) = claims else {
         return Vec::new();

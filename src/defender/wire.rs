@@ -1,4 +1,5 @@
-//! What goes over the wire to and from Defender. Read leniently: real answers differ from their documentation.
+//! What goes over the wire to and from Defender. Read leniently: real answers differ from their
+//! documentation.
 
 use serde::Serialize;
 use serde_json::Value;
@@ -35,9 +36,7 @@ pub(super) fn error_text(body: &[u8]) -> ErrorText {
     let error = answer.get("error").unwrap_or(&answer);
     ErrorText {
         code: text(error, "code").unwrap_or_default(),
-        message: text(error, "message")
-            .map(|message| plain(&message))
-            .unwrap_or_default(),
+        message: text(error, "message").map(|message| plain(&message)).unwrap_or_default(),
         target: text(error, "target"),
     }
 }
@@ -54,9 +53,5 @@ pub(super) fn text(object: &Value, name: &str) -> Option<String> {
 /// Makes a message fit for a log line: one line, bounded.
 pub(super) fn plain(message: &str) -> String {
     let printable = |c: char| if c.is_control() { ' ' } else { c };
-    message
-        .chars()
-        .map(printable)
-        .take(MESSAGE_CHARS_MAX)
-        .collect()
+    message.chars().map(printable).take(MESSAGE_CHARS_MAX).collect()
 }

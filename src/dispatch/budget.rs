@@ -1,7 +1,8 @@
 //! The calls that Defender's limits leave: a sliding log of calls in two windows. Pure.
 //!
-//! Both windows are longer than Microsoft's by a margin above the network delay, so that the limits hold whether Defender counts by
-//! fixed or sliding windows and whenever it counts a call (DESIGN.md: simulated with delays to 1.5 s).
+//! Both windows are longer than Microsoft's by a margin above the network delay, so that the limits hold
+//! whether Defender counts by fixed or sliding windows and whenever it counts a call (DESIGN.md: simulated
+//! with delays to 1.5 s).
 
 use std::collections::VecDeque;
 
@@ -55,7 +56,8 @@ impl Budget {
 
     /// Says whether a call may be made.
     ///
-    /// A call that lies in the future counts: the clock was set back, and how long ago it really was is not known.
+    /// A call that lies in the future counts: the clock was set back, and how long ago it really was is not
+    /// known.
     pub fn permit(&self, now: Timestamp) -> Permit {
         let waits = [
             self.blocked_until,
@@ -105,13 +107,7 @@ impl Budget {
         if self.within(window, now) < limit {
             return None;
         }
-        let filling = self
-            .calls
-            .iter()
-            .rev()
-            .nth(limit.saturating_sub(1))
-            .copied()
-            .unwrap_or(now);
+        let filling = self.calls.iter().rev().nth(limit.saturating_sub(1)).copied().unwrap_or(now);
         Some(after(filling, window))
     }
 }

@@ -24,49 +24,20 @@ pub(super) fn decide(action: &Action, policy: Option<&Policy>, now: Timestamp) -
         Ok(_) => "device and file as the alert gives them".to_owned(),
         Err(unresolved) => unresolved.explained().to_owned(),
     };
-    let change = |from, to, why: String, facts| Change {
-        at: now,
-        from: Some(from),
-        to,
-        why,
-        who: Who::Bridge,
-        facts,
-    };
+    let change =
+        |from, to, why: String, facts| Change { at: now, from: Some(from), to, why, who: Who::Bridge, facts };
     let changes = vec![
-        change(
-            State::Accepted,
-            State::Resolving,
-            "looking for device and file".to_owned(),
-            vec![],
-        ),
+        change(State::Accepted, State::Resolving, "looking for device and file".to_owned(), vec![]),
         change(State::Resolving, State::Decided, resolved, vec![]),
-        change(
-            State::Decided,
-            verdict.state(),
-            verdict.reason.clone(),
-            verdict.facts(),
-        ),
+        change(State::Decided, verdict.state(), verdict.reason.clone(), verdict.facts()),
     ];
     let expires_at = match verdict.decision {
         Decision::Hold => Some(after(now, HOLD_LIMIT)),
-        Decision::Send => action
-            .occurred_at
-            .zip(policy)
-            .map(|(at, policy)| after(at, policy.max_age)),
+        Decision::Send => action.occurred_at.zip(policy).map(|(at, policy)| after(at, policy.max_age)),
         Decision::Deny | Decision::Expire | Decision::Shadow(_) => None,
     };
-    let patch = Patch {
-        target: target.ok(),
-        expires_at: Some(expires_at),
-        next_at: Some(now),
-        ..Patch::default()
-    };
-    let advance = Advance {
-        action: action.id,
-        expected: State::Accepted,
-        changes,
-        patch,
-    };
+    let patch = Patch { target: target.ok(), expires_at, next_at: Some(now), ..Patch::default() };
+    let advance = Advance { action: action.id, expected: State::Accepted, changes, patch };
     Decided { verdict, advance }
 }
 
@@ -81,14 +52,6 @@ pub(super) fn hold_orphan(action: &Action, now: Timestamp) -> Advance {
         who: Who::Bridge,
         facts: verdict.facts(),
     };
-    let patch = Patch {
-        expires_at: Some(Some(after(now, HOLD_LIMIT))),
-        ..Patch::default()
-    };
-    Advance {
-        action: action.id,
-        expected: action.state,
-        changes: vec![change],
-        patch,
-    }
+    let patch = Patch { expires_at: Some(after(now, HOLD_LIMIT)), ..Patch::default() };
+    Advance { action: action.id, expected: action.state, changes: vec![change], patch }
 }

@@ -48,9 +48,8 @@ impl Dispatcher {
         self.is_looking = true;
         self.next_look = after(now, self.options.look_every);
         let defender = self.defender.clone();
-        self.in_flight.push(Box::pin(async move {
-            Done::Looked(look(&defender, unsettled, submitted).await)
-        }));
+        self.in_flight
+            .push(Box::pin(async move { Done::Looked(look(&defender, unsettled, submitted).await) }));
         Ok(Timestamp::MAX)
     }
 
@@ -72,15 +71,10 @@ impl Dispatcher {
         }
         match &looked.by_id {
             Ok(list) => {
-                let by_id: HashMap<&str, &MachineAction> = list
-                    .iter()
-                    .map(|record| (record.id.as_str(), record))
-                    .collect();
+                let by_id: HashMap<&str, &MachineAction> =
+                    list.iter().map(|record| (record.id.as_str(), record)).collect();
                 for action in &looked.submitted {
-                    let id = action
-                        .machine_action
-                        .as_ref()
-                        .map(|known| known.id.as_str());
+                    let id = action.machine_action.as_ref().map(|known| known.id.as_str());
                     let record = id.and_then(|id| by_id.get(id)).copied();
                     advances.push(look_again(action, record, now));
                 }
@@ -109,14 +103,12 @@ impl Dispatcher {
             (_, Some(State::Superseded)) => "superseded",
             (_, Some(_)) => "not_found",
         };
-        self.metrics
-            .count(&metric::RECONCILED, &[("result", result)]);
+        self.metrics.count(&metric::RECONCILED, &[("result", result)]);
     }
 
     fn tell(&self, advance: &Advance) {
         for change in &advance.changes {
-            self.metrics
-                .count(&metric::STATE_CHANGES, &[("state", change.to.as_str())]);
+            self.metrics.count(&metric::STATE_CHANGES, &[("state", change.to.as_str())]);
             tracing::info!(action = %advance.action, state = %change.to, why = change.why, "moved");
         }
     }
@@ -153,9 +145,7 @@ fn machines_filter(unsettled: &[Unsettled]) -> Option<ListFilter> {
 }
 
 fn ids_filter(submitted: &[Action]) -> Option<ListFilter> {
-    let known = submitted
-        .iter()
-        .filter_map(|action| action.machine_action.as_ref());
+    let known = submitted.iter().filter_map(|action| action.machine_action.as_ref());
     let ids: Vec<MachineActionId> = known.map(|record| record.id.clone()).collect();
     (!ids.is_empty()).then_some(ListFilter::Ids(ids))
 }

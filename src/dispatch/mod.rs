@@ -1,6 +1,7 @@
 //! The loop that takes an action from acceptance to its end, at its own pace.
 //!
-//! `turn` does all that is due and starts what takes time; `run` repeats it. What must be exact is in pure files: `budget`, `backoff`,
+//! `turn` does all that is due and starts what takes time; `run` repeats it. What must be exact is in pure
+//! files: `budget`, `backoff`,
 //! `step`, `reconcile`, `track`.
 
 mod backoff;
@@ -119,7 +120,8 @@ impl fmt::Debug for Dispatcher {
 }
 
 impl Dispatcher {
-    /// Takes up where the last run ended: the calls of the last hour count, and intents without an outcome become uncertain.
+    /// Takes up where the last run ended: the calls of the last hour count, and intents without an outcome
+    /// become uncertain.
     pub async fn start(
         store: Store,
         defender: Defender,
@@ -145,10 +147,7 @@ impl Dispatcher {
             metrics,
             options,
             budget,
-            pause: Pause {
-                until: Timestamp::MIN,
-                failures: 0,
-            },
+            pause: Pause { until: Timestamp::MIN, failures: 0 },
             in_flight: FuturesUnordered::new(),
             busy: HashSet::new(),
             is_looking: false,
@@ -166,9 +165,7 @@ impl Dispatcher {
                 after(self.clock.now(), STORE_RETRY)
             });
             let nap = wake.duration_since(self.clock.now());
-            let nap = Duration::try_from(nap)
-                .unwrap_or_default()
-                .max(Duration::from_millis(5));
+            let nap = Duration::try_from(nap).unwrap_or_default().max(Duration::from_millis(5));
             tokio::select! {
                 Some(done) = self.in_flight.next() => self.finished(done).await,
                 () = store.work_arrived() => {}
@@ -216,8 +213,7 @@ impl Dispatcher {
             self.next_expiry = after(now, SignedDuration::from_secs(1));
             let count = self.store.expire_due(now).await?;
             for _ in 0..count {
-                self.metrics
-                    .count(&metric::STATE_CHANGES, &[("state", "expired")]);
+                self.metrics.count(&metric::STATE_CHANGES, &[("state", "expired")]);
             }
         }
         Ok(())
@@ -234,14 +230,8 @@ impl Dispatcher {
             let policy = self.options.policies.get(&action.source);
             let decided = decide::decide(action, policy, now);
             let (source, decision) = (action.source.as_str(), decided.verdict.decision.as_str());
-            self.metrics.count(
-                &metric::DECISIONS,
-                &[("source", source), ("decision", decision)],
-            );
-            self.metrics.count(
-                &metric::STATE_CHANGES,
-                &[("state", decided.verdict.state().as_str())],
-            );
+            self.metrics.count(&metric::DECISIONS, &[("source", source), ("decision", decision)]);
+            self.metrics.count(&metric::STATE_CHANGES, &[("state", decided.verdict.state().as_str())]);
             tracing::info!(action = %action.id, source, alert_id = %action.alert_id, decision,
                 reason = decided.verdict.reason, "decided");
             advances.push(decided.advance);

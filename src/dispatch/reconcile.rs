@@ -1,6 +1,7 @@
 //! Settles an action whose call has an unknown outcome by Defender's own list. Pure.
 //!
-//! The rule: look before you send again. A second call needs two empty reads with a pause between, and the settle time since the intent.
+//! The rule: look before you send again. A second call needs two empty reads with a pause between, and the
+//! settle time since the intent.
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -26,10 +27,7 @@ pub struct Settle {
 impl Settle {
     /// Takes the settle time; empty reads must be half of it apart.
     pub fn after(time: SignedDuration) -> Self {
-        Self {
-            time,
-            apart: time.checked_div(2).unwrap_or(time),
-        }
+        Self { time, apart: time.checked_div(2).unwrap_or(time) }
     }
 }
 
@@ -56,8 +54,7 @@ pub fn find<'a>(unsettled: &Unsettled, list: &'a [MachineAction]) -> Match<'a> {
     };
     let (machine, sha1) = (target.machine_id.to_string(), target.sha1.to_string());
     let is = |have: &Option<String>, wanted: &str| {
-        have.as_deref()
-            .is_some_and(|have| have.eq_ignore_ascii_case(wanted))
+        have.as_deref().is_some_and(|have| have.eq_ignore_ascii_case(wanted))
     };
     let begin = since(unsettled);
     let covers = |record: &&MachineAction| {
@@ -89,15 +86,9 @@ pub fn settle(unsettled: &Unsettled, found: Match<'_>, rule: Settle, now: Timest
     if let Match::Ours(record) = found {
         return adopt(unsettled, record, now);
     }
-    let counts = unsettled
-        .empty_read_at
-        .is_none_or(|at| now >= after(at, rule.apart));
+    let counts = unsettled.empty_read_at.is_none_or(|at| now >= after(at, rule.apart));
     let reads = unsettled.empty_reads.saturating_add(u32::from(counts));
-    let last_read = if counts {
-        now
-    } else {
-        unsettled.empty_read_at.unwrap_or(now)
-    };
+    let last_read = if counts { now } else { unsettled.empty_read_at.unwrap_or(now) };
     let is_settled = reads >= EMPTY_READS && now >= after(unsettled.intent_at, rule.time);
     if is_settled {
         return match found {
@@ -107,47 +98,25 @@ pub fn settle(unsettled: &Unsettled, found: Match<'_>, rule: Settle, now: Timest
     }
     let settled_at = after(unsettled.intent_at, rule.time);
     let next_read = after(last_read, rule.apart);
-    let next_at = if reads >= EMPTY_READS {
-        settled_at
-    } else {
-        next_read
-    };
-    let patch = Patch {
-        next_at: Some(next_at),
-        empty_reads: Some((reads, last_read)),
-        ..Patch::default()
-    };
+    let next_at = if reads >= EMPTY_READS { settled_at } else { next_read };
+    let patch = Patch { next_at: Some(next_at), empty_reads: Some((reads, last_read)), ..Patch::default() };
     advance(unsettled, Vec::new(), patch)
 }
 
 fn adopt(unsettled: &Unsettled, record: &MachineAction, now: Timestamp) -> Advance {
     let Ok(id) = record.id.parse() else {
         // An id that cannot be one is as good as none: look again.
-        let patch = Patch {
-            next_at: Some(after(now, SignedDuration::from_secs(30))),
-            ..Patch::default()
-        };
+        let patch = Patch { next_at: Some(after(now, SignedDuration::from_secs(30))), ..Patch::default() };
         return advance(unsettled, Vec::new(), patch);
     };
-    let why = format!(
-        "Defender's list has it as machine action {}, {}",
-        record.id, record.status
-    );
+    let why = format!("Defender's list has it as machine action {}, {}", record.id, record.status);
     let since = record.created_at.unwrap_or(unsettled.intent_at);
     let patch = Patch {
-        machine_action: Some(MachineActionRef {
-            id,
-            status: record.status.clone(),
-            since,
-        }),
+        machine_action: Some(MachineActionRef { id, status: record.status.clone(), since }),
         next_at: Some(now),
         ..Patch::default()
     };
-    advance(
-        unsettled,
-        vec![change(State::Submitted, why, Who::Defender, now)],
-        patch,
-    )
+    advance(unsettled, vec![change(State::Submitted, why, Who::Defender, now)], patch)
 }
 
 fn superseded(unsettled: &Unsettled, record: &MachineAction, now: Timestamp) -> Advance {
@@ -156,11 +125,7 @@ fn superseded(unsettled: &Unsettled, record: &MachineAction, now: Timestamp) -> 
         "machine action {} of {by} does the same there, {}; nothing was sent again",
         record.id, record.status
     );
-    advance(
-        unsettled,
-        vec![change(State::Superseded, why, Who::Defender, now)],
-        Patch::default(),
-    )
+    advance(unsettled, vec![change(State::Superseded, why, Who::Defender, now)], Patch::default())
 }
 
 fn requeue(unsettled: &Unsettled, reads: u32, now: Timestamp) -> Advance {
@@ -168,33 +133,14 @@ fn requeue(unsettled: &Unsettled, reads: u32, now: Timestamp) -> Advance {
     let why = format!(
         "Defender's list does not have it, {reads} reads in {waited} s: the call did not arrive; it may be sent again"
     );
-    let patch = Patch {
-        next_at: Some(now),
-        ..Patch::default()
-    };
-    advance(
-        unsettled,
-        vec![change(State::Queued, why, Who::Bridge, now)],
-        patch,
-    )
+    let patch = Patch { next_at: Some(now), ..Patch::default() };
+    advance(unsettled, vec![change(State::Queued, why, Who::Bridge, now)], patch)
 }
 
 fn change(to: State, why: String, who: Who, at: Timestamp) -> Change {
-    Change {
-        at,
-        from: Some(State::Uncertain),
-        to,
-        why,
-        who,
-        facts: Vec::new(),
-    }
+    Change { at, from: Some(State::Uncertain), to, why, who, facts: Vec::new() }
 }
 
 fn advance(unsettled: &Unsettled, changes: Vec<Change>, patch: Patch) -> Advance {
-    Advance {
-        action: unsettled.action.id,
-        expected: State::Uncertain,
-        changes,
-        patch,
-    }
+    Advance { action: unsettled.action.id, expected: State::Uncertain, changes, patch }
 }

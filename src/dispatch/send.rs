@@ -98,11 +98,7 @@ impl Dispatcher {
         let machine_id = target.machine_id;
         self.in_flight.push(Box::pin(async move {
             let counted_at = sending.counted_at;
-            Done::Sent(Sent {
-                machine_id,
-                counted_at,
-                result: sending.send().await,
-            })
+            Done::Sent(Sent { machine_id, counted_at, result: sending.send().await })
         }));
     }
 
@@ -136,8 +132,7 @@ impl Dispatcher {
     fn show_budget(&self, now: Timestamp) {
         for (window, left) in ["minute", "hour"].into_iter().zip(self.budget.left(now)) {
             let left = u32::try_from(left).unwrap_or(u32::MAX);
-            self.metrics
-                .set(&metric::BUDGET_LEFT, &[("window", window)], f64::from(left));
+            self.metrics.set(&metric::BUDGET_LEFT, &[("window", window)], f64::from(left));
         }
     }
 }
@@ -145,10 +140,7 @@ impl Dispatcher {
 impl Sending {
     async fn send(self) -> Result<Ended, SendError> {
         let token = self.defender.token().await?;
-        let recorded = self
-            .store
-            .record_intent(self.action.id, self.policy, self.clock.now())
-            .await?;
+        let recorded = self.store.record_intent(self.action.id, self.policy, self.clock.now()).await?;
         let intent = match recorded {
             Intent::Recorded(intent) => intent,
             Intent::Overruled(_) | Intent::Gone => return Ok(Ended::NotCalled),
@@ -167,10 +159,7 @@ impl Sending {
         loop {
             let now = self.clock.now();
             let advance = step::next(&self.action, attempt, outcome, now);
-            let written = self
-                .store
-                .record_outcome(attempt, outcome.clone(), advance, now)
-                .await;
+            let written = self.store.record_outcome(attempt, outcome.clone(), advance, now).await;
             self.tell(attempt, outcome, &written);
             match written {
                 Err(StoreError::NotWritable(_)) => time::sleep(RECORD_RETRY).await,

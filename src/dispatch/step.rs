@@ -7,7 +7,8 @@ use crate::store::{Advance, Patch};
 
 use super::backoff;
 
-/// How long after a lost answer Defender's list is read first: a new action takes some seconds to appear in it.
+/// How long after a lost answer Defender's list is read first: a new action takes some seconds to appear in
+/// it.
 const FIRST_LOOK: SignedDuration = SignedDuration::from_secs(5);
 
 /// Returns the move of a sent action.
@@ -18,27 +19,9 @@ pub fn next(action: &Action, attempt: u32, outcome: &Outcome, now: Timestamp) ->
         _ => None,
     };
     let from = Some(State::Sending);
-    let change = Change {
-        at: now,
-        from,
-        to,
-        why,
-        who: who(outcome),
-        facts: Vec::new(),
-    };
-    let patch = Patch {
-        next_at: Some(after(now, wait)),
-        // Only a queued action may still grow too old; Defender has or may have the others.
-        expires_at: (to != State::Queued).then_some(None),
-        machine_action,
-        ..Patch::default()
-    };
-    Advance {
-        action: action.id,
-        expected: State::Sending,
-        changes: vec![change],
-        patch,
-    }
+    let change = Change { at: now, from, to, why, who: who(outcome), facts: Vec::new() };
+    let patch = Patch { next_at: Some(after(now, wait)), machine_action, ..Patch::default() };
+    Advance { action: action.id, expected: State::Sending, changes: vec![change], patch }
 }
 
 struct Step {
@@ -52,10 +35,7 @@ fn step(outcome: &Outcome, attempt: u32) -> Step {
     let at_once = SignedDuration::ZERO;
     match outcome {
         Outcome::Accepted(record) => {
-            let why = format!(
-                "Defender took it as machine action {}, {}",
-                record.id, record.status
-            );
+            let why = format!("Defender took it as machine action {}, {}", record.id, record.status);
             to(State::Submitted, FIRST_LOOK, why)
         }
         Outcome::NotSent { why } => {
@@ -63,16 +43,13 @@ fn step(outcome: &Outcome, attempt: u32) -> Step {
             to(State::Queued, backoff::after_failures(attempt), why)
         }
         Outcome::Unauthorized(refusal) => {
-            let why = format!(
-                "Defender did not take the token ({refusal}); it will be tried again with a new one"
-            );
+            let why =
+                format!("Defender did not take the token ({refusal}); it will be tried again with a new one");
             to(State::Queued, at_once, why)
         }
         Outcome::Throttled { refusal, wait } => {
             let secs = wait.as_secs();
-            let why = format!(
-                "Defender's limit is reached ({refusal}); it will be tried again in {secs} s"
-            );
+            let why = format!("Defender's limit is reached ({refusal}); it will be tried again in {secs} s");
             to(State::Queued, *wait, why)
         }
         Outcome::ActiveRequest(refusal) => {
@@ -81,11 +58,7 @@ fn step(outcome: &Outcome, attempt: u32) -> Step {
             );
             to(State::Uncertain, at_once, why)
         }
-        Outcome::Refused(refusal) => to(
-            State::Rejected,
-            at_once,
-            format!("Defender refused: {refusal}"),
-        ),
+        Outcome::Refused(refusal) => to(State::Rejected, at_once, format!("Defender refused: {refusal}")),
         Outcome::Unknown { why, .. } => {
             let why = format!("the answer is unknown ({why}); Defender's list will tell");
             to(State::Uncertain, FIRST_LOOK, why)

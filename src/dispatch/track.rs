@@ -8,43 +8,23 @@ use crate::store::{Advance, Patch};
 
 /// Returns the move of a submitted action, given Defender's record of it if the list had one.
 ///
-/// A record that is missing changes nothing: a new one takes seconds to appear, and reads of known ids have failed for minutes.
+/// A record that is missing changes nothing: a new one takes seconds to appear, and reads of known ids have
+/// failed for minutes.
 pub fn look_again(action: &Action, record: Option<&MachineAction>, now: Timestamp) -> Advance {
-    let since = action
-        .machine_action
-        .as_ref()
-        .map_or(now, |known| known.since);
+    let since = action.machine_action.as_ref().map_or(now, |known| known.since);
     let next_at = after(now, pace(now.duration_since(since)));
-    let mut patch = Patch {
-        next_at: Some(next_at),
-        ..Patch::default()
-    };
+    let mut patch = Patch { next_at: Some(next_at), ..Patch::default() };
     let mut changes = Vec::new();
     if let Some((known, record)) = action.machine_action.as_ref().zip(record) {
-        patch.machine_action = Some(MachineActionRef {
-            status: record.status.clone(),
-            ..known.clone()
-        });
+        patch.machine_action = Some(MachineActionRef { status: record.status.clone(), ..known.clone() });
         if let Some(to) = end(&record.status) {
             let took = now.duration_since(known.since).as_secs();
             let why = format!("Defender reports {} after {took} s", record.status);
             let from = Some(State::Submitted);
-            changes.push(Change {
-                at: now,
-                from,
-                to,
-                why,
-                who: Who::Defender,
-                facts: Vec::new(),
-            });
+            changes.push(Change { at: now, from, to, why, who: Who::Defender, facts: Vec::new() });
         }
     }
-    Advance {
-        action: action.id,
-        expected: State::Submitted,
-        changes,
-        patch,
-    }
+    Advance { action: action.id, expected: State::Submitted, changes, patch }
 }
 
 /// Returns the end that a status of Defender means; an unknown status is no end.
@@ -57,12 +37,11 @@ fn end(status: &str) -> Option<State> {
         ("Cancelled", State::Cancelled),
         ("Canceled", State::Cancelled),
     ];
-    ends.into_iter()
-        .find(|(word, _)| status.eq_ignore_ascii_case(word))
-        .map(|(_, state)| state)
+    ends.into_iter().find(|(word, _)| status.eq_ignore_ascii_case(word)).map(|(_, state)| state)
 }
 
-/// How long until the next look at an action of this age: most end within half a minute, offline devices take days.
+/// How long until the next look at an action of this age: most end within half a minute, offline devices take
+/// days.
 fn pace(age: SignedDuration) -> SignedDuration {
     match age.as_secs() {
         ..120 => SignedDuration::from_secs(5),

@@ -26,39 +26,23 @@ pub(super) async fn one(
 ) -> Result<HttpResponse, Problem> {
     auth::require(&request, &context, Scope::ActionsRead).await?;
     let id = path.parse().or(Err(Problem::nothing_here()))?;
-    let record = context
-        .store
-        .action(id)
-        .await?
-        .ok_or_else(Problem::nothing_here)?;
+    let record = context.store.action(id).await?.ok_or_else(Problem::nothing_here)?;
     Ok(HttpResponse::Ok().json(view::action(&record, context.clock.now())))
 }
 
-pub(super) async fn list(
-    request: HttpRequest,
-    context: Data<Context>,
-) -> Result<HttpResponse, Problem> {
+pub(super) async fn list(request: HttpRequest, context: Data<Context>) -> Result<HttpResponse, Problem> {
     auth::require(&request, &context, Scope::ActionsRead).await?;
-    let page = context
-        .store
-        .actions(filter(request.query_string())?)
-        .await?;
+    let page = context.store.actions(filter(request.query_string())?).await?;
     let now = context.clock.now();
-    let actions: Vec<_> = page
-        .actions
-        .iter()
-        .map(|record| view::action(record, now))
-        .collect();
+    let actions: Vec<_> = page.actions.iter().map(|record| view::action(record, now)).collect();
     let next_cursor = page.next.map(|place| place.to_string());
     Ok(HttpResponse::Ok().json(json!({"actions": actions, "next_cursor": next_cursor})))
 }
 
-/// Reads the query. A parameter that is not known is refused: a filter that is silently ignored shows the wrong list.
+/// Reads the query. A parameter that is not known is refused: a filter that is silently ignored shows the
+/// wrong list.
 fn filter(query: &str) -> Result<ActionFilter, Problem> {
-    let mut filter = ActionFilter {
-        limit: PAGE,
-        ..ActionFilter::default()
-    };
+    let mut filter = ActionFilter { limit: PAGE, ..ActionFilter::default() };
     for (name, value) in form_urlencoded::parse(query.as_bytes()) {
         match name.as_ref() {
             "state" => filter.state = Some(parse(&name, &value)?),
@@ -86,7 +70,7 @@ where
     T: FromStr,
     T::Err: Display,
 {
-    value.parse().map_err(|error: T::Err| {
-        Problem::new(ProblemKind::InvalidParameter, format!("{name}: {error}"))
-    })
+    value
+        .parse()
+        .map_err(|error: T::Err| Problem::new(ProblemKind::InvalidParameter, format!("{name}: {error}")))
 }

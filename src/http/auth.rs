@@ -9,19 +9,10 @@ use super::problem::{Problem, ProblemKind};
 use super::{ApiToken, Context, body};
 
 /// Lets a caller pass whose token has the scope.
-pub(super) async fn require(
-    request: &HttpRequest,
-    context: &Context,
-    scope: Scope,
-) -> Result<(), Problem> {
+pub(super) async fn require(request: &HttpRequest, context: &Context, scope: Scope) -> Result<(), Problem> {
     let headers = body::headers(request);
-    let sent = headers
-        .only("authorization")
-        .ok()
-        .and_then(|value| value.strip_prefix("Bearer "));
-    let token = sent
-        .and_then(ApiToken::parse)
-        .ok_or_else(Problem::unauthorized)?;
+    let sent = headers.only("authorization").ok().and_then(|value| value.strip_prefix("Bearer "));
+    let token = sent.and_then(ApiToken::parse).ok_or_else(Problem::unauthorized)?;
     let known = context.store.token(token.id().to_owned()).await?;
     let known = known.ok_or_else(Problem::unauthorized)?;
     let is_right = bool::from(known.secret_sha256.ct_eq(&token.secret_sha256()));

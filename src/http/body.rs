@@ -26,33 +26,20 @@ pub(super) async fn read(request: &HttpRequest, payload: Payload) -> Result<RawD
         let detail = "A compressed body is not taken.";
         return Err(Problem::new(ProblemKind::UnsupportedMediaType, detail));
     }
-    let length = request
-        .headers()
-        .get(CONTENT_LENGTH)
-        .and_then(|value| value.to_str().ok());
-    if length
-        .and_then(|text| text.parse().ok())
-        .is_some_and(|length: u64| length > limit())
-    {
+    let length = request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok());
+    if length.and_then(|text| text.parse().ok()).is_some_and(|length: u64| length > limit()) {
         return Err(too_large());
     }
     let Ok(body) = time::timeout(BODY_DEADLINE, collect(payload)).await else {
         let detail = "The whole body must come within 10 seconds.";
         return Err(Problem::new(ProblemKind::RequestTimeout, detail));
     };
-    Ok(RawDelivery {
-        headers: headers(request),
-        body: body?,
-    })
+    Ok(RawDelivery { headers: headers(request), body: body? })
 }
 
 /// Returns a request's headers, all of them.
 pub(super) fn headers(request: &HttpRequest) -> Headers {
-    request
-        .headers()
-        .iter()
-        .map(|(name, value)| (name.as_str(), value.as_bytes()))
-        .collect()
+    request.headers().iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect()
 }
 
 async fn collect(mut payload: Payload) -> Result<Bytes, Problem> {

@@ -15,10 +15,6 @@ pub(super) async fn one(
 ) -> Result<HttpResponse, Problem> {
     auth::require(&request, &context, Scope::ActionsRead).await?;
     let id = path.parse().or(Err(Problem::nothing_here()))?;
-    let record = context
-        .store
-        .delivery(id)
-        .await?
-        .ok_or_else(Problem::nothing_here)?;
+    let record = context.store.delivery(id).await?.ok_or_else(Problem::nothing_here)?;
     Ok(HttpResponse::Ok().json(view::delivery(&record)))
 }

@@ -20,35 +20,20 @@ pub(super) async fn live() -> HttpResponse {
 /// It does not depend on Microsoft: while Defender is away, alerts are accepted and wait.
 pub(super) async fn ready(context: Data<Context>) -> Result<HttpResponse, Problem> {
     if !*context.ready.borrow() {
-        return Err(Problem::new(
-            ProblemKind::NotReady,
-            "The service is starting.",
-        ));
+        return Err(Problem::new(ProblemKind::NotReady, "The service is starting."));
     }
     if !context.store.is_writable().await {
-        return Err(Problem::new(
-            ProblemKind::NotReady,
-            "The store cannot be written.",
-        ));
+        return Err(Problem::new(ProblemKind::NotReady, "The store cannot be written."));
     }
     Ok(HttpResponse::Ok().json(json!({"ready": true})))
 }
 
-pub(super) async fn metrics(
-    request: HttpRequest,
-    context: Data<Context>,
-) -> Result<HttpResponse, Problem> {
+pub(super) async fn metrics(request: HttpRequest, context: Data<Context>) -> Result<HttpResponse, Problem> {
     auth::require(&request, &context, Scope::Metrics).await?;
     for (state, count) in context.store.count_unfinished().await? {
         let count = u32::try_from(count).unwrap_or(u32::MAX);
-        context.metrics.set(
-            &metric::ACTIONS,
-            &[("state", state.as_str())],
-            f64::from(count),
-        );
+        context.metrics.set(&metric::ACTIONS, &[("state", state.as_str())], f64::from(count));
     }
     let text = context.metrics.render();
-    Ok(HttpResponse::Ok()
-        .content_type("text/plain; version=0.0.4; charset=utf-8")
-        .body(text))
+    Ok(HttpResponse::Ok().content_type("text/plain; version=0.0.4; charset=utf-8").body(text))
 }

@@ -31,10 +31,7 @@ pub(super) async fn receive(
     check_content_type(&delivery)?;
     let mapped = map(&context, source, &verified).await?;
     for reason in mapped.refused.iter().flat_map(|refused| &refused.problems) {
-        let labels = [
-            ("source", source.name.as_str()),
-            ("reason", reason.reason.as_str()),
-        ];
+        let labels = [("source", source.name.as_str()), ("reason", reason.reason.as_str())];
         context.metrics.count(&metric::ALERTS_REFUSED, &labels);
     }
     let answer = accept(&context, source, verified, mapped, now).await;
@@ -61,25 +58,17 @@ fn believe(
     let labels = [("source", name), ("key_id", verified.key_id().as_str())];
     context.metrics.count(&metric::KEY_USES, &labels);
     let skew = now.duration_since(verified.signed_at()).as_secs_f64();
-    context
-        .metrics
-        .set(&metric::CLOCK_SKEW, &[("source", name)], skew);
+    context.metrics.set(&metric::CLOCK_SKEW, &[("source", name)], skew);
     let at = now.duration_since(Timestamp::UNIX_EPOCH).as_secs_f64();
-    context
-        .metrics
-        .set(&metric::SOURCE_LAST_DELIVERY, &[("source", name)], at);
+    context.metrics.set(&metric::SOURCE_LAST_DELIVERY, &[("source", name)], at);
     Ok(verified)
 }
 
-/// Takes `application/json` and `application/*+json`; the header is not signed, so nothing else depends on it.
+/// Takes `application/json` and `application/*+json`; the header is not signed, so nothing else depends on
+/// it.
 fn check_content_type(delivery: &RawDelivery) -> Result<(), Problem> {
     let value = delivery.headers.only("content-type").unwrap_or_default();
-    let media_type = value
-        .split(';')
-        .next()
-        .unwrap_or_default()
-        .trim()
-        .to_ascii_lowercase();
+    let media_type = value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     let subtype = media_type.strip_prefix("application/").unwrap_or_default();
     if subtype == "json" || subtype.ends_with("+json") {
         return Ok(());
@@ -90,20 +79,10 @@ fn check_content_type(delivery: &RawDelivery) -> Result<(), Problem> {
 
 /// Reads the alerts. A body that cannot be read at all is kept like one without alerts.
 async fn map(context: &Context, source: &Source, verified: &Verified) -> Result<Mapped, Problem> {
-    match context
-        .mapper
-        .map(Arc::clone(&source.format), verified.body().clone())
-        .await
-    {
+    match context.mapper.map(Arc::clone(&source.format), verified.body().clone()).await {
         Ok(mapped) => Ok(mapped),
-        Err(MapperError::Map(error)) => Ok(Mapped {
-            alerts: Vec::new(),
-            refused: vec![error.refusal()],
-        }),
-        Err(MapperError::Busy) => Err(Problem::new(
-            ProblemKind::Busy,
-            "Nothing was stored. Send it again.",
-        )),
+        Err(MapperError::Map(error)) => Ok(Mapped { alerts: Vec::new(), refused: vec![error.refusal()] }),
+        Err(MapperError::Busy) => Err(Problem::new(ProblemKind::Busy, "Nothing was stored. Send it again.")),
     }
 }
 
@@ -116,12 +95,7 @@ async fn accept(
 ) -> Result<HttpResponse, Problem> {
     let signed_id = delivery.signed_id().clone();
     let Mapped { alerts, refused } = mapped;
-    let accept = Accept {
-        delivery,
-        alerts,
-        refused: refused.clone(),
-        now,
-    };
+    let accept = Accept { delivery, alerts, refused: refused.clone(), now };
     let receipt = context.store.accept(accept).await;
     let result = match &receipt {
         Ok(Receipt::New(_)) => "new",
@@ -131,15 +105,8 @@ async fn accept(
         Err(_) => "unavailable",
     };
     let name = source.name.as_str();
-    context
-        .metrics
-        .count(&metric::DELIVERIES, &[("source", name), ("result", result)]);
-    tracing::info!(
-        source = name,
-        delivery = signed_id.as_str(),
-        result,
-        "delivery"
-    );
+    context.metrics.count(&metric::DELIVERIES, &[("source", name), ("result", result)]);
+    tracing::info!(source = name, delivery = signed_id.as_str(), result, "delivery");
     match receipt? {
         Receipt::New(accepted) => Ok(answer(202, &accepted, &refused)),
         Receipt::Duplicate(accepted) => Ok(answer(200, &accepted, &refused)),
@@ -179,25 +146,19 @@ fn answer(status: u16, accepted: &Accepted, refused: &[RefusedAlert]) -> HttpRes
         _ => format!("/v1/deliveries/{}", accepted.delivery_id),
     };
     let status = actix_web::http::StatusCode::from_u16(status).unwrap_or_default();
-    HttpResponse::build(status)
-        .insert_header(("Location", location))
-        .json(body)
+    HttpResponse::build(status).insert_header(("Location", location)).json(body)
 }
 
-/// The answer when nothing became an action: 400 for what is no JSON, 422 for the rest. It is kept all the same.
+/// The answer when nothing became an action: 400 for what is no JSON, 422 for the rest. It is kept all the
+/// same.
 fn refusal(refused: &[RefusedAlert]) -> Problem {
     let problems = refused.iter().flat_map(|refused| &refused.problems);
-    let broken = problems
-        .clone()
-        .find(|problem| problem.reason == Reason::Json);
+    let broken = problems.clone().find(|problem| problem.reason == Reason::Json);
     if let Some(broken) = broken {
         return Problem::new(ProblemKind::InvalidJson, broken.detail.clone());
     }
     let first = problems.clone().next();
-    let detail = first.map_or_else(
-        || MapError::NoAlert.to_string(),
-        |first| first.detail.clone(),
-    );
+    let detail = first.map_or_else(|| MapError::NoAlert.to_string(), |first| first.detail.clone());
     let errors: Vec<Value> = problems.map(|problem| json!(problem)).collect();
     Problem::new(ProblemKind::Unmappable, detail).with("errors", json!(errors))
 }

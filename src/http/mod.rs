@@ -1,4 +1,5 @@
-//! The service's HTTP face: deliveries in, records out. It commits and answers; it can reach neither dispatch nor Defender.
+//! The service's HTTP face: deliveries in, records out. It commits and answers; it can reach neither dispatch
+//! nor Defender.
 
 mod actions;
 mod auth;
@@ -92,26 +93,9 @@ pub struct Parts {
 pub fn bind(options: Options, parts: Parts) -> io::Result<(SocketAddr, Server)> {
     let listener = TcpListener::bind(options.listen)?;
     let address = listener.local_addr()?;
-    let sources = options
-        .sources
-        .into_iter()
-        .map(|source| (source.name.clone(), source))
-        .collect();
-    let Parts {
-        store,
-        mapper,
-        clock,
-        metrics,
-        ready,
-    } = parts;
-    let context = web::Data::new(Context {
-        store,
-        mapper,
-        clock,
-        metrics,
-        sources,
-        ready,
-    });
+    let sources = options.sources.into_iter().map(|source| (source.name.clone(), source)).collect();
+    let Parts { store, mapper, clock, metrics, ready } = parts;
+    let context = web::Data::new(Context { store, mapper, clock, metrics, sources, ready });
     let app = move || {
         App::new()
             .app_data(context.clone())
@@ -132,9 +116,7 @@ pub fn bind(options: Options, parts: Parts) -> io::Result<(SocketAddr, Server)> 
 /// Every route: path, method, handler.
 fn routes(config: &mut web::ServiceConfig) {
     let get = |path: &str, handler: actix_web::Route| {
-        web::resource(path)
-            .route(handler)
-            .default_service(web::to(problem::method_not_allowed))
+        web::resource(path).route(handler).default_service(web::to(problem::method_not_allowed))
     };
     config
         .service(get("/v1/hooks/{source}", web::post().to(hooks::receive)))

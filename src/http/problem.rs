@@ -57,112 +57,29 @@ pub struct Row {
 }
 
 const fn row(kind: ProblemKind, code: &'static str, status: u16, title: &'static str) -> Row {
-    Row {
-        kind,
-        code,
-        status,
-        title,
-        retry_after: None,
-    }
+    Row { kind, code, status, title, retry_after: None }
 }
 
 const fn retry(row: Row, seconds: u32) -> Row {
-    Row {
-        retry_after: Some(seconds),
-        ..row
-    }
+    Row { retry_after: Some(seconds), ..row }
 }
 
 /// All kinds of problems.
 pub const TABLE: &[Row] = &[
-    row(
-        ProblemKind::InvalidParameter,
-        "invalid-parameter",
-        400,
-        "A parameter is wrong.",
-    ),
-    row(
-        ProblemKind::InvalidJson,
-        "invalid-json",
-        400,
-        "The body is not JSON that is taken here.",
-    ),
-    row(
-        ProblemKind::Unauthorized,
-        "unauthorized",
-        401,
-        "The request is not authenticated.",
-    ),
-    row(
-        ProblemKind::Forbidden,
-        "forbidden",
-        403,
-        "The token does not allow this.",
-    ),
-    row(
-        ProblemKind::NotFound,
-        "not-found",
-        404,
-        "There is nothing here.",
-    ),
-    row(
-        ProblemKind::MethodNotAllowed,
-        "method-not-allowed",
-        405,
-        "Not with this method.",
-    ),
-    row(
-        ProblemKind::RequestTimeout,
-        "request-timeout",
-        408,
-        "The body did not come in time.",
-    ),
-    row(
-        ProblemKind::Conflict,
-        "conflict",
-        409,
-        "Another body came under the same delivery id.",
-    ),
-    row(
-        ProblemKind::TooLarge,
-        "too-large",
-        413,
-        "The body is too long.",
-    ),
-    row(
-        ProblemKind::UnsupportedMediaType,
-        "unsupported-media-type",
-        415,
-        "The body is not plain JSON.",
-    ),
-    row(
-        ProblemKind::Unmappable,
-        "unmappable",
-        422,
-        "No alert in the body can become an action.",
-    ),
-    retry(
-        row(
-            ProblemKind::StoreUnavailable,
-            "store-unavailable",
-            503,
-            "Nothing can be stored now.",
-        ),
-        5,
-    ),
-    retry(
-        row(ProblemKind::Busy, "busy", 503, "Too much is going on."),
-        2,
-    ),
-    retry(
-        row(
-            ProblemKind::NotReady,
-            "not-ready",
-            503,
-            "The service is not ready.",
-        ),
-        2,
-    ),
+    row(ProblemKind::InvalidParameter, "invalid-parameter", 400, "A parameter is wrong."),
+    row(ProblemKind::InvalidJson, "invalid-json", 400, "The body is not JSON that is taken here."),
+    row(ProblemKind::Unauthorized, "unauthorized", 401, "The request is not authenticated."),
+    row(ProblemKind::Forbidden, "forbidden", 403, "The token does not allow this."),
+    row(ProblemKind::NotFound, "not-found", 404, "There is nothing here."),
+    row(ProblemKind::MethodNotAllowed, "method-not-allowed", 405, "Not with this method."),
+    row(ProblemKind::RequestTimeout, "request-timeout", 408, "The body did not come in time."),
+    row(ProblemKind::Conflict, "conflict", 409, "Another body came under the same delivery id."),
+    row(ProblemKind::TooLarge, "too-large", 413, "The body is too long."),
+    row(ProblemKind::UnsupportedMediaType, "unsupported-media-type", 415, "The body is not plain JSON."),
+    row(ProblemKind::Unmappable, "unmappable", 422, "No alert in the body can become an action."),
+    retry(row(ProblemKind::StoreUnavailable, "store-unavailable", 503, "Nothing can be stored now."), 5),
+    retry(row(ProblemKind::Busy, "busy", 503, "Too much is going on."), 2),
+    retry(row(ProblemKind::NotReady, "not-ready", 503, "The service is not ready."), 2),
 ];
 
 /// A problem on its way to the caller.
@@ -176,22 +93,9 @@ pub(super) struct Problem {
 impl Problem {
     pub(super) fn new(kind: ProblemKind, detail: impl Into<String>) -> Self {
         // Every kind has a row; a test walks the table.
-        let fallback = row(
-            kind,
-            "internal",
-            500,
-            "Something is wrong with the service.",
-        );
-        let row = TABLE
-            .iter()
-            .find(|row| row.kind == kind)
-            .copied()
-            .unwrap_or(fallback);
-        Self {
-            row,
-            detail: detail.into(),
-            members: Map::new(),
-        }
+        let fallback = row(kind, "internal", 500, "Something is wrong with the service.");
+        let row = TABLE.iter().find(|row| row.kind == kind).copied().unwrap_or(fallback);
+        Self { row, detail: detail.into(), members: Map::new() }
     }
 
     /// Adds a member of its own.
@@ -202,10 +106,7 @@ impl Problem {
 
     /// The one answer to every caller who is not known.
     pub(super) fn unauthorized() -> Self {
-        Self::new(
-            ProblemKind::Unauthorized,
-            "The signature or token is missing or wrong.",
-        )
+        Self::new(ProblemKind::Unauthorized, "The signature or token is missing or wrong.")
     }
 
     /// The one answer wherever there is nothing.
@@ -216,10 +117,7 @@ impl Problem {
     /// Writes the answer; `instance` names the request.
     pub(super) fn respond(&self, instance: Option<&str>) -> HttpResponse {
         let mut body = self.members.clone();
-        body.insert(
-            "type".to_owned(),
-            json!(format!("urn:quarantine-bridge:problem:{}", self.row.code)),
-        );
+        body.insert("type".to_owned(), json!(format!("urn:quarantine-bridge:problem:{}", self.row.code)));
         body.insert("title".to_owned(), json!(self.row.title));
         body.insert("status".to_owned(), json!(self.row.status));
         if !self.detail.is_empty() {
@@ -235,9 +133,7 @@ impl Problem {
         if self.row.kind == ProblemKind::Unauthorized {
             response.insert_header(("WWW-Authenticate", "Bearer"));
         }
-        response
-            .content_type("application/problem+json")
-            .body(Value::Object(body).to_string())
+        response.content_type("application/problem+json").body(Value::Object(body).to_string())
     }
 }
 
@@ -261,10 +157,7 @@ impl From<StoreError> for Problem {
     /// The cause is for the log, not for the caller.
     fn from(error: StoreError) -> Self {
         tracing::error!(%error, "a request could not use the store");
-        Self::new(
-            ProblemKind::StoreUnavailable,
-            "Nothing was stored. Send it again later.",
-        )
+        Self::new(ProblemKind::StoreUnavailable, "Nothing was stored. Send it again later.")
     }
 }
 

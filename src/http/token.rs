@@ -15,39 +15,24 @@ pub struct ApiToken {
 
 impl fmt::Debug for ApiToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ApiToken")
-            .field("id", &self.id)
-            .finish_non_exhaustive()
+        f.debug_struct("ApiToken").field("id", &self.id).finish_non_exhaustive()
     }
 }
 
 impl ApiToken {
     /// Makes a new one.
     pub fn generate() -> Self {
-        let id: String = Uuid::new_v4()
-            .simple()
-            .to_string()
-            .chars()
-            .take(12)
-            .collect();
+        let id: String = Uuid::new_v4().simple().to_string().chars().take(12).collect();
         let secret = format!("{}{}", Uuid::new_v4().simple(), Uuid::new_v4().simple());
-        Self {
-            id,
-            secret: secret.into(),
-        }
+        Self { id, secret: secret.into() }
     }
 
     /// Reads one as a caller sends it.
     pub(super) fn parse(text: &str) -> Option<Self> {
         let (id, secret) = text.strip_prefix("qb_")?.split_once('_')?;
-        let hex = |text: &str, len: usize| {
-            text.len() == len && text.bytes().all(|b| b.is_ascii_hexdigit())
-        };
+        let hex = |text: &str, len: usize| text.len() == len && text.bytes().all(|b| b.is_ascii_hexdigit());
         let well_formed = hex(id, 12) && hex(secret, 64);
-        well_formed.then(|| Self {
-            id: id.to_owned(),
-            secret: secret.to_owned().into(),
-        })
+        well_formed.then(|| Self { id: id.to_owned(), secret: secret.to_owned().into() })
     }
 
     /// Its public part.

@@ -20,11 +20,7 @@ pub(super) async fn request<B: MessageBody + 'static>(
 ) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
     let id = Uuid::new_v4().to_string();
     let span = tracing::info_span!("request", id);
-    let response = next
-        .call(request)
-        .instrument(span)
-        .await?
-        .map_into_boxed_body();
+    let response = next.call(request).instrument(span).await?.map_into_boxed_body();
     let mut response = named(response, &id);
     let headers = response.headers_mut();
     if let Ok(value) = HeaderValue::from_str(&id) {
@@ -37,10 +33,7 @@ pub(super) async fn request<B: MessageBody + 'static>(
 
 /// Writes the request's id into a problem.
 fn named(response: ServiceResponse<BoxBody>, id: &str) -> ServiceResponse<BoxBody> {
-    let problem = response
-        .response()
-        .error()
-        .and_then(|error| error.as_error::<Problem>());
+    let problem = response.response().error().and_then(|error| error.as_error::<Problem>());
     match problem.map(|problem| problem.respond(Some(id))) {
         Some(renamed) => response.into_response(renamed),
         None => response,

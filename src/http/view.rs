@@ -63,9 +63,7 @@ fn waiting_for(action: &Action, now: Timestamp) -> Option<String> {
             let is_pending = record.status.eq_ignore_ascii_case("pending");
             if is_pending && age > DEVICE_IS_SLOW {
                 let minutes = age.as_mins();
-                return Some(format!(
-                    "the device: Pending at Defender for {minutes} min, it may be offline"
-                ));
+                return Some(format!("the device: Pending at Defender for {minutes} min, it may be offline"));
             }
             "the device"
         }

@@ -19,11 +19,7 @@ impl Headers {
     ///
     /// Proxies disagree on which of two equal headers counts, so two are refused.
     pub fn only(&self, name: &'static str) -> Result<&str, VerifyError> {
-        let mut values = self
-            .0
-            .iter()
-            .filter(|(have, _)| have == name)
-            .map(|(_, value)| value);
+        let mut values = self.0.iter().filter(|(have, _)| have == name).map(|(_, value)| value);
         let value = values.next().ok_or(VerifyError::HeaderMissing(name))?;
         if values.next().is_some() {
             return Err(VerifyError::HeaderRepeated(name));
@@ -38,12 +34,7 @@ impl Headers {
 
 impl<N: AsRef<str>, V: AsRef<[u8]>> FromIterator<(N, V)> for Headers {
     fn from_iter<I: IntoIterator<Item = (N, V)>>(headers: I) -> Self {
-        let owned = |(name, value): (N, V)| {
-            (
-                name.as_ref().to_ascii_lowercase(),
-                value.as_ref().to_owned(),
-            )
-        };
+        let owned = |(name, value): (N, V)| (name.as_ref().to_ascii_lowercase(), value.as_ref().to_owned());
         Self(headers.into_iter().map(owned).collect())
     }
 }

@@ -14,7 +14,8 @@ const KEY_BYTES: std::ops::RangeInclusive<usize> = 24..=64;
 
 /// Tells the keys of a source apart in logs and metrics without telling the key.
 ///
-/// It is the first 8 hexadecimal digits of the SHA-256 of the key, so the same secret has the same id everywhere.
+/// It is the first 8 hexadecimal digits of the SHA-256 of the key, so the same secret has the same id
+/// everywhere.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct KeyId(String);
 
@@ -55,32 +56,20 @@ pub struct SigningKey {
 
 impl fmt::Debug for SigningKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SigningKey")
-            .field("id", &self.id)
-            .finish_non_exhaustive()
+        f.debug_struct("SigningKey").field("id", &self.id).finish_non_exhaustive()
     }
 }
 
 impl SigningKey {
     /// Reads a secret in the form of Standard Webhooks: `whsec_` and base64, of 24 to 64 bytes.
-    pub fn from_whsec(
-        secret: &SecretString,
-        not_after: Option<Timestamp>,
-    ) -> Result<Self, KeyError> {
+    pub fn from_whsec(secret: &SecretString, not_after: Option<Timestamp>) -> Result<Self, KeyError> {
         let key = Self::of_any_length(secret, not_after)?;
         let length = key.bytes.expose_secret().len();
-        if KEY_BYTES.contains(&length) {
-            Ok(key)
-        } else {
-            Err(KeyError::Length(length))
-        }
+        if KEY_BYTES.contains(&length) { Ok(key) } else { Err(KeyError::Length(length)) }
     }
 
     /// Reads a secret that may be too short to be safe, as that of a published vector is.
-    pub fn of_any_length(
-        secret: &SecretString,
-        not_after: Option<Timestamp>,
-    ) -> Result<Self, KeyError> {
+    pub fn of_any_length(secret: &SecretString, not_after: Option<Timestamp>) -> Result<Self, KeyError> {
         let text = secret.expose_secret().trim();
         if text.is_empty() {
             return Err(KeyError::Empty);
@@ -91,11 +80,7 @@ impl SigningKey {
         };
         let digest = hex::encode(Sha256::digest(&bytes));
         let id = KeyId(digest.chars().take(8).collect());
-        Ok(Self {
-            id,
-            bytes: bytes.into(),
-            not_after,
-        })
+        Ok(Self { id, bytes: bytes.into(), not_after })
     }
 
     /// Tells this key from others.
@@ -110,10 +95,7 @@ impl SigningKey {
 
     /// HMAC-SHA256 over the parts, as if they were one text.
     pub(super) fn mac(&self, parts: &[&[u8]]) -> [u8; 32] {
-        #[expect(
-            clippy::expect_used,
-            reason = "HMAC takes keys of any length (RFC 2104, section 2)"
-        )]
+        #[expect(clippy::expect_used, reason = "HMAC takes keys of any length (RFC 2104, section 2)")]
         let mut mac = Hmac::<Sha256>::new_from_slice(self.bytes.expose_secret())
             .expect("HMAC takes a key of any length");
         for part in parts {

@@ -83,9 +83,7 @@ pub enum VerifyError {
     #[error("the {0} header is malformed")]
     HeaderMalformed(&'static str),
     /// Signed too long ago.
-    #[error(
-        "the signature is too old: compare the clocks of sender and bridge, or replay the alert"
-    )]
+    #[error("the signature is too old: compare the clocks of sender and bridge, or replay the alert")]
     Stale,
     /// Signed in the future.
     #[error("the signature lies in the future: compare the clocks of sender and bridge")]

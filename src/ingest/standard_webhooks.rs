@@ -30,17 +30,10 @@ struct Names {
     signature: &'static str,
 }
 
-const WEBHOOK: Names = Names {
-    id: "webhook-id",
-    timestamp: "webhook-timestamp",
-    signature: "webhook-signature",
-};
+const WEBHOOK: Names =
+    Names { id: "webhook-id", timestamp: "webhook-timestamp", signature: "webhook-signature" };
 
-const SVIX: Names = Names {
-    id: "svix-id",
-    timestamp: "svix-timestamp",
-    signature: "svix-signature",
-};
+const SVIX: Names = Names { id: "svix-id", timestamp: "svix-timestamp", signature: "svix-signature" };
 
 impl StandardWebhooks {
     /// Takes the keys that may sign; several during a rotation.
@@ -56,16 +49,8 @@ impl StandardWebhooks {
     ) -> Result<Verified, VerifyError> {
         let headers = &delivery.headers;
         // Some senders send both spellings of the same values; the standard one counts.
-        let names = if headers.contains(WEBHOOK.signature) {
-            WEBHOOK
-        } else {
-            SVIX
-        };
-        let names = if headers.contains(names.signature) {
-            names
-        } else {
-            WEBHOOK
-        };
+        let names = if headers.contains(WEBHOOK.signature) { WEBHOOK } else { SVIX };
+        let names = if headers.contains(names.signature) { names } else { WEBHOOK };
         let id = headers.only(names.id)?;
         let timestamp = headers.only(names.timestamp)?;
         let signatures = candidates(headers.only(names.signature)?);
@@ -76,13 +61,7 @@ impl StandardWebhooks {
         }
         fresh(signed_at, now)?;
         // The header's own bytes are signed, not what was read from them: `+1` and `01` are other texts.
-        let signed: [&[u8]; 5] = [
-            id.as_bytes(),
-            b".",
-            timestamp.as_bytes(),
-            b".",
-            &delivery.body,
-        ];
+        let signed: [&[u8]; 5] = [id.as_bytes(), b".", timestamp.as_bytes(), b".", &delivery.body];
         let key = self.matching_key(&signed, &signatures, now)?;
         Ok(Verified {
             source: source.clone(),
@@ -111,9 +90,8 @@ impl StandardWebhooks {
             .into_iter()
             .map(|key| {
                 let mac = key.mac(signed);
-                let any = signatures.iter().fold(Choice::from(0), |found, signature| {
-                    found | mac.ct_eq(signature)
-                });
+                let any =
+                    signatures.iter().fold(Choice::from(0), |found, signature| found | mac.ct_eq(signature));
                 (key, any)
             })
             .collect();
@@ -125,24 +103,14 @@ impl StandardWebhooks {
 /// Signs as a sender does; returns the value of the `webhook-signature` header.
 pub fn sign(key: &SigningKey, id: &SignedId, at: Timestamp, body: &[u8]) -> String {
     let timestamp = at.as_second().to_string();
-    let parts: [&[u8]; 5] = [
-        id.as_str().as_bytes(),
-        b".",
-        timestamp.as_bytes(),
-        b".",
-        body,
-    ];
+    let parts: [&[u8]; 5] = [id.as_str().as_bytes(), b".", timestamp.as_bytes(), b".", body];
     format!("v1,{}", STANDARD.encode(key.mac(&parts)))
 }
 
 /// Reads the signatures of version `v1`; other versions are skipped, as the specification asks.
 fn candidates(header: &str) -> Vec<[u8; 32]> {
-    let of_v1 = header
-        .split(' ')
-        .filter_map(|item| item.strip_prefix("v1,"));
-    let decoded = of_v1
-        .take(SIGNATURES_MAX)
-        .filter_map(|text| STANDARD.decode(text).ok());
+    let of_v1 = header.split(' ').filter_map(|item| item.strip_prefix("v1,"));
+    let decoded = of_v1.take(SIGNATURES_MAX).filter_map(|text| STANDARD.decode(text).ok());
     decoded.filter_map(|bytes| bytes.try_into().ok()).collect()
 }
 

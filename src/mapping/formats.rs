@@ -54,10 +54,7 @@ pub struct Format {
 impl Format {
     /// Loads a format from its program.
     pub fn load(name: &str, code: &str) -> Result<Self, ProgramError> {
-        Ok(Self {
-            name: name.to_owned(),
-            program: Program::load(code)?,
-        })
+        Ok(Self { name: name.to_owned(), program: Program::load(code)? })
     }
 
     /// The name it was loaded under.

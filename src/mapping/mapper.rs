@@ -15,7 +15,8 @@ use super::{Cancel, Format, MapError, Mapped, RunError, map};
 /// How long one payload may take. The fuel of a run lasts about a tenth of it.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Stack for running programs: the interpreter recurses as deep as a program is high, in a debug build by some 10 KiB a level.
+/// Stack for running programs: the interpreter recurses as deep as a program is high, in a debug build by
+/// some 10 KiB a level.
 const STACK_BYTES: usize = 64 * 1024 * 1024;
 
 /// How many payloads may wait for one thread.
@@ -58,22 +59,14 @@ impl Mapper {
             Ok(sender)
         };
         let threads: io::Result<Vec<_>> = (0..threads.max(1)).map(start).collect();
-        Ok(Self {
-            threads: threads?.into(),
-            next: Arc::default(),
-        })
+        Ok(Self { threads: threads?.into(), next: Arc::default() })
     }
 
     /// Reads one payload.
     pub async fn map(&self, format: Arc<Format>, payload: Bytes) -> Result<Mapped, MapperError> {
         let (answer, answered) = oneshot::channel();
         let cancel = Cancel::default();
-        let request = Request {
-            format,
-            payload,
-            cancel: cancel.clone(),
-            answer,
-        };
+        let request = Request { format, payload, cancel: cancel.clone(), answer };
         self.hand_over(request)?;
         match time::timeout(PATIENCE, answered).await {
             Ok(Ok(result)) => Ok(result?),
@@ -89,17 +82,11 @@ impl Mapper {
     /// Gives a request to the next thread in turn, or to another if that one is busy.
     fn hand_over(&self, mut request: Request) -> Result<(), MapperError> {
         let first = self.next.fetch_add(1, Ordering::Relaxed);
-        let turns = self
-            .threads
-            .iter()
-            .cycle()
-            .skip(first.checked_rem(self.threads.len()).unwrap_or(0));
+        let turns = self.threads.iter().cycle().skip(first.checked_rem(self.threads.len()).unwrap_or(0));
         for thread in turns.take(self.threads.len()) {
             match thread.try_send(request) {
                 Ok(()) => return Ok(()),
-                Err(
-                    mpsc::error::TrySendError::Full(back) | mpsc::error::TrySendError::Closed(back),
-                ) => {
+                Err(mpsc::error::TrySendError::Full(back) | mpsc::error::TrySendError::Closed(back)) => {
                     request = back;
                 }
             }

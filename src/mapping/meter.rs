@@ -1,8 +1,8 @@
 //! Bounds the work of one jq program: each step costs fuel, and an empty tank ends the run.
 //!
-//! jaq has no limit of its own. Every value that a program touches is a [`super::value::Value`], whose operations call
-//! [`charge`]; when the fuel is gone or the watchdog has said stop, `charge` unwinds the stack to [`run`]. A program cannot
-//! catch that, as it could catch an error.
+//! jaq has no limit of its own. Every value that a program touches is a [`super::value::Value`], whose
+//! operations call [`charge`]; when the fuel is gone or the watchdog has said stop, `charge` unwinds the
+//! stack to [`run`]. A program cannot catch that, as it could catch an error.
 
 use std::any::Any;
 use std::cell::{Cell, RefCell};
@@ -12,7 +12,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 /// What one run may spend: a built-in format over an alert with 100 files uses a tenth of it.
 ///
-/// One unit is a step on a value, or up to 32 bytes of new memory, so a run stays below 32 MiB and a few tens of milliseconds.
+/// One unit is a step on a value, or up to 32 bytes of new memory, so a run stays below 32 MiB and a few tens
+/// of milliseconds.
 pub(super) const FUEL: u64 = 1_000_000;
 
 /// How deep values that a program builds may nest; they are dropped by recursion.
@@ -67,7 +68,8 @@ fn why(payload: &(dyn Any + Send)) -> Stopped {
     payload.downcast_ref().copied().unwrap_or(Stopped::Panicked)
 }
 
-/// Takes fuel, or ends the run. Outside [`run`] it is free: loading a program is bounded by the program's size.
+/// Takes fuel, or ends the run. Outside [`run`] it is free: loading a program is bounded by the program's
+/// size.
 pub(super) fn charge(units: u64) {
     let Some(left) = TANK.get() else {
         return;
@@ -84,11 +86,7 @@ pub(super) fn charge(units: u64) {
 
 /// Takes the fuel for handling `len` bytes.
 pub(super) fn charge_bytes(len: usize) {
-    charge(
-        u64::try_from(len.div_ceil(32))
-            .unwrap_or(u64::MAX)
-            .saturating_add(1),
-    );
+    charge(u64::try_from(len.div_ceil(32)).unwrap_or(u64::MAX).saturating_add(1));
 }
 
 /// Takes the fuel for handling `len` elements.

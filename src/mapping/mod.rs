@@ -11,6 +11,7 @@ mod program;
 mod strict_json;
 mod subset;
 mod value;
+mod value_ops;
 
 pub use formats::{BUILT_IN, BuiltIn, Format};
 pub use mapper::{Mapper, MapperError};
@@ -26,7 +27,7 @@ use crate::alert::{Alert, MapProblem, Reason, RefusedAlert};
 pub struct Mapped {
     /// Alerts to act on.
     pub alerts: Vec<Alert>,
-    /// Alerts that cannot be acted on, with the reasons.
+    /// What cannot be acted on: whole alerts, or single pairs of those above, with the reasons.
     pub refused: Vec<RefusedAlert>,
 }
 
@@ -52,15 +53,8 @@ impl MapError {
             Self::Program(_) => Reason::Program,
             Self::NoAlert => Reason::NoAlert,
         };
-        let problem = MapProblem {
-            reason,
-            path: "$".to_owned(),
-            detail: self.to_string(),
-        };
-        RefusedAlert {
-            alert_id: None,
-            problems: vec![problem],
-        }
+        let problem = MapProblem { reason, path: "$".to_owned(), detail: self.to_string() };
+        RefusedAlert { alert_id: None, problems: vec![problem] }
     }
 }
 
@@ -73,10 +67,9 @@ pub fn map(format: &Format, payload: &[u8], cancel: &Cancel) -> Result<Mapped, M
     }
     let mut mapped = Mapped::default();
     for output in &outputs {
-        match output::alert(output) {
-            Ok(alert) => mapped.alerts.push(alert),
-            Err(refused) => mapped.refused.push(refused),
-        }
+        let read = output::alert(output);
+        mapped.alerts.extend(read.alert);
+        mapped.refused.extend(read.refused);
     }
     Ok(mapped)
 }

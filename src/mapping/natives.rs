@@ -39,17 +39,11 @@ pub(super) fn natives<D: for<'a> DataT<V<'a> = Value>>() -> impl Iterator<Item =
 
 fn own<D: for<'a> DataT<V<'a> = Value>>() -> Vec<Filter<RunPtr<D>>> {
     vec![
-        ("type", v(0), |cv| {
-            bome(Ok(type_of(cv.1.inner()).to_owned().into()))
-        }),
+        ("type", v(0), |cv| bome(Ok(type_of(cv.1.inner()).to_owned().into()))),
         ("length", v(0), |cv| bome(length(&cv.1))),
         ("has", v(1), |cv| unary(cv, |value, key| has(&value, &key))),
-        ("contains", v(1), |cv| {
-            unary(cv, |value, part| contains(&value, &part))
-        }),
-        ("join", v(1), |cv| {
-            unary(cv, |value, separator| join(&value, &separator))
-        }),
+        ("contains", v(1), |cv| unary(cv, |value, part| contains(&value, &part))),
+        ("join", v(1), |cv| unary(cv, |value, separator| join(&value, &separator))),
         ("add", v(0), |cv| bome(sum(cv.1))),
         ("from_entries", v(0), |cv| bome(from_entries(&cv.1))),
         ("tonumber", v(0), |cv| bome(to_number(cv.1))),
@@ -79,9 +73,7 @@ fn length(value: &Value) -> ValR<Value> {
         Val::Arr(items) => items.len(),
         Val::Obj(pairs) => pairs.len(),
         Val::Bool(_) | Val::Num(_) | Val::BStr(_) => {
-            return Err(Error::str(
-                "length takes null, a string, an array or an object",
-            ));
+            return Err(Error::str("length takes null, a string, an array or an object"));
         }
     };
     Ok(length.into())
@@ -113,9 +105,9 @@ fn join(value: &Value, separator: &Value) -> ValR<Value> {
         Val::Null => Ok(String::new()),
         Val::Bool(_) | Val::Num(_) => Ok(item.to_string()),
         Val::TStr(_) => Ok(as_str(item).unwrap_or_default().to_owned()),
-        Val::BStr(_) | Val::Arr(_) | Val::Obj(_) => Err(Error::str(
-            "join takes strings, numbers, booleans and nulls",
-        )),
+        Val::BStr(_) | Val::Arr(_) | Val::Obj(_) => {
+            Err(Error::str("join takes strings, numbers, booleans and nulls"))
+        }
     });
     let texts: Vec<String> = texts.collect::<Result<_, Error<Value>>>()?;
     Ok(texts.join(separator).into())
@@ -125,9 +117,7 @@ fn join(value: &Value, separator: &Value) -> ValR<Value> {
 fn sum(value: Value) -> ValR<Value> {
     use jaq_core::ValT as _;
     let null = Value::new(Val::Null, 0);
-    value
-        .values()
-        .try_fold(null, |sum, item| std::ops::Add::add(sum, item?))
+    value.values().try_fold(null, |sum, item| std::ops::Add::add(sum, item?))
 }
 
 fn from_entries(value: &Value) -> ValR<Value> {
@@ -144,10 +134,7 @@ fn from_entries(value: &Value) -> ValR<Value> {
     let mut map = Map::default();
     for entry in entries.iter() {
         let key = field(entry, "key")?.filter(|key| matches!(key, Val::TStr(_)));
-        map.insert(
-            key.ok_or_else(wrong)?,
-            field(entry, "value")?.unwrap_or_default(),
-        );
+        map.insert(key.ok_or_else(wrong)?, field(entry, "value")?.unwrap_or_default());
     }
     Ok(value.like(Val::obj(map)))
 }
@@ -156,16 +143,11 @@ fn to_number(value: Value) -> ValR<Value> {
     if matches!(value.inner(), Val::Num(_)) {
         return Ok(value);
     }
-    let text = value
-        .as_str()
-        .map(str::trim)
-        .filter(|text| text.len() <= 64);
+    let text = value.as_str().map(str::trim).filter(|text| text.len() <= 64);
     let is_number = text.is_some_and(|text| text.parse::<f64>().is_ok_and(f64::is_finite));
     match text {
         Some(text) if is_number => Ok(value.like(number(text))),
-        _ => Err(Error::str(
-            "tonumber takes a number or a string that is one",
-        )),
+        _ => Err(Error::str("tonumber takes a number or a string that is one")),
     }
 }
 
@@ -176,9 +158,7 @@ fn to_json(value: &Value) -> Value {
 
 /// The strict reader of payloads, for JSON text inside JSON.
 fn from_json(value: &Value) -> ValR<Value> {
-    let text = value
-        .as_str()
-        .ok_or_else(|| Error::str("fromjson takes a string"))?;
+    let text = value.as_str().ok_or_else(|| Error::str("fromjson takes a string"))?;
     charge_len(text.len());
     strict_json::read(text.as_bytes()).map_err(|error| Error::str(format!("fromjson: {error}")))
 }

@@ -24,58 +24,39 @@ const URL_BYTES_MAX: usize = 2_000;
 /// Numbers above this are milliseconds since 1970, below it seconds: as seconds it would be the year 5138.
 const MILLIS_FROM: i64 = 100_000_000_000;
 
-/// Reads one value that a program answered.
-pub(super) fn alert(output: &Val) -> Result<Alert, RefusedAlert> {
-    let mut reader = Reader {
-        problems: Vec::new(),
-    };
-    let Val::Obj(fields) = output else {
-        let problem = problem(
-            Reason::FormatOutput,
-            "$",
-            "the format must answer an object an alert",
-        );
-        return Err(RefusedAlert {
-            alert_id: None,
-            problems: vec![problem],
-        });
-    };
-    let known = [
-        "alert_id",
-        "severity",
-        "title",
-        "occurred_at",
-        "url",
-        "targets",
-    ];
-    reader.only_known(fields, &known, "$");
-    let alert_id = reader.alert_id(fields);
-    let targets = reader.targets(fields);
-    let Reader { problems } = reader;
-    match alert_id {
-        Some(alert_id) if problems.is_empty() => Ok(Alert {
-            alert_id,
-            severity: text(fields, "severity").and_then(|word| Severity::from_str(word).ok()),
-            title: title(text(fields, "title").unwrap_or_default()),
-            occurred_at: occurred_at(fields),
-            url: text(fields, "url")
-                .filter(|url| is_web_address(url))
-                .map(ToOwned::to_owned),
-            targets,
-        }),
-        alert_id => Err(RefusedAlert {
-            alert_id: alert_id.map(|id| id.to_string()),
-            problems,
-        }),
-    }
+/// What one value that a program answered holds.
+#[derive(Debug)]
+pub(super) struct Read {
+    /// The alert, with its good pairs, if it has any.
+    pub(super) alert: Option<Alert>,
+    /// What is wrong with it, or with some of its pairs.
+    pub(super) refused: Option<RefusedAlert>,
 }
 
-fn problem(reason: Reason, path: &str, detail: impl Into<String>) -> MapProblem {
-    MapProblem {
-        reason,
-        path: path.to_owned(),
-        detail: detail.into(),
-    }
+/// Reads one value that a program answered.
+///
+/// A pair that is wrong is left out and told; it does not stop the others, each of which stands for itself.
+pub(super) fn alert(output: &Val) -> Read {
+    let mut reader = Reader { problems: Vec::new() };
+    let Val::Obj(fields) = output else {
+        reader.complain(Reason::FormatOutput, "$", "the format must answer an object an alert");
+        return Read { alert: None, refused: reader.refused(None) };
+    };
+    let known = ["alert_id", "severity", "title", "occurred_at", "url", "targets"];
+    reader.only_known(fields, &known, "$");
+    let alert_id = reader.alert_id(fields);
+    let is_sound = reader.problems.is_empty();
+    let targets = reader.targets(fields);
+    let refused = reader.refused(alert_id.as_ref());
+    let alert = alert_id.filter(|_| is_sound && !targets.is_empty()).map(|alert_id| Alert {
+        alert_id,
+        severity: text(fields, "severity").and_then(|word| Severity::from_str(word).ok()),
+        title: title(text(fields, "title").unwrap_or_default()),
+        occurred_at: occurred_at(fields),
+        url: text(fields, "url").filter(|url| is_web_address(url)).map(ToOwned::to_owned),
+        targets,
+    });
+    Read { alert, refused }
 }
 
 /// Collects problems, so that a sender sees all of them at once.
@@ -84,17 +65,18 @@ struct Reader {
 }
 
 impl Reader {
+    fn refused(self, alert_id: Option<&AlertId>) -> Option<RefusedAlert> {
+        let alert_id = alert_id.map(ToString::to_string);
+        (!self.problems.is_empty()).then_some(RefusedAlert { alert_id, problems: self.problems })
+    }
+
     fn complain(&mut self, reason: Reason, path: &str, detail: impl Into<String>) {
-        self.problems.push(problem(reason, path, detail));
+        self.problems.push(MapProblem { reason, path: path.to_owned(), detail: detail.into() });
     }
 
     /// A key that the form does not have is a slip in the format's program, and may hide a target.
     fn only_known(&mut self, fields: &Map, known: &[&str], path: &str) {
-        for key in fields
-            .keys()
-            .filter_map(as_str)
-            .filter(|key| !known.contains(key))
-        {
+        for key in fields.keys().filter_map(as_str).filter(|key| !known.contains(key)) {
             let detail = format!("the format answers a field {key:?} that is not one of {known:?}");
             self.complain(Reason::FormatOutput, path, detail);
         }
@@ -104,10 +86,7 @@ impl Reader {
         let path = "$.alert_id";
         let digits = |value: &Val| matches!(value, Val::Num(_)).then(|| value.to_string());
         let value = field(fields, "alert_id");
-        let Some(text) = as_str(value)
-            .map(ToOwned::to_owned)
-            .or_else(|| digits(value))
-        else {
+        let Some(text) = as_str(value).map(ToOwned::to_owned).or_else(|| digits(value)) else {
             let detail = "the alert has no id: a text or a number is needed";
             self.complain(Reason::AlertId, path, detail);
             return None;
@@ -128,23 +107,15 @@ impl Reader {
 
     fn targets(&mut self, fields: &Map) -> Vec<EntityPair> {
         let Val::Arr(items) = field(fields, "targets") else {
-            self.complain(
-                Reason::FormatOutput,
-                "$.targets",
-                "targets must be an array",
-            );
+            self.complain(Reason::FormatOutput, "$.targets", "targets must be an array");
             return Vec::new();
         };
         if items.is_empty() {
-            let detail =
-                "the alert names no file on a device that its source calls malicious or detected";
+            let detail = "the alert names no file on a device that its source calls malicious or detected";
             self.complain(Reason::NoTarget, "$", detail);
         }
         if items.len() > TARGETS_MAX {
-            let detail = format!(
-                "the alert names {} pairs; at most 100 are taken",
-                items.len()
-            );
+            let detail = format!("the alert names {} pairs; at most 100 are taken", items.len());
             self.complain(Reason::TooManyTargets, "$", detail);
             return Vec::new();
         }
@@ -165,6 +136,7 @@ impl Reader {
 
     fn pair(&mut self, index: usize, item: &Val) -> Option<EntityPair> {
         let path = format!("$.targets[{index}]");
+        let earlier = self.problems.len();
         let Val::Obj(fields) = item else {
             self.complain(Reason::FormatOutput, &path, "a target must be an object");
             return None;
@@ -177,10 +149,7 @@ impl Reader {
             },
             _ => FoundAt::default(),
         };
-        let machine_path = found_at
-            .machine
-            .clone()
-            .unwrap_or(format!("{path}.machine"));
+        let machine_path = found_at.machine.clone().unwrap_or(format!("{path}.machine"));
         let file_path = found_at.file.clone().unwrap_or(format!("{path}.file"));
         let machine = self.machine(field(fields, "machine"), &machine_path);
         let file = self.file(field(fields, "file"), &file_path);
@@ -191,11 +160,8 @@ impl Reader {
             self.complain(Reason::Machine, &machine_path, detail);
             return None;
         }
-        Some(EntityPair {
-            machine,
-            file,
-            found_at,
-        })
+        let pair = EntityPair { machine, file, found_at };
+        (self.problems.len() == earlier).then_some(pair)
     }
 
     fn machine(&mut self, value: &Val, path: &str) -> Option<MachineEntity> {
@@ -210,11 +176,7 @@ impl Reader {
         };
         let dns_name = present(fields, "dns_name").map(title);
         if id.is_none() && dns_name.is_none() {
-            self.complain(
-                Reason::Machine,
-                path,
-                "the device has neither an id nor a name",
-            );
+            self.complain(Reason::Machine, path, "the device has neither an id nor a name");
             return None;
         }
         Some(MachineEntity { id, dns_name })
@@ -237,25 +199,15 @@ impl Reader {
             None => None,
         };
         if sha1.is_none() && sha256.is_none() {
-            self.complain(
-                Reason::File,
-                path,
-                "the file has neither a SHA1 nor a SHA256",
-            );
+            self.complain(Reason::File, path, "the file has neither a SHA1 nor a SHA256");
             return None;
         }
-        Some(FileEntity {
-            sha1,
-            sha256,
-            name: present(fields, "name").map(title),
-        })
+        Some(FileEntity { sha1, sha256, name: present(fields, "name").map(title) })
     }
 }
 
 fn field<'a>(fields: &'a Map, name: &str) -> &'a Val {
-    fields
-        .get(&Val::from(name.to_owned()))
-        .unwrap_or(&Val::Null)
+    fields.get(&Val::from(name.to_owned())).unwrap_or(&Val::Null)
 }
 
 fn text<'a>(fields: &'a Map, name: &str) -> Option<&'a str> {
@@ -270,18 +222,10 @@ fn present<'a>(fields: &'a Map, name: &str) -> Option<&'a str> {
 /// Makes a line for people out of a text: one line, bounded, without characters that hide or reverse it.
 fn title(text: &str) -> String {
     let shown = |c: char| {
-        if c.is_control() || c.is_whitespace() {
-            ' '
-        } else {
-            c
-        }
+        if c.is_control() || c.is_whitespace() { ' ' } else { c }
     };
     let visible = text.chars().map(shown).filter(|c| !is_format_character(*c));
-    visible
-        .take(TITLE_CHARS_MAX)
-        .collect::<String>()
-        .trim()
-        .to_owned()
+    visible.take(TITLE_CHARS_MAX).collect::<String>().trim().to_owned()
 }
 
 fn is_format_character(c: char) -> bool {

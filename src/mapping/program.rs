@@ -25,7 +25,8 @@ const PROGRAM_BYTES_MAX: usize = 16 * 1024;
 /// How many values a program may answer for one delivery.
 const OUTPUTS_MAX: usize = 1_000;
 
-/// Stack for reading a program: the parser recurses, at most once a byte of the program, by up to 9 KiB in a debug build.
+/// Stack for reading a program: the parser recurses, at most once a byte of the program, by up to 9 KiB in a
+/// debug build.
 const LOAD_STACK_BYTES: usize = 256 * 1024 * 1024;
 
 /// Why a program is not taken.
@@ -80,9 +81,7 @@ impl Program {
         // The parser recurses over brackets and operators: no program of 16 KiB can exhaust this stack.
         let loaded = thread::scope(|scope| {
             let loader = thread::Builder::new().stack_size(LOAD_STACK_BYTES);
-            loader
-                .spawn_scoped(scope, || compile(code))
-                .map(thread::ScopedJoinHandle::join)
+            loader.spawn_scoped(scope, || compile(code)).map(thread::ScopedJoinHandle::join)
         });
         if let Ok(Ok(result)) = loaded {
             return result.map(Self);
@@ -125,9 +124,7 @@ fn message(exception: jaq_core::Exn<'_, Value>) -> String {
     match exception.get_err() {
         Ok(error) => {
             let raised = error.into_val();
-            let text = raised
-                .as_str()
-                .map_or_else(|| raised.to_string(), ToOwned::to_owned);
+            let text = raised.as_str().map_or_else(|| raised.to_string(), ToOwned::to_owned);
             text.chars().take(200).collect()
         }
         Err(_) => "the program left its own control flow".to_owned(),
@@ -139,9 +136,7 @@ fn compile(code: &str) -> Result<Filter<JustLut<Value>>, ProgramError> {
     known.extend(load::parse(SHARED, |parser| parser.defs()).unwrap_or_default());
     let loader = Loader::new(known.clone());
     let arena = Arena::default();
-    let modules = loader
-        .load(&arena, File { code, path: () })
-        .map_err(load_error)?;
+    let modules = loader.load(&arena, File { code, path: () }).map_err(load_error)?;
     // A program that parses as a module but not as a term begins with import, include or module.
     let term = load::parse(code, |parser| parser.term()).ok_or_else(|| ProgramError {
         line: 1,
@@ -151,19 +146,13 @@ fn compile(code: &str) -> Result<Filter<JustLut<Value>>, ProgramError> {
         line: refused.near.map_or(1, |near| line_of(code, near)),
         problem: refused.what.to_owned(),
     })?;
-    Compiler::default()
-        .with_funs(natives())
-        .compile(modules)
-        .map_err(compile_error)
+    Compiler::default().with_funs(natives()).compile(modules).map_err(compile_error)
 }
 
 fn load_error(errors: load::Errors<&str, ()>) -> ProgramError {
     let first = errors.into_iter().next();
     let Some((file, error)) = first else {
-        return ProgramError {
-            line: 1,
-            problem: "the program could not be read".to_owned(),
-        };
+        return ProgramError { line: 1, problem: "the program could not be read".to_owned() };
     };
     let (place, problem) = match error {
         load::Error::Io(errors) => {
@@ -179,31 +168,19 @@ fn load_error(errors: load::Errors<&str, ()>) -> ProgramError {
             None => (None, "the program could not be parsed".to_owned()),
         },
     };
-    ProgramError {
-        line: place.map_or(1, |place| line_of(file.code, place)),
-        problem,
-    }
+    ProgramError { line: place.map_or(1, |place| line_of(file.code, place)), problem }
 }
 
 fn compile_error(errors: jaq_core::compile::Errors<&str, ()>) -> ProgramError {
     let first = errors.into_iter().find_map(|(file, errors)| {
-        errors
-            .into_iter()
-            .next()
-            .map(|(name, undefined)| (file.code, name, undefined))
+        errors.into_iter().next().map(|(name, undefined)| (file.code, name, undefined))
     });
     match first {
         Some((code, name, undefined)) => ProgramError {
             line: line_of(code, name),
-            problem: format!(
-                "the {} {name} is not available in formats",
-                undefined.as_str()
-            ),
+            problem: format!("the {} {name} is not available in formats", undefined.as_str()),
         },
-        None => ProgramError {
-            line: 1,
-            problem: "the program could not be compiled".to_owned(),
-        },
+        None => ProgramError { line: 1, problem: "the program could not be compiled".to_owned() },
     }
 }
 

@@ -51,10 +51,7 @@ impl From<Expect> for JsonProblem {
 
 /// Reads exactly one JSON value.
 pub(super) fn read(text: &[u8]) -> Result<Value, JsonError> {
-    let mut reader = Reader {
-        lexer: SliceLexer::new(text),
-        nodes_left: NODES_MAX,
-    };
+    let mut reader = Reader { lexer: SliceLexer::new(text), nodes_left: NODES_MAX };
     match reader.document() {
         Ok((value, depth)) => Ok(Value::new(value, depth)),
         Err(problem) => {
@@ -70,11 +67,7 @@ fn located(problem: JsonProblem, read: &[u8]) -> JsonError {
     let mut lines = read.rsplit(|b| *b == b'\n');
     let column = lines.next().map_or(0, <[u8]>::len).saturating_add(1);
     let line = lines.count().saturating_add(1);
-    JsonError {
-        problem,
-        line,
-        column,
-    }
+    JsonError { problem, line, column }
 }
 
 struct Reader<'a> {
@@ -94,10 +87,7 @@ impl Reader<'_> {
     }
 
     fn value(&mut self, first: u8, levels_left: u32) -> Result<(Val, u32), JsonProblem> {
-        self.nodes_left = self
-            .nodes_left
-            .checked_sub(1)
-            .ok_or(JsonProblem::TooLarge)?;
+        self.nodes_left = self.nodes_left.checked_sub(1).ok_or(JsonProblem::TooLarge)?;
         match first {
             b'[' | b'{' if levels_left == 0 => Err(JsonProblem::TooDeep),
             b'[' => self.array(levels_left.saturating_sub(1)),
@@ -134,9 +124,7 @@ impl Reader<'_> {
                 return Err(Expect::String.into());
             }
             let key = self.string()?;
-            self.lexer
-                .expect(SliceLexer::ws_peek, b':')
-                .ok_or(Expect::Colon)?;
+            self.lexer.expect(SliceLexer::ws_peek, b':').ok_or(Expect::Colon)?;
             let first = self.lexer.ws_peek().ok_or(Expect::Value)?;
             let (value, value_depth) = self.value(first, levels_left)?;
             depth = value_depth.max(depth);
@@ -174,8 +162,7 @@ impl Reader<'_> {
 
     fn string(&mut self) -> Result<String, JsonProblem> {
         let text = self.lexer.discarded().str_string();
-        text.map(String::from)
-            .map_err(|error| JsonProblem::Syntax(error.to_string()))
+        text.map(String::from).map_err(|error| JsonProblem::Syntax(error.to_string()))
     }
 
     fn number(&mut self) -> Result<Val, JsonProblem> {

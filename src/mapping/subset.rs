@@ -1,7 +1,8 @@
 //! Holds a format to a total subset of jq, on its syntax tree, before it is compiled.
 //!
-//! Refused is what could recurse, loop without a bound, nest without a bound or change values. What remains ends on its own; how much
-//! it may do until then is for `meter`. The height of a program, its definitions unfolded, bounds the interpreter's recursion.
+//! Refused is what could recurse, loop without a bound, nest without a bound or change values. What remains
+//! ends on its own; how much it may do until then is for `meter`. The height of a program, its definitions
+//! unfolded, bounds the interpreter's recursion.
 
 use jaq_core::load::lex::StrPart;
 use jaq_core::load::parse::{BinaryOp, Def, Pattern, Term};
@@ -24,21 +25,14 @@ pub(super) struct Refused<'s> {
 }
 
 /// Checks a program that may call the given definitions.
-pub(super) fn check<'s>(
-    known: &[Def<&'s str>],
-    program: &Term<&'s str>,
-) -> Result<(), Refused<'s>> {
-    let mut checker = Checker {
-        scope: Vec::new(),
-        near: None,
-    };
+pub(super) fn check<'s>(known: &[Def<&'s str>], program: &Term<&'s str>) -> Result<(), Refused<'s>> {
+    let mut checker = Checker { scope: Vec::new(), near: None };
     for def in known {
         checker.definition(def)?;
     }
     checker.near = None;
     if checker.term(program)? > HEIGHT_MAX {
-        return checker
-            .refuse("the program nests deeper than 400 levels, its definitions unfolded");
+        return checker.refuse("the program nests deeper than 400 levels, its definitions unfolded");
     }
     Ok(())
 }
@@ -61,10 +55,7 @@ type Checked<'s> = Result<usize, Refused<'s>>;
 
 impl<'s> Checker<'s> {
     fn refuse<T>(&self, what: &'static str) -> Result<T, Refused<'s>> {
-        Err(Refused {
-            what,
-            near: self.near,
-        })
+        Err(Refused { what, near: self.near })
     }
 
     fn term(&mut self, term: &Term<&'s str>) -> Checked<'s> {
@@ -95,12 +86,9 @@ impl<'s> Checker<'s> {
             }
             Term::Str(_, parts) => self.parts(parts),
             Term::Arr(inner) => self.chain(inner.as_deref()),
-            Term::Obj(pairs) => self.chain(
-                pairs
-                    .iter()
-                    .flat_map(|(key, value)| [Some(key), value.as_ref()])
-                    .flatten(),
-            ),
+            Term::Obj(pairs) => {
+                self.chain(pairs.iter().flat_map(|(key, value)| [Some(key), value.as_ref()]).flatten())
+            }
             Term::Neg(inner) => self.term(inner),
             Term::BinOp(left, op, right) => self.operation(left, op, right),
             Term::Label(name, _) | Term::Break(name) => {
@@ -109,19 +97,13 @@ impl<'s> Checker<'s> {
             }
             Term::Fold(word, ..) => {
                 self.near = Some(word);
-                self.refuse(
-                    "reduce and foreach are not available; use map, add, any, all or from_entries",
-                )
+                self.refuse("reduce and foreach are not available; use map, add, any, all or from_entries")
             }
-            Term::TryCatch(tried, caught) => self.chain(
-                [Some(tried.as_ref()), caught.as_deref()]
-                    .into_iter()
-                    .flatten(),
-            ),
+            Term::TryCatch(tried, caught) => {
+                self.chain([Some(tried.as_ref()), caught.as_deref()].into_iter().flatten())
+            }
             Term::IfThenElse(branches, otherwise) => {
-                let branches = branches
-                    .iter()
-                    .flat_map(|(condition, then)| [condition, then]);
+                let branches = branches.iter().flat_map(|(condition, then)| [condition, then]);
                 self.chain(branches.chain(otherwise.as_deref()))
             }
             Term::Def(defs, body) => self.definitions(defs, body),
@@ -212,24 +194,12 @@ impl<'s> Checker<'s> {
         if arity > ARGUMENTS_MAX {
             return self.refuse("a definition may have at most 10 arguments");
         }
-        self.scope.push(Known {
-            name: def.name,
-            arity,
-            height: None,
-        });
+        self.scope.push(Known { name: def.name, arity, height: None });
         let filters = def.args.iter().filter(|arg| !arg.starts_with('$'));
-        self.scope.extend(filters.map(|name| Known {
-            name,
-            arity: 0,
-            height: Some(0),
-        }));
+        self.scope.extend(filters.map(|name| Known { name, arity: 0, height: Some(0) }));
         let height = self.term(&def.body)?;
         self.scope.truncate(outside);
-        self.scope.push(Known {
-            name: def.name,
-            arity,
-            height: Some(height),
-        });
+        self.scope.push(Known { name: def.name, arity, height: Some(height) });
         Ok(())
     }
 
@@ -237,13 +207,7 @@ impl<'s> Checker<'s> {
     fn call(&mut self, name: &'s str, arguments: &[Term<&'s str>]) -> Checked<'s> {
         self.near = Some(name);
         let meant = |known: &&Known<'_>| known.name == name && known.arity == arguments.len();
-        let height = match self
-            .scope
-            .iter()
-            .rev()
-            .find(meant)
-            .map(|known| known.height)
-        {
+        let height = match self.scope.iter().rev().find(meant).map(|known| known.height) {
             Some(Some(height)) => height,
             Some(None) => return self.refuse("a definition may not call itself"),
             // A native function, or a name that does not exist: the compiler will say so.

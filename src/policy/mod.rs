@@ -38,11 +38,7 @@ pub struct Candidate {
 impl Candidate {
     /// Takes what a stored action knows, with its target as it was resolved.
     pub fn of(action: &Action, target: Result<Target, Unresolved>) -> Self {
-        Self {
-            severity: action.severity,
-            occurred_at: action.occurred_at,
-            target,
-        }
+        Self { severity: action.severity, occurred_at: action.occurred_at, target }
     }
 }
 
@@ -136,12 +132,7 @@ impl Verdict {
     /// Returns what every guard found, a line a guard.
     pub fn facts(&self) -> Vec<String> {
         let line = |finding: &Finding| {
-            format!(
-                "{}: {}, {}",
-                finding.guard,
-                finding.answer.as_str(),
-                finding.evidence
-            )
+            format!("{}: {}, {}", finding.guard, finding.answer.as_str(), finding.evidence)
         };
         self.trace.iter().map(line).collect()
     }
@@ -162,57 +153,34 @@ pub fn decide(candidate: &Candidate, policy: &Policy, now: Timestamp) -> Verdict
         guards::age(candidate, policy, now),
         guards::target(candidate),
     ];
-    let strictest = trace
-        .iter()
-        .map(|finding| finding.answer)
-        .max()
-        .unwrap_or(Answer::Hold);
+    let strictest = trace.iter().map(|finding| finding.answer).max().unwrap_or(Answer::Hold);
     let first = trace.iter().find(|finding| finding.answer == strictest);
     let guarded = first.map_or_else(String::new, |finding| finding.evidence.clone());
     let (decision, reason) = match (policy.mode, strictest) {
-        (Mode::Shadow, Answer::Pass) => (
-            Decision::Shadow(strictest),
-            "would have been sent".to_owned(),
-        ),
-        (Mode::Shadow, Answer::Hold) => (
-            Decision::Shadow(strictest),
-            format!("would have been held: {guarded}"),
-        ),
-        (Mode::Shadow, Answer::Deny) => (
-            Decision::Shadow(strictest),
-            format!("would have been denied: {guarded}"),
-        ),
-        (Mode::Shadow, Answer::Expire) => (
-            Decision::Shadow(strictest),
-            format!("would have expired: {guarded}"),
-        ),
+        (Mode::Shadow, Answer::Pass) => (Decision::Shadow(strictest), "would have been sent".to_owned()),
+        (Mode::Shadow, Answer::Hold) => {
+            (Decision::Shadow(strictest), format!("would have been held: {guarded}"))
+        }
+        (Mode::Shadow, Answer::Deny) => {
+            (Decision::Shadow(strictest), format!("would have been denied: {guarded}"))
+        }
+        (Mode::Shadow, Answer::Expire) => {
+            (Decision::Shadow(strictest), format!("would have expired: {guarded}"))
+        }
         (Mode::Approve | Mode::Enforce, Answer::Expire) => (Decision::Expire, guarded),
         (Mode::Approve | Mode::Enforce, Answer::Deny) => (Decision::Deny, guarded),
         (Mode::Approve | Mode::Enforce, Answer::Hold) => (Decision::Hold, guarded),
-        (Mode::Approve, Answer::Pass) => (
-            Decision::Hold,
-            "the source is in mode approve: a person must approve".to_owned(),
-        ),
+        (Mode::Approve, Answer::Pass) => {
+            (Decision::Hold, "the source is in mode approve: a person must approve".to_owned())
+        }
         (Mode::Enforce, Answer::Pass) => (Decision::Send, "every guard passes".to_owned()),
     };
-    Verdict {
-        decision,
-        reason,
-        trace,
-    }
+    Verdict { decision, reason, trace }
 }
 
 /// The verdict on an action whose source is not configured any more.
 pub fn source_unknown() -> Verdict {
     let evidence = "the source is not configured any more".to_owned();
-    let finding = Finding {
-        guard: "source",
-        answer: Answer::Hold,
-        evidence: evidence.clone(),
-    };
-    Verdict {
-        decision: Decision::Hold,
-        reason: evidence,
-        trace: vec![finding],
-    }
+    let finding = Finding { guard: "source", answer: Answer::Hold, evidence: evidence.clone() };
+    Verdict { decision: Decision::Hold, reason: evidence, trace: vec![finding] }
 }

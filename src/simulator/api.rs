@@ -16,14 +16,8 @@ use super::quarantine::stop_and_quarantine;
 use super::refusals::No;
 use super::state::{CallRecord, State};
 
-const MACHINE_ACTION_FILTERS: [&str; 6] = [
-    "id",
-    "status",
-    "machineId",
-    "type",
-    "requestor",
-    "creationDateTimeUtc",
-];
+const MACHINE_ACTION_FILTERS: [&str; 6] =
+    ["id", "status", "machineId", "type", "requestor", "creationDateTimeUtc"];
 
 const MACHINE_FILTERS: [&str; 14] = [
     "computerDnsName",
@@ -45,22 +39,10 @@ const MACHINE_FILTERS: [&str; 14] = [
 pub(super) fn routes(config: &mut web::ServiceConfig) {
     for base in ["/api", "/api/v1.0"] {
         config
-            .route(
-                &format!("{base}/machines/{{id}}/StopAndQuarantineFile"),
-                web::post().to(quarantine),
-            )
-            .route(
-                &format!("{base}/machineactions"),
-                web::get().to(list_machine_actions),
-            )
-            .route(
-                &format!("{base}/machineactions/{{id}}"),
-                web::get().to(machine_action),
-            )
-            .route(
-                &format!("{base}/machineactions/{{id}}/cancel"),
-                web::post().to(cancel),
-            )
+            .route(&format!("{base}/machines/{{id}}/StopAndQuarantineFile"), web::post().to(quarantine))
+            .route(&format!("{base}/machineactions"), web::get().to(list_machine_actions))
+            .route(&format!("{base}/machineactions/{{id}}"), web::get().to(machine_action))
+            .route(&format!("{base}/machineactions/{{id}}/cancel"), web::post().to(cancel))
             .route(&format!("{base}/machines"), web::get().to(list_machines))
             .route(&format!("{base}/machines/{{id}}"), web::get().to(machine));
     }
@@ -76,43 +58,20 @@ async fn quarantine(
     shared: web::Data<Shared>,
 ) -> HttpResponse {
     let sent: Value = serde_json::from_slice(&body).unwrap_or(Value::Null);
-    let sha1 = sent
-        .get("Sha1")
-        .and_then(Value::as_str)
-        .unwrap_or_default()
-        .to_owned();
+    let sha1 = sent.get("Sha1").and_then(Value::as_str).unwrap_or_default().to_owned();
     let names = (id.clone(), sha1);
     let act = |state: &mut State| stop_and_quarantine(state, &id, &sent);
-    serve(
-        &request,
-        &shared,
-        Place::Quarantine,
-        (names, sent.clone()),
-        act,
-    )
-    .await
+    serve(&request, &shared, Place::Quarantine, (names, sent.clone()), act).await
 }
 
 async fn list_machine_actions(request: HttpRequest, shared: web::Data<Shared>) -> HttpResponse {
     let read = |state: &mut State| {
         let (now, pace) = (state.now(), state.pace());
-        let visible = state
-            .actions
-            .all()
-            .iter()
-            .rev()
-            .filter(|action| is_visible(state, action.created_at));
+        let visible = state.actions.all().iter().rev().filter(|action| is_visible(state, action.created_at));
         let records = visible.map(|action| action.to_json(pace, now)).collect();
         page(&request, state, records, &MACHINE_ACTION_FILTERS)
     };
-    serve(
-        &request,
-        &shared,
-        Place::MachineActions,
-        Default::default(),
-        read,
-    )
-    .await
+    serve(&request, &shared, Place::MachineActions, Default::default(), read).await
 }
 
 async fn machine_action(
@@ -121,89 +80,41 @@ async fn machine_action(
     shared: web::Data<Shared>,
 ) -> HttpResponse {
     let read = |state: &mut State| {
-        let found = state
-            .actions
-            .find(&id)
-            .filter(|action| is_visible(state, action.created_at));
+        let found = state.actions.find(&id).filter(|action| is_visible(state, action.created_at));
         let found = found.map(|action| action.to_json(state.pace(), state.now()));
-        let missing = || {
-            No::new(
-                404,
-                "ResourceNotFound",
-                format!("Resource {id} was not found"),
-            )
-        };
+        let missing = || No::new(404, "ResourceNotFound", format!("Resource {id} was not found"));
         found.map(|record| (200, record)).ok_or_else(missing)
     };
-    serve(
-        &request,
-        &shared,
-        Place::MachineActions,
-        Default::default(),
-        read,
-    )
-    .await
+    serve(&request, &shared, Place::MachineActions, Default::default(), read).await
 }
 
-async fn cancel(
-    request: HttpRequest,
-    id: web::Path<String>,
-    shared: web::Data<Shared>,
-) -> HttpResponse {
+async fn cancel(request: HttpRequest, id: web::Path<String>, shared: web::Data<Shared>) -> HttpResponse {
     let act = |state: &mut State| {
         let (now, pace) = (state.now(), state.pace());
         let cancelled = state.actions.cancel(&id, pace, now);
-        let missing = || {
-            No::new(
-                404,
-                "ResourceNotFound",
-                format!("Resource {id} was not found"),
-            )
-        };
+        let missing = || No::new(404, "ResourceNotFound", format!("Resource {id} was not found"));
         let found = state.actions.find(&id).ok_or_else(missing)?;
         if cancelled {
             Ok((200, found.to_json(pace, now)))
         } else {
-            Err(No::new(
-                400,
-                "BadRequest",
-                "The action is over and cannot be cancelled",
-            ))
+            Err(No::new(400, "BadRequest", "The action is over and cannot be cancelled"))
         }
     };
-    serve(
-        &request,
-        &shared,
-        Place::MachineActions,
-        Default::default(),
-        act,
-    )
-    .await
+    serve(&request, &shared, Place::MachineActions, Default::default(), act).await
 }
 
 async fn list_machines(request: HttpRequest, shared: web::Data<Shared>) -> HttpResponse {
     let read = |state: &mut State| {
-        let records = state
-            .world
-            .machines
-            .iter()
-            .map(super::world::Machine::to_json)
-            .collect();
+        let records = state.world.machines.iter().map(super::world::Machine::to_json).collect();
         page(&request, state, records, &MACHINE_FILTERS)
     };
     serve(&request, &shared, Place::Machines, Default::default(), read).await
 }
 
-async fn machine(
-    request: HttpRequest,
-    id: web::Path<String>,
-    shared: web::Data<Shared>,
-) -> HttpResponse {
+async fn machine(request: HttpRequest, id: web::Path<String>, shared: web::Data<Shared>) -> HttpResponse {
     let read = |state: &mut State| {
         let found = state.world.machine(&id).map(|machine| machine.to_json());
-        found
-            .map(|record| (200, record))
-            .ok_or_else(|| No::machine_not_found(&id))
+        found.map(|record| (200, record)).ok_or_else(|| No::machine_not_found(&id))
     };
     serve(&request, &shared, Place::Machines, Default::default(), read).await
 }
@@ -216,17 +127,12 @@ async fn serve(
     (names, sent): ((String, String), Value),
     work: impl FnOnce(&mut State) -> Reply,
 ) -> HttpResponse {
-    let header = request
-        .headers()
-        .get("authorization")
-        .and_then(|value| value.to_str().ok());
+    let header = request.headers().get("authorization").and_then(|value| value.to_str().ok());
     let fault = shared.with(|state| state.faults.strike(place));
     if let Some(FaultKind::Delay { ms }) = fault {
         time::sleep(Duration::from_millis(ms)).await;
     }
-    let no = fault
-        .as_ref()
-        .and_then(|kind| State::fault_no(kind, &names.0, &names.1));
+    let no = fault.as_ref().and_then(|kind| State::fault_no(kind, &names.0, &names.1));
     let acts = no.is_none() && fault.as_ref().is_none_or(FaultKind::acts_first);
     let reply = match no {
         Some(no) => Err(no),
@@ -241,11 +147,7 @@ async fn serve(
             method: request.method().to_string(),
             path: request.uri().to_string(),
             body: sent,
-            status: if dropped {
-                0
-            } else {
-                response.status().as_u16()
-            },
+            status: if dropped { 0 } else { response.status().as_u16() },
         };
         state.record(call);
     });
@@ -260,9 +162,7 @@ fn respond(reply: &Reply, fault: Option<&FaultKind>) -> HttpResponse {
         Some(FaultKind::ActedThenStatus { status } | FaultKind::Status { status }) => {
             let status = StatusCode::from_u16(*status).unwrap_or(StatusCode::BAD_GATEWAY);
             let page = "<html><body><h1>The service is unavailable.</h1></body></html>";
-            HttpResponse::build(status)
-                .content_type("text/html")
-                .body(page)
+            HttpResponse::build(status).content_type("text/html").body(page)
         }
         Some(FaultKind::Redirect) => HttpResponse::TemporaryRedirect()
             .insert_header(("Location", "https://redirected.example.test/"))

@@ -56,12 +56,9 @@ impl Credentials {
     }
 
     fn sign(&self, text: &str) -> String {
-        #[expect(
-            clippy::expect_used,
-            reason = "HMAC takes keys of any length (RFC 2104, section 2)"
-        )]
-        let mut mac = Hmac::<Sha256>::new_from_slice(&self.signing_key)
-            .expect("HMAC takes a key of any length");
+        #[expect(clippy::expect_used, reason = "HMAC takes keys of any length (RFC 2104, section 2)")]
+        let mut mac =
+            Hmac::<Sha256>::new_from_slice(&self.signing_key).expect("HMAC takes a key of any length");
         mac.update(text.as_bytes());
         URL_SAFE_NO_PAD.encode(mac.finalize().into_bytes())
     }
@@ -88,11 +85,7 @@ impl Credentials {
     }
 
     /// Returns the roles of a good token: signed here, for Defender, and within its time.
-    pub(super) fn roles_of(
-        &self,
-        authorization: Option<&str>,
-        now: Timestamp,
-    ) -> Option<Vec<String>> {
+    pub(super) fn roles_of(&self, authorization: Option<&str>, now: Timestamp) -> Option<Vec<String>> {
         let token = authorization?.strip_prefix("Bearer ")?;
         let (text, signature) = token.rsplit_once('.')?;
         if signature != self.sign(text) {
@@ -142,12 +135,7 @@ async fn token(
 fn answer(state: &State, tenant: &str, form: &Form, fault: Option<&FaultKind>) -> HttpResponse {
     match fault {
         Some(FaultKind::InvalidClient) => {
-            return refuse(
-                401,
-                "invalid_client",
-                7_000_215,
-                "Invalid client secret provided.",
-            );
+            return refuse(401, "invalid_client", 7_000_215, "Invalid client secret provided.");
         }
         Some(FaultKind::TemporarilyUnavailable) => {
             let message = "A transient error has occurred.";
@@ -171,9 +159,7 @@ fn answer(state: &State, tenant: &str, form: &Form, fault: Option<&FaultKind>) -
         body.remove("expires_in");
         body.remove("ext_expires_in");
     }
-    HttpResponse::Ok()
-        .insert_header(("Cache-Control", "no-store"))
-        .json(body)
+    HttpResponse::Ok().insert_header(("Cache-Control", "no-store")).json(body)
 }
 
 /// A no of Entra ID.
@@ -186,21 +172,10 @@ struct No {
 
 /// Checks a request for a token; returns the audience that it asks for.
 fn check<'a>(known: &Credentials, tenant: &str, form: &'a Form) -> Result<&'a str, No> {
-    let no = |status, error, number, message: &str| {
-        Err(No {
-            status,
-            error,
-            number,
-            message: message.to_owned(),
-        })
-    };
+    let no =
+        |status, error, number, message: &str| Err(No { status, error, number, message: message.to_owned() });
     if tenant != known.tenant_id {
-        return no(
-            400,
-            "invalid_request",
-            90_002,
-            &format!("Tenant '{tenant}' not found."),
-        );
+        return no(400, "invalid_request", 90_002, &format!("Tenant '{tenant}' not found."));
     }
     if form.grant_type.as_deref() != Some("client_credentials") {
         let message = "The app requested an unsupported grant type.";
@@ -211,25 +186,12 @@ fn check<'a>(known: &Credentials, tenant: &str, form: &'a Form) -> Result<&'a st
         return no(400, "unauthorized_client", 700_016, message);
     }
     if form.client_secret.as_deref() != Some(known.client_secret.expose_secret()) {
-        return no(
-            401,
-            "invalid_client",
-            7_000_215,
-            "Invalid client secret provided.",
-        );
+        return no(401, "invalid_client", 7_000_215, "Invalid client secret provided.");
     }
     let scope = form.scope.as_deref().unwrap_or_default();
-    match scope
-        .strip_suffix("/.default")
-        .filter(|scope| AUDIENCES.contains(scope))
-    {
+    match scope.strip_suffix("/.default").filter(|scope| AUDIENCES.contains(scope)) {
         Some(audience) => Ok(audience),
-        None => no(
-            400,
-            "invalid_scope",
-            70_011,
-            &format!("The scope {scope} is not valid."),
-        ),
+        None => no(400, "invalid_scope", 70_011, &format!("The scope {scope} is not valid.")),
     }
 }
 

@@ -31,11 +31,7 @@ impl Limits {
         now: Timestamp,
     ) -> Result<(), Throttled> {
         let now = now.as_second();
-        while self
-            .calls
-            .front()
-            .is_some_and(|at| *at < now.saturating_sub(7_200))
-        {
+        while self.calls.front().is_some_and(|at| *at < now.saturating_sub(7_200)) {
             self.calls.pop_front();
         }
         for (limit, length) in limits.into_iter().zip([60, 3_600]) {
@@ -43,23 +39,14 @@ impl Limits {
                 WindowKind::Sliding => now.saturating_sub(length).saturating_add(1),
                 WindowKind::Fixed => now.saturating_sub(now.rem_euclid(length)),
             };
-            let within: Vec<i64> = self
-                .calls
-                .iter()
-                .copied()
-                .filter(|at| *at >= begins)
-                .collect();
+            let within: Vec<i64> = self.calls.iter().copied().filter(|at| *at >= begins).collect();
             if within.len() >= usize::try_from(limit).unwrap_or(usize::MAX) {
                 let frees = match kind {
                     WindowKind::Sliding => within.first().copied().unwrap_or(now),
                     WindowKind::Fixed => begins,
                 };
                 let retry_after = frees.saturating_add(length).saturating_sub(now).max(1);
-                return Err(Throttled {
-                    limit,
-                    length,
-                    retry_after,
-                });
+                return Err(Throttled { limit, length, retry_after });
             }
         }
         self.calls.push_back(now);
@@ -79,14 +66,7 @@ pub(super) struct Throttled {
 impl Throttled {
     /// The message that real bodies have (reference, defender-api 9).
     pub(super) fn message(&self) -> String {
-        let period = if self.length == 60 {
-            "00:01:00"
-        } else {
-            "01:00:00"
-        };
-        format!(
-            "API calls quota exceeded! maximum allowed {} per {period}",
-            self.limit
-        )
+        let period = if self.length == 60 { "00:01:00" } else { "01:00:00" };
+        format!("API calls quota exceeded! maximum allowed {} per {period}", self.limit)
     }
 }

@@ -61,9 +61,7 @@ impl SimulatedAction {
         let updated = match status {
             "Pending" => self.created_at,
             "InProgress" => after(self.created_at, pace.in_progress_after),
-            _ => self
-                .cancelled_at
-                .unwrap_or(after(self.created_at, pace.done_after)),
+            _ => self.cancelled_at.unwrap_or(after(self.created_at, pace.done_after)),
         };
         json!({
             "id": self.id, "type": "StopAndQuarantineFile", "title": null, "requestor": "quarantine-bridge simulator",
@@ -119,10 +117,7 @@ impl MachineActions {
 
     /// Cancels an action; returns false if it is over already or unknown.
     pub(super) fn cancel(&mut self, id: &str, pace: Pace, now: Timestamp) -> bool {
-        let open = self
-            .0
-            .iter_mut()
-            .find(|action| action.id == id && action.is_open(pace, now));
+        let open = self.0.iter_mut().find(|action| action.id == id && action.is_open(pace, now));
         open.map(|action| action.cancelled_at = Some(now)).is_some()
     }
 }

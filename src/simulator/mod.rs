@@ -1,7 +1,8 @@
-//! A local Entra ID and Defender by the rules of the real ones, for the demo, tests and rehearsals. Loopback only.
+//! A local Entra ID and Defender by the rules of the real ones, for the demo, tests and rehearsals. Loopback
+//! only.
 //!
-//! It checks what the real ones check (reference/defender-api.md, section 13), plays their faults by switches, and keeps a log of
-//! every call.
+//! It checks what the real ones check (reference/defender-api.md, section 13), plays their faults by
+//! switches, and keeps a log of every call.
 
 mod api;
 mod control;
@@ -62,9 +63,7 @@ impl Simulator {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port))?;
         let address = listener.local_addr()?;
         #[expect(clippy::disallowed_types, reason = "as above")]
-        let shared = Shared {
-            state: Arc::new(std::sync::Mutex::new(state)),
-        };
+        let shared = Shared { state: Arc::new(std::sync::Mutex::new(state)) };
         let data = web::Data::new(shared.clone());
         let app = move || {
             App::new()
@@ -73,18 +72,9 @@ impl Simulator {
                 .configure(control::routes)
                 .configure(api::routes)
         };
-        let server = HttpServer::new(app)
-            .workers(1)
-            .disable_signals()
-            .shutdown_timeout(1);
+        let server = HttpServer::new(app).workers(1).disable_signals().shutdown_timeout(1);
         let server = server.listen(listener)?.run();
-        Ok((
-            Self {
-                address,
-                state: shared,
-            },
-            server,
-        ))
+        Ok((Self { address, state: shared }, server))
     }
 
     /// Where it listens; both the API and Entra ID are there.

@@ -1,4 +1,5 @@
-//! As much of OData's `$filter` as the API documents: comparisons, and, or, brackets, `startswith`, `any()` over tags.
+//! As much of OData's `$filter` as the API documents: comparisons, and, or, brackets, `startswith`, `any()`
+//! over tags.
 
 use std::cmp::Ordering;
 
@@ -35,17 +36,9 @@ pub(super) enum Literal {
 
 /// Reads a filter over records that may be filtered by the given properties.
 pub(super) fn parse(text: &str, properties: &[&str]) -> Result<Filter, String> {
-    let mut parser = Parser {
-        rest: text,
-        properties,
-        depth: 0,
-    };
+    let mut parser = Parser { rest: text, properties, depth: 0 };
     let filter = parser.alternatives()?;
-    if parser.rest.trim().is_empty() {
-        Ok(filter)
-    } else {
-        Err(parser.syntax())
-    }
+    if parser.rest.trim().is_empty() { Ok(filter) } else { Err(parser.syntax()) }
 }
 
 struct Parser<'a> {
@@ -84,11 +77,7 @@ impl Parser<'_> {
             }
             let inner = self.alternatives()?;
             self.depth = self.depth.saturating_sub(1);
-            return if self.sign(")") {
-                Ok(inner)
-            } else {
-                Err(self.syntax())
-            };
+            return if self.sign(")") { Ok(inner) } else { Err(self.syntax()) };
         }
         if self.word("startswith") {
             return self.starts_with();
@@ -110,11 +99,7 @@ impl Parser<'_> {
         };
         let closed = self.sign(")");
         let well_formed = opened && separated && closed;
-        if well_formed {
-            Ok(Filter::StartsWith(property, prefix))
-        } else {
-            Err(self.syntax())
-        }
+        if well_formed { Ok(Filter::StartsWith(property, prefix)) } else { Err(self.syntax()) }
     }
 
     /// `machineTags/any(t: t eq 'VIP')`, after the opening bracket.
@@ -127,31 +112,20 @@ impl Parser<'_> {
             return Err(self.syntax());
         };
         let well_formed = colon && variable == again && equals && self.sign(")");
-        if well_formed {
-            Ok(Filter::AnyEquals(property, value))
-        } else {
-            Err(self.syntax())
-        }
+        if well_formed { Ok(Filter::AnyEquals(property, value)) } else { Err(self.syntax()) }
     }
 
     /// A property by its name in any case; the documentation writes both.
     fn property(&mut self) -> Result<String, String> {
         let name = self.name()?;
-        let known = self
-            .properties
-            .iter()
-            .find(|known| known.eq_ignore_ascii_case(&name));
-        let unknown =
-            || format!("The property '{name}' cannot be used in the $filter query option.");
+        let known = self.properties.iter().find(|known| known.eq_ignore_ascii_case(&name));
+        let unknown = || format!("The property '{name}' cannot be used in the $filter query option.");
         known.map(|known| (*known).to_owned()).ok_or_else(unknown)
     }
 
     fn name(&mut self) -> Result<String, String> {
         self.rest = self.rest.trim_start();
-        let end = self
-            .rest
-            .find(|c: char| !c.is_ascii_alphanumeric())
-            .unwrap_or(self.rest.len());
+        let end = self.rest.find(|c: char| !c.is_ascii_alphanumeric()).unwrap_or(self.rest.len());
         let (name, rest) = self.rest.split_at(end);
         if name.is_empty() {
             return Err(self.syntax());
@@ -180,11 +154,7 @@ impl Parser<'_> {
             let end = self.rest.find([' ', ')', ',']).unwrap_or(self.rest.len());
             let (word, rest) = self.rest.split_at(end);
             self.rest = rest;
-            return if word.is_empty() {
-                Err(self.syntax())
-            } else {
-                Ok(Literal::Bare(word.to_owned()))
-            };
+            return if word.is_empty() { Err(self.syntax()) } else { Ok(Literal::Bare(word.to_owned())) };
         };
         let mut text = String::new();
         while let Some((before, behind)) = rest.split_once('\'') {

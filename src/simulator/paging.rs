@@ -10,20 +10,11 @@ use super::refusals::No;
 use super::state::State;
 
 /// Filters, skips and cuts a list as the query asks, with a link to the next page.
-pub(super) fn page(
-    request: &HttpRequest,
-    state: &State,
-    records: Vec<Value>,
-    properties: &[&str],
-) -> Reply {
+pub(super) fn page(request: &HttpRequest, state: &State, records: Vec<Value>, properties: &[&str]) -> Reply {
     let page_size = usize::try_from(state.switches.page_size).unwrap_or(usize::MAX);
     let (mut top, mut skip, mut filter) = (page_size, 0, None);
     for (name, value) in form_urlencoded::parse(request.query_string().as_bytes()) {
-        let number = || {
-            value
-                .parse::<usize>()
-                .or(Err(No::odata("A number was expected.")))
-        };
+        let number = || value.parse::<usize>().or(Err(No::odata("A number was expected.")));
         match name.as_ref() {
             "$filter" => {
                 let parsed = odata::parse(&value, properties);
@@ -33,41 +24,27 @@ pub(super) fn page(
             "$skip" => skip = number()?,
             "$orderby" if value.eq_ignore_ascii_case("creationDateTimeUtc desc") => {}
             _ => {
-                let message =
-                    format!("Custom query option '{name}' that starts with '$' is not supported.");
+                let message = format!("Custom query option '{name}' that starts with '$' is not supported.");
                 return Err(No::odata(&message));
             }
         }
     }
-    let matching: Vec<Value> = records
-        .into_iter()
-        .filter(|record| filter.as_ref().is_none_or(|it| it.matches(record)))
-        .collect();
+    let matching: Vec<Value> =
+        records.into_iter().filter(|record| filter.as_ref().is_none_or(|it| it.matches(record))).collect();
     let more = matching.len() > skip.saturating_add(top);
     let value: Vec<Value> = matching.into_iter().skip(skip).take(top).collect();
-    let mut body = json!({"@odata.context": "https://api.securitycenter.microsoft.com/api/$metadata", "value": value});
+    let mut body =
+        json!({"@odata.context": "https://api.securitycenter.microsoft.com/api/$metadata", "value": value});
     if let (true, Value::Object(body)) = (more, &mut body) {
-        body.insert(
-            "@odata.nextLink".to_owned(),
-            json!(next_link(request, skip.saturating_add(top))),
-        );
+        body.insert("@odata.nextLink".to_owned(), json!(next_link(request, skip.saturating_add(top))));
     }
     Ok((200, body))
 }
 
 fn next_link(request: &HttpRequest, skip: usize) -> String {
     let mut query = form_urlencoded::Serializer::new(String::new());
-    let kept = form_urlencoded::parse(request.query_string().as_bytes())
-        .filter(|(name, _)| name != "$skip");
-    query
-        .extend_pairs(kept)
-        .append_pair("$skip", &skip.to_string());
+    let kept = form_urlencoded::parse(request.query_string().as_bytes()).filter(|(name, _)| name != "$skip");
+    query.extend_pairs(kept).append_pair("$skip", &skip.to_string());
     let connection = request.connection_info();
-    format!(
-        "{}://{}{}?{}",
-        connection.scheme(),
-        connection.host(),
-        request.path(),
-        query.finish()
-    )
+    format!("{}://{}{}?{}", connection.scheme(), connection.host(), request.path(), query.finish())
 }

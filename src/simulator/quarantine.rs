@@ -13,11 +13,7 @@ use super::world::{Machine, World};
 /// Serves StopAndQuarantineFile on a machine.
 pub(super) fn stop_and_quarantine(state: &mut State, id: &str, sent: &Value) -> Reply {
     let Value::Object(fields) = sent else {
-        return Err(No::new(
-            400,
-            "InvalidRequestBody",
-            "Request body is incorrect",
-        ));
+        return Err(No::new(400, "InvalidRequestBody", "Request body is incorrect"));
     };
     let comment = required(fields, "Comment")?;
     let sha1 = required(fields, "Sha1")?;
@@ -32,8 +28,7 @@ pub(super) fn stop_and_quarantine(state: &mut State, id: &str, sent: &Value) -> 
     let action = state.actions.add(&machine, sha1, comment, now);
     let mut record = action.to_json(pace, now);
     if let Value::Object(fields) = &mut record {
-        let context =
-            "https://api.securitycenter.microsoft.com/api/$metadata#MachineActions/$entity";
+        let context = "https://api.securitycenter.microsoft.com/api/$metadata#MachineActions/$entity";
         fields.insert("@odata.context".to_owned(), json!(context));
     }
     Ok((201, record))
@@ -41,50 +36,26 @@ pub(super) fn stop_and_quarantine(state: &mut State, id: &str, sent: &Value) -> 
 
 /// Returns a parameter; its name is case-sensitive.
 fn required<'a>(fields: &'a Map<String, Value>, name: &str) -> Result<&'a str, No> {
-    let given = fields
-        .get(name)
-        .and_then(Value::as_str)
-        .filter(|text| !text.is_empty());
-    let missing = || {
-        No::new(
-            400,
-            "MissingRequiredParameter",
-            format!("Parameter {name} is missing"),
-        )
-    };
+    let given = fields.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
+    let missing = || No::new(400, "MissingRequiredParameter", format!("Parameter {name} is missing"));
     given.ok_or_else(missing)
 }
 
 /// Finds the machine, if the file can be quarantined there.
 fn target(world: &World, id: &str, sha1: &str) -> Result<Machine, No> {
     if sha1.len() != 40 || !sha1.bytes().all(|b| b.is_ascii_hexdigit()) {
-        return Err(No::new(
-            400,
-            "InvalidHashValue",
-            format!("Hash value {sha1} is invalid"),
-        ));
+        return Err(No::new(400, "InvalidHashValue", format!("Hash value {sha1} is invalid")));
     }
     let machine = world.machine(id).ok_or_else(|| No::machine_not_found(id))?;
     if !machine.is_supported() {
-        let message = format!(
-            "OS Platform {} isn't supported for this action",
-            machine.os_platform
-        );
+        let message = format!("OS Platform {} isn't supported for this action", machine.os_platform);
         return Err(No::new(400, "OsPlatformNotSupported", message));
     }
     if !world.has_seen(&machine, sha1) {
         return Err(No::file_not_found(sha1, id));
     }
-    if machine
-        .signed_files
-        .iter()
-        .any(|signed| signed.eq_ignore_ascii_case(sha1))
-    {
-        return Err(No::new(
-            403,
-            "DisallowedOperation",
-            "The file is signed by Microsoft",
-        ));
+    if machine.signed_files.iter().any(|signed| signed.eq_ignore_ascii_case(sha1)) {
+        return Err(No::new(403, "DisallowedOperation", "The file is signed by Microsoft"));
     }
     Ok(machine)
 }

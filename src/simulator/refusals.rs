@@ -20,30 +20,18 @@ impl No {
     pub(super) fn new(status: u16, code: &str, message: impl Into<String>) -> Self {
         let message: String = message.into();
         let body = json!({"error": {"code": code, "message": message, "target": TARGET}});
-        Self {
-            status,
-            body,
-            retry_after: None,
-        }
+        Self { status, body, retry_after: None }
     }
 
     /// The envelope of the OData parser.
     pub(super) fn odata(message: &str) -> Self {
         let message = format!("The query specified in the URI is not valid. {message}");
         let body = json!({"error": {"code": "", "message": message, "details": []}});
-        Self {
-            status: 400,
-            body,
-            retry_after: None,
-        }
+        Self { status: 400, body, retry_after: None }
     }
 
     pub(super) fn unauthorized() -> Self {
-        Self::new(
-            401,
-            "Unauthorized",
-            "Invalid or expired authorization header",
-        )
+        Self::new(401, "Unauthorized", "Invalid or expired authorization header")
     }
 
     pub(super) fn missing_role(required: &str, have: &[String]) -> Self {
@@ -61,11 +49,7 @@ impl No {
     }
 
     pub(super) fn machine_not_found(id: &str) -> Self {
-        Self::new(
-            404,
-            "ResourceNotFound",
-            format!("Machine {id} was not found"),
-        )
+        Self::new(404, "ResourceNotFound", format!("Machine {id} was not found"))
     }
 
     pub(super) fn file_not_found(sha1: &str, machine: &str) -> Self {
@@ -74,18 +58,11 @@ impl No {
     }
 
     pub(super) fn active_request() -> Self {
-        Self::new(
-            400,
-            "ActiveRequestAlreadyExists",
-            "Action is already in progress",
-        )
+        Self::new(400, "ActiveRequestAlreadyExists", "Action is already in progress")
     }
 
     pub(super) fn throttled(code: &str, message: &str, retry_after: Option<String>) -> Self {
-        Self {
-            retry_after,
-            ..Self::new(429, code, message)
-        }
+        Self { retry_after, ..Self::new(429, code, message) }
     }
 
     pub(super) fn respond(&self) -> HttpResponse {

@@ -79,10 +79,7 @@ impl Default for Switches {
             in_progress_after_ms: 4_000,
             done_after_ms: 26_000,
             token_life_s: 3_599,
-            roles: vec![
-                "Machine.StopAndQuarantine".to_owned(),
-                "Machine.Read.All".to_owned(),
-            ],
+            roles: vec!["Machine.StopAndQuarantine".to_owned(), "Machine.Read.All".to_owned()],
         }
     }
 }
@@ -158,16 +155,10 @@ impl State {
 
     /// Checks what every call of the API must have: a good token, its roles, and room in the windows.
     pub(super) fn admit(&mut self, place: Place, authorization: Option<&str>) -> Result<(), No> {
-        let roles = self
-            .credentials
-            .roles_of(authorization, self.now())
-            .ok_or_else(No::unauthorized)?;
+        let roles = self.credentials.roles_of(authorization, self.now()).ok_or_else(No::unauthorized)?;
         let has = |role: &str| roles.iter().any(|have| have == role);
         if !has("Machine.Read.All") && !has("Machine.ReadWrite.All") {
-            return Err(No::missing_role(
-                "Machine.Read.All,Machine.ReadWrite.All",
-                &roles,
-            ));
+            return Err(No::missing_role("Machine.Read.All,Machine.ReadWrite.All", &roles));
         }
         if place == Place::Quarantine && !has("Machine.StopAndQuarantine") {
             return Err(No::missing_role("Machine.StopAndQuarantine", &roles));
@@ -180,11 +171,7 @@ impl State {
             Place::MachineActions | Place::Token => &mut self.list_limits,
         };
         limits.take(window, each, now).map_err(|throttled| {
-            No::throttled(
-                "429",
-                &throttled.message(),
-                Some(throttled.retry_after.to_string()),
-            )
+            No::throttled("429", &throttled.message(), Some(throttled.retry_after.to_string()))
         })
     }
 

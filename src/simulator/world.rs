@@ -72,18 +72,10 @@ impl Machine {
 impl World {
     /// Finds a device by its id, in any case.
     pub(super) fn machine(&self, id: &str) -> Option<Machine> {
-        let known = self
-            .machines
-            .iter()
-            .find(|machine| machine.id.eq_ignore_ascii_case(id));
+        let known = self.machines.iter().find(|machine| machine.id.eq_ignore_ascii_case(id));
         let is_hex = id.len() == 40 && id.bytes().all(|b| b.is_ascii_hexdigit());
-        let made_up = || Machine {
-            id: id.to_ascii_lowercase(),
-            ..Machine::default()
-        };
-        known
-            .cloned()
-            .or_else(|| (self.any_machine && is_hex).then(made_up))
+        let made_up = || Machine { id: id.to_ascii_lowercase(), ..Machine::default() };
+        known.cloned().or_else(|| (self.any_machine && is_hex).then(made_up))
     }
 
     /// Says whether a file was seen on a device.

@@ -5,8 +5,7 @@ use rusqlite::{OptionalExtension as _, Transaction, params};
 use sha2::{Digest as _, Sha256};
 
 use crate::alert::{
-    ActionId, Alert, AlertId, DeliveryId, EntityPair, RefusedAlert, Severity, SourceName, State,
-    Who, millis,
+    ActionId, Alert, AlertId, DeliveryId, EntityPair, RefusedAlert, Severity, SourceName, State, Who, millis,
 };
 use crate::ingest::Verified;
 
@@ -84,13 +83,7 @@ pub(super) fn accept(tx: &Transaction<'_>, accept: &Accept) -> Result<Receipt, S
             return Ok(Receipt::Conflict(known.id));
         }
         if known.is_accepted {
-            let accepted = accepted(
-                tx,
-                known.id,
-                accept.delivery.source(),
-                &known.alert_ids,
-                &[],
-            )?;
+            let accepted = accepted(tx, known.id, accept.delivery.source(), &known.alert_ids, &[])?;
             return Ok(Receipt::Duplicate(accepted));
         }
     }
@@ -109,11 +102,7 @@ pub(super) fn accept(tx: &Transaction<'_>, accept: &Accept) -> Result<Receipt, S
     }
     let alert_ids = alert_ids(accept);
     let accepted = accepted(tx, delivery_id, accept.delivery.source(), &alert_ids, &new)?;
-    if new.is_empty() {
-        Ok(Receipt::Duplicate(accepted))
-    } else {
-        Ok(Receipt::New(accepted))
-    }
+    if new.is_empty() { Ok(Receipt::Duplicate(accepted)) } else { Ok(Receipt::New(accepted)) }
 }
 
 /// What the forgetful store answers: everything is new.
@@ -125,16 +114,10 @@ pub(super) fn as_new(accept: &Accept) -> Receipt {
             is_new: true,
         };
         let actions = alert.targets.iter().map(action).collect();
-        AcceptedAlert {
-            alert_id: alert.alert_id.clone(),
-            actions,
-        }
+        AcceptedAlert { alert_id: alert.alert_id.clone(), actions }
     });
     let delivery_id = DeliveryId::new(new_uuid(accept.now));
-    Receipt::New(Accepted {
-        delivery_id,
-        alerts: alerts.collect(),
-    })
+    Receipt::New(Accepted { delivery_id, alerts: alerts.collect() })
 }
 
 struct KnownDelivery {
@@ -144,17 +127,11 @@ struct KnownDelivery {
     alert_ids: Vec<String>,
 }
 
-fn known_delivery(
-    tx: &Transaction<'_>,
-    delivery: &Verified,
-) -> Result<Option<KnownDelivery>, StoreError> {
+fn known_delivery(tx: &Transaction<'_>, delivery: &Verified) -> Result<Option<KnownDelivery>, StoreError> {
     let mut statement = tx.prepare_cached(
         "SELECT id, body_sha256, outcome, alert_ids FROM deliveries WHERE source = ?1 AND signed_id = ?2",
     )?;
-    let mut rows = statement.query(params![
-        delivery.source().as_str(),
-        delivery.signed_id().as_str()
-    ])?;
+    let mut rows = statement.query(params![delivery.source().as_str(), delivery.signed_id().as_str()])?;
     let Some(row) = rows.next()? else {
         return Ok(None);
     };
@@ -175,11 +152,7 @@ fn keep_delivery(
     digest: &[u8],
 ) -> Result<(), StoreError> {
     let delivery = &accept.delivery;
-    let outcome = if accept.alerts.is_empty() {
-        "refused"
-    } else {
-        "accepted"
-    };
+    let outcome = if accept.alerts.is_empty() { "refused" } else { "accepted" };
     let mut statement = tx.prepare_cached(
         "INSERT INTO deliveries (id, source, signed_id, key_id, signed_at, received_at, body, body_sha256,
              outcome, alert_ids, refused)
@@ -204,11 +177,7 @@ fn keep_delivery(
 }
 
 fn alert_ids(accept: &Accept) -> Vec<String> {
-    accept
-        .alerts
-        .iter()
-        .map(|alert| alert.alert_id.to_string())
-        .collect()
+    accept.alerts.iter().map(|alert| alert.alert_id.to_string()).collect()
 }
 
 /// Writes an alert that is new, and those of its pairs that are new; adds the ids of new actions to `new`.
@@ -235,20 +204,10 @@ fn keep_alert(
     ])?;
     let alert_seq: i64 = tx
         .prepare_cached("SELECT seq FROM alerts WHERE source = ?1 AND alert_id = ?2")?
-        .query_row(params![source.as_str(), alert.alert_id.as_str()], |row| {
-            row.get(0)
-        })?;
+        .query_row(params![source.as_str(), alert.alert_id.as_str()], |row| row.get(0))?;
     for pair in &alert.targets {
         let id = ActionId::new(new_uuid(accept.now));
-        let action = NewAction {
-            id,
-            alert_seq,
-            delivery_id,
-            source,
-            alert,
-            pair,
-            now: accept.now,
-        };
+        let action = NewAction { id, alert_seq, delivery_id, source, alert, pair, now: accept.now };
         if let Some(action_seq) = action.keep(tx)? {
             first_history_row(tx, action_seq, accept.now)?;
             new.push(id);
@@ -274,8 +233,8 @@ impl NewAction<'_> {
         let mut statement = tx.prepare_cached(
             "INSERT INTO actions (id, alert_seq, delivery_id, source, pair_key, given_machine_id, given_dns_name,
                  given_sha1, given_sha256, given_file_name, machine_found_at, file_found_at, severity_rank,
-                 accepted_at, state, changed_at, next_at)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, 'accepted', ?14, ?14)
+                 accepted_at, state, changed_at)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, 'accepted', ?14)
              ON CONFLICT (alert_seq, pair_key) DO NOTHING RETURNING seq",
         )?;
         let seq = statement.query_row(
@@ -301,21 +260,12 @@ impl NewAction<'_> {
     }
 }
 
-fn first_history_row(
-    tx: &Transaction<'_>,
-    action_seq: i64,
-    now: Timestamp,
-) -> Result<(), StoreError> {
+fn first_history_row(tx: &Transaction<'_>, action_seq: i64, now: Timestamp) -> Result<(), StoreError> {
     tx.prepare_cached(
         "INSERT INTO history (action_seq, n, at, from_state, to_state, why, who, facts)
          VALUES (?1, 1, ?2, NULL, ?3, 'the alert is on disk', ?4, '[]')",
     )?
-    .execute(params![
-        action_seq,
-        millis(now),
-        State::Accepted.as_str(),
-        Who::Source.as_str()
-    ])?;
+    .execute(params![action_seq, millis(now), State::Accepted.as_str(), Who::Source.as_str()])?;
     Ok(())
 }
 
@@ -339,19 +289,12 @@ fn accepted(
             let columns = Columns(row);
             let id = columns.parsed("id")?;
             let state = columns.parsed("state")?;
-            actions.push(AcceptedAction {
-                id,
-                state,
-                is_new: new.contains(&id),
-            });
+            actions.push(AcceptedAction { id, state, is_new: new.contains(&id) });
         }
-        let alert_id = alert_id.parse().map_err(|error| {
-            StoreError::Corrupt(format!("alert id of delivery {delivery_id}: {error}"))
-        })?;
+        let alert_id = alert_id
+            .parse()
+            .map_err(|error| StoreError::Corrupt(format!("alert id of delivery {delivery_id}: {error}")))?;
         alerts.push(AcceptedAlert { alert_id, actions });
     }
-    Ok(Accepted {
-        delivery_id,
-        alerts,
-    })
+    Ok(Accepted { delivery_id, alerts })
 }

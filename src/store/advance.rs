@@ -26,9 +26,9 @@ pub struct Advance {
 pub struct Patch {
     /// Device and file, once resolved.
     pub target: Option<Target>,
-    /// When the wait ends; `Some(None)` for never.
-    pub expires_at: Option<Option<Timestamp>>,
-    /// When to look at it next.
+    /// When its wait ends. It ends with the wait anyway: once Defender has the action or it is over, nothing expires.
+    pub expires_at: Option<Timestamp>,
+    /// When to look at it next. States in which nobody looks have no such time.
     pub next_at: Option<Timestamp>,
     /// Defender's record.
     pub machine_action: Option<MachineActionRef>,
@@ -40,9 +40,7 @@ pub struct Patch {
 pub(super) fn apply(tx: &Transaction<'_>, advance: &Advance) -> Result<bool, StoreError> {
     let found: Option<(i64, String)> = tx
         .prepare_cached("SELECT seq, state FROM actions WHERE id = ?1")?
-        .query_row([advance.action.to_string()], |row| {
-            Ok((row.get(0)?, row.get(1)?))
-        })
+        .query_row([advance.action.to_string()], |row| Ok((row.get(0)?, row.get(1)?)))
         .optional()?;
     let Some((seq, state)) = found else {
         return Ok(false);
@@ -53,10 +51,7 @@ pub(super) fn apply(tx: &Transaction<'_>, advance: &Advance) -> Result<bool, Sto
     let mut state = advance.expected;
     for change in &advance.changes {
         if change.from != Some(state) || !state.may_become(change.to) {
-            let text = format!(
-                "action {} cannot go from {state} to {}",
-                advance.action, change.to
-            );
+            let text = format!("action {} cannot go from {state} to {}", advance.action, change.to);
             return Err(StoreError::Statement(text));
         }
         state = change.to;
@@ -83,18 +78,9 @@ fn write_history(tx: &Transaction<'_>, seq: i64, change: &Change) -> Result<(), 
     Ok(())
 }
 
-fn patch(
-    tx: &Transaction<'_>,
-    seq: i64,
-    state: State,
-    advance: &Advance,
-) -> Result<(), StoreError> {
+fn patch(tx: &Transaction<'_>, seq: i64, state: State, advance: &Advance) -> Result<(), StoreError> {
     let patch = &advance.patch;
     let changed_at = advance.changes.last().map(|change| millis(change.at));
-    let (keep_expiry, expires_at) = match patch.expires_at {
-        None => (true, None),
-        Some(at) => (false, at.map(millis)),
-    };
     let machine_action = patch.machine_action.as_ref();
     tx.prepare_cached(
         "UPDATE actions SET
@@ -102,13 +88,13 @@ fn patch(
              changed_at            = coalesce(?3, changed_at),
              machine_id            = coalesce(?4, machine_id),
              sha1                  = coalesce(?5, sha1),
-             expires_at            = CASE WHEN ?6 THEN expires_at ELSE ?7 END,
-             next_at               = coalesce(?8, next_at),
-             machine_action_id     = coalesce(?9, machine_action_id),
-             machine_action_status = coalesce(?10, machine_action_status),
-             machine_action_since  = coalesce(?11, machine_action_since),
-             empty_reads           = coalesce(?12, empty_reads),
-             empty_read_at         = coalesce(?13, empty_read_at)
+             expires_at            = CASE WHEN ?6 THEN coalesce(?7, expires_at) END,
+             next_at               = CASE WHEN ?8 THEN coalesce(?9, next_at) END,
+             machine_action_id     = coalesce(?10, machine_action_id),
+             machine_action_status = coalesce(?11, machine_action_status),
+             machine_action_since  = coalesce(?12, machine_action_since),
+             empty_reads           = coalesce(?13, empty_reads),
+             empty_read_at         = coalesce(?14, empty_read_at)
          WHERE seq = ?1",
     )?
     .execute(params![
@@ -117,8 +103,9 @@ fn patch(
         changed_at,
         patch.target.map(|target| target.machine_id.to_string()),
         patch.target.map(|target| target.sha1.to_string()),
-        keep_expiry,
-        expires_at,
+        may_expire(state),
+        patch.expires_at.map(millis),
+        is_looked_at(state),
         patch.next_at.map(millis),
         machine_action.map(|it| it.id.as_str()),
         machine_action.map(|it| it.status.as_str()),
@@ -127,4 +114,14 @@ fn patch(
         patch.empty_reads.map(|(_, at)| millis(at)),
     ])?;
     Ok(())
+}
+
+/// Says whether an action in this state may still grow too old.
+fn may_expire(state: State) -> bool {
+    matches!(state, State::Queued | State::Sending | State::Uncertain | State::Held)
+}
+
+/// Says whether dispatch comes back to an action in this state by time.
+fn is_looked_at(state: State) -> bool {
+    matches!(state, State::Queued | State::Uncertain | State::Submitted)
 }

@@ -45,11 +45,7 @@ pub(super) fn open_beside(path: &Path) -> Result<Connection, StoreError> {
     connection.busy_timeout(BUSY_TIMEOUT)?;
     check_ours(&connection, path)?;
     let (found, known) = (schema_version(&connection)?, newest_version());
-    if found == known {
-        Ok(connection)
-    } else {
-        Err(StoreError::OtherVersion { found, known })
-    }
+    if found == known { Ok(connection) } else { Err(StoreError::OtherVersion { found, known }) }
 }
 
 fn schema_version(connection: &Connection) -> Result<i64, StoreError> {
@@ -71,13 +67,8 @@ fn check_ours(connection: &Connection, path: &Path) -> Result<(), StoreError> {
         }
         Err(error) => return Err(error.into()),
     };
-    let tables: i64 =
-        connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
-    if id == APPLICATION_ID || (id == 0 && tables == 0) {
-        Ok(())
-    } else {
-        Err(foreign())
-    }
+    let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+    if id == APPLICATION_ID || (id == 0 && tables == 0) { Ok(()) } else { Err(foreign()) }
 }
 
 /// Applies what is missing, each migration in a transaction of its own.
@@ -103,19 +94,13 @@ fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
 #[derive(Debug, Clone)]
 pub(super) struct Readers {
     path: PathBuf,
-    #[expect(
-        clippy::disallowed_types,
-        reason = "held for a push or a pop, never across an await"
-    )]
+    #[expect(clippy::disallowed_types, reason = "held for a push or a pop, never across an await")]
     idle: Arc<std::sync::Mutex<Vec<Connection>>>,
 }
 
 impl Readers {
     pub(super) fn new(path: &Path) -> Self {
-        Self {
-            path: path.to_owned(),
-            idle: Arc::default(),
-        }
+        Self { path: path.to_owned(), idle: Arc::default() }
     }
 
     /// Runs a read on a connection of its own.
@@ -135,11 +120,7 @@ impl Readers {
     }
 
     fn take(&self) -> Result<Connection, StoreError> {
-        let idle = self
-            .idle
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .pop();
+        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
         if let Some(connection) = idle {
             return Ok(connection);
         }

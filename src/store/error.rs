@@ -12,10 +12,9 @@ pub enum StoreError {
         "the store cannot be written ({0}): free space on its disk or give the service the right to write there"
     )]
     NotWritable(String),
-    /// The disk failed. SQLite's documentation and the fsync findings of 2018 say the same: stop, look, restart.
-    #[error(
-        "the disk under the store failed ({0}): the service stops; check the disk, then start it again"
-    )]
+    /// The disk failed. SQLite's documentation and the fsync findings of 2018 say the same: stop, look,
+    /// restart.
+    #[error("the disk under the store failed ({0}): the service stops; check the disk, then start it again")]
     Broken(String),
     /// The writer is gone, because the service is stopping.
     #[error("the store is closing")]

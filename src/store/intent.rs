@@ -4,14 +4,13 @@ use jiff::Timestamp;
 use rusqlite::{Transaction, params};
 
 use crate::alert::{
-    Action, ActionId, Change, MachineId, Outcome, Sha1, State, Target, Unresolved, Who, after,
-    millis,
+    Action, ActionId, Change, MachineId, Outcome, Sha1, State, Target, Unresolved, Who, after, millis,
 };
 use crate::policy::{Candidate, Decision, HOLD_LIMIT, Policy, Verdict, decide};
 
 use super::StoreError;
 use super::advance::{self, Advance, Patch};
-use super::rows::{self, ACTION, Columns};
+use super::rows::{self, ACTION, ACTIONS, Columns};
 
 /// What came of the wish to record an intent.
 #[derive(Debug, PartialEq, Eq)]
@@ -26,8 +25,8 @@ pub enum Intent {
 
 /// The proof that an intent is on disk.
 ///
-/// Only the store can make one, it cannot be copied, and the quarantine call takes it by value: a call without a durable
-/// intent, or a second call with the same one, does not compile.
+/// Only the store can make one, it cannot be copied, and the quarantine call takes it by value: a call
+/// without a durable intent, or a second call with the same one, does not compile.
 ///
 /// ```
 /// use quarantine_bridge::store::RecordedIntent;
@@ -107,26 +106,22 @@ pub(super) fn record(
         return Ok(Intent::Overruled(verdict));
     }
     let attempt = action.attempts.saturating_add(1);
-    tx.prepare_cached("INSERT INTO attempts (action_seq, n, intent_at) SELECT seq, ?2, ?3 FROM actions WHERE id = ?1")?
-        .execute(params![id.to_string(), attempt, millis(now)])?;
-    tx.prepare_cached("INSERT INTO calls (at) VALUES (?1)")?
-        .execute([millis(now)])?;
+    tx.prepare_cached(
+        "INSERT INTO attempts (action_seq, n, intent_at) SELECT seq, ?2, ?3 FROM actions WHERE id = ?1",
+    )?
+    .execute(params![id.to_string(), attempt, millis(now)])?;
+    tx.prepare_cached("INSERT INTO calls (at) VALUES (?1)")?.execute([millis(now)])?;
     tx.prepare_cached(
         "UPDATE actions SET attempts = ?2, intent_at = ?3, empty_reads = 0, empty_read_at = NULL WHERE id = ?1",
     )?
     .execute(params![id.to_string(), attempt, millis(now)])?;
     let why = format!("attempt {attempt}: the intent is on disk, the call may leave");
     advance::apply(tx, &to(&action, State::Sending, why, verdict.facts(), now))?;
-    Ok(Intent::Recorded(RecordedIntent {
-        action: id,
-        attempt,
-        target,
-        comment: action.comment(),
-    }))
+    Ok(Intent::Recorded(RecordedIntent { action: id, attempt, target, comment: action.comment() }))
 }
 
 fn load(tx: &Transaction<'_>, id: ActionId) -> Result<Option<Action>, StoreError> {
-    let mut statement = tx.prepare_cached(&format!("SELECT {ACTION} WHERE a.id = ?1"))?;
+    let mut statement = tx.prepare_cached(&format!("SELECT {ACTION} FROM {ACTIONS} WHERE a.id = ?1"))?;
     let mut found = statement.query([id.to_string()])?;
     found.next()?.map(rows::action).transpose()
 }
@@ -144,36 +139,17 @@ fn overrule(
     verdict: &Verdict,
     now: Timestamp,
 ) -> Result<(), StoreError> {
-    let mut advance = to(
-        action,
-        verdict.state(),
-        verdict.reason.clone(),
-        verdict.facts(),
-        now,
-    );
-    advance.patch.expires_at = Some(match verdict.decision {
-        Decision::Hold => Some(after(now, HOLD_LIMIT)),
-        Decision::Send | Decision::Deny | Decision::Expire | Decision::Shadow(_) => None,
-    });
+    let mut advance = to(action, verdict.state(), verdict.reason.clone(), verdict.facts(), now);
+    if verdict.decision == Decision::Hold {
+        advance.patch.expires_at = Some(after(now, HOLD_LIMIT));
+    }
     advance::apply(tx, &advance)?;
     Ok(())
 }
 
 fn to(action: &Action, state: State, why: String, facts: Vec<String>, at: Timestamp) -> Advance {
-    let change = Change {
-        at,
-        from: Some(action.state),
-        to: state,
-        why,
-        who: Who::Bridge,
-        facts,
-    };
-    Advance {
-        action: action.id,
-        expected: action.state,
-        changes: vec![change],
-        patch: Patch::default(),
-    }
+    let change = Change { at, from: Some(action.state), to: state, why, who: Who::Bridge, facts };
+    Advance { action: action.id, expected: action.state, changes: vec![change], patch: Patch::default() }
 }
 
 /// Records how a call ended and where that takes its action.
@@ -213,10 +189,7 @@ pub(super) fn record_outcome(
 }
 
 /// Turns every `sending` into `uncertain`.
-pub(super) fn settle_after_restart(
-    tx: &Transaction<'_>,
-    now: Timestamp,
-) -> Result<usize, StoreError> {
+pub(super) fn settle_after_restart(tx: &Transaction<'_>, now: Timestamp) -> Result<usize, StoreError> {
     let mut statement = tx.prepare_cached("SELECT id FROM actions WHERE state = 'sending'")?;
     let mut found = statement.query([])?;
     let mut ids = Vec::new();
@@ -233,16 +206,8 @@ pub(super) fn settle_after_restart(
             who: Who::Bridge,
             facts: Vec::new(),
         };
-        let patch = Patch {
-            next_at: Some(now),
-            ..Patch::default()
-        };
-        let advance = Advance {
-            action: *id,
-            expected: State::Sending,
-            changes: vec![change],
-            patch,
-        };
+        let patch = Patch { next_at: Some(now), ..Patch::default() };
+        let advance = Advance { action: *id, expected: State::Sending, changes: vec![change], patch };
         advance::apply(tx, &advance)?;
     }
     Ok(ids.len())

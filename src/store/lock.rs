@@ -10,10 +10,8 @@ pub(super) fn take(database: &Path) -> Result<File, StoreError> {
     let path = beside(database);
     let mut options = OpenOptions::new();
     options.create(true).truncate(false).write(true);
-    let unreachable = |why: std::io::Error| StoreError::Unreachable {
-        path: path.clone(),
-        why: why.to_string(),
-    };
+    let unreachable =
+        |why: std::io::Error| StoreError::Unreachable { path: path.clone(), why: why.to_string() };
     let file = options.open(&path).map_err(unreachable)?;
     match file.try_lock() {
         Ok(()) => Ok(file),

@@ -1,6 +1,7 @@
 //! Durable state: deliveries, alerts, actions, their history and intents, in SQLite.
 //!
-//! One thread writes and commits in groups; reads have connections of their own. What a method here returns `Ok` for is on disk.
+//! One thread writes and commits in groups; reads have connections of their own. What a method here returns
+//! `Ok` for is on disk.
 
 mod accept;
 mod advance;
@@ -113,9 +114,7 @@ impl Store {
         policy: Policy,
         now: Timestamp,
     ) -> Result<Intent, StoreError> {
-        self.writer
-            .write(move |tx| intent::record(tx, action, &policy, now))
-            .await
+        self.writer.write(move |tx| intent::record(tx, action, &policy, now)).await
     }
 
     /// Records how a call ended, and where that takes its action.
@@ -126,16 +125,12 @@ impl Store {
         advance: Advance,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        self.writer
-            .write(move |tx| intent::record_outcome(tx, attempt, &outcome, &advance, now))
-            .await
+        self.writer.write(move |tx| intent::record_outcome(tx, attempt, &outcome, &advance, now)).await
     }
 
     /// Turns every intent without an outcome into `uncertain`: a crash or a power cut lost its answer.
     pub async fn settle_after_restart(&self, now: Timestamp) -> Result<usize, StoreError> {
-        self.writer
-            .write(move |tx| intent::settle_after_restart(tx, now))
-            .await
+        self.writer.write(move |tx| intent::settle_after_restart(tx, now)).await
     }
 
     /// Ends actions whose time has passed.
@@ -150,34 +145,22 @@ impl Store {
 
     /// Returns actions that nobody has looked at yet, oldest first.
     pub async fn undecided(&self, limit: u32) -> Result<Vec<Action>, StoreError> {
-        self.readers
-            .read(move |db| work::undecided(db, limit))
-            .await
+        self.readers.read(move |db| work::undecided(db, limit)).await
     }
 
     /// Returns queued actions that may be sent now, the most urgent first, one a machine.
     pub async fn sendable(&self, now: Timestamp, limit: u32) -> Result<Vec<Action>, StoreError> {
-        self.readers
-            .read(move |db| work::sendable(db, now, limit))
-            .await
+        self.readers.read(move |db| work::sendable(db, now, limit)).await
     }
 
     /// Returns actions whose call has an unknown outcome and that are due for a look.
-    pub async fn unsettled(
-        &self,
-        now: Timestamp,
-        limit: u32,
-    ) -> Result<Vec<Unsettled>, StoreError> {
-        self.readers
-            .read(move |db| work::unsettled(db, now, limit))
-            .await
+    pub async fn unsettled(&self, now: Timestamp, limit: u32) -> Result<Vec<Unsettled>, StoreError> {
+        self.readers.read(move |db| work::unsettled(db, now, limit)).await
     }
 
     /// Returns submitted actions that are due for a look.
     pub async fn submitted(&self, now: Timestamp, limit: u32) -> Result<Vec<Action>, StoreError> {
-        self.readers
-            .read(move |db| work::submitted(db, now, limit))
-            .await
+        self.readers.read(move |db| work::submitted(db, now, limit)).await
     }
 
     /// Returns when the next action becomes due for anything, if any waits.
@@ -187,9 +170,7 @@ impl Store {
 
     /// Returns the times of calls since then, oldest first.
     pub async fn calls_since(&self, since: Timestamp) -> Result<Vec<Timestamp>, StoreError> {
-        self.readers
-            .read(move |db| work::calls_since(db, since))
-            .await
+        self.readers.read(move |db| work::calls_since(db, since)).await
     }
 
     /// Returns one action with all that happened to it.
@@ -199,9 +180,7 @@ impl Store {
 
     /// Returns a page of actions, newest first.
     pub async fn actions(&self, filter: ActionFilter) -> Result<ActionPage, StoreError> {
-        self.readers
-            .read(move |db| read::actions(db, &filter))
-            .await
+        self.readers.read(move |db| read::actions(db, &filter)).await
     }
 
     /// Returns one delivery.
@@ -242,10 +221,6 @@ pub fn add_token(options: &Options, token: &NewToken) -> Result<(), StoreError> 
 impl ActionFilter {
     /// Asks for the actions of one alert.
     pub fn of_alert(source: SourceName, alert_id: AlertId) -> Self {
-        Self {
-            source: Some(source),
-            alert_id: Some(alert_id),
-            ..Self::default()
-        }
+        Self { source: Some(source), alert_id: Some(alert_id), ..Self::default() }
     }
 }

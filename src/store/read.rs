@@ -3,12 +3,10 @@
 use jiff::Timestamp;
 use rusqlite::{Connection, params_from_iter, types::Value};
 
-use crate::alert::{
-    Action, ActionId, AlertId, Change, DeliveryId, RefusedAlert, SourceName, State,
-};
+use crate::alert::{Action, ActionId, AlertId, Change, DeliveryId, RefusedAlert, SourceName, State};
 
 use super::StoreError;
-use super::rows::{self, ACTION, Columns};
+use super::rows::{self, ACTION, ACTIONS, Columns};
 
 /// An action with all that happened to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -93,7 +91,7 @@ pub struct DeliveryRecord {
 
 /// Returns one action.
 pub(super) fn action(db: &Connection, id: ActionId) -> Result<Option<ActionRecord>, StoreError> {
-    let mut statement = db.prepare_cached(&format!("SELECT {ACTION} WHERE a.id = ?1"))?;
+    let mut statement = db.prepare_cached(&format!("SELECT {ACTION} FROM {ACTIONS} WHERE a.id = ?1"))?;
     let mut found = statement.query([id.to_string()])?;
     let Some(row) = found.next()? else {
         return Ok(None);
@@ -105,18 +103,8 @@ fn record(db: &Connection, row: &rusqlite::Row<'_>) -> Result<ActionRecord, Stor
     let seq: i64 = Columns(row).raw("seq")?;
     Ok(ActionRecord {
         action: rows::action(row)?,
-        history: all(
-            db,
-            "SELECT * FROM history WHERE action_seq = ?1 ORDER BY n",
-            seq,
-            rows::change,
-        )?,
-        attempts: all(
-            db,
-            "SELECT * FROM attempts WHERE action_seq = ?1 ORDER BY n",
-            seq,
-            attempt,
-        )?,
+        history: all(db, "SELECT * FROM history WHERE action_seq = ?1 ORDER BY n", seq, rows::change)?,
+        attempts: all(db, "SELECT * FROM attempts WHERE action_seq = ?1 ORDER BY n", seq, attempt)?,
     })
 }
 
@@ -152,26 +140,9 @@ fn attempt(row: &rusqlite::Row<'_>) -> Result<Attempt, StoreError> {
 /// Returns a page of actions, newest first.
 pub(super) fn actions(db: &Connection, filter: &ActionFilter) -> Result<ActionPage, StoreError> {
     let wanted = [
-        (
-            "a.state =",
-            filter
-                .state
-                .map(|state| Value::from(state.as_str().to_owned())),
-        ),
-        (
-            "a.source =",
-            filter
-                .source
-                .as_ref()
-                .map(|name| Value::from(name.to_string())),
-        ),
-        (
-            "l.alert_id =",
-            filter
-                .alert_id
-                .as_ref()
-                .map(|id| Value::from(id.to_string())),
-        ),
+        ("a.state =", filter.state.map(|state| Value::from(state.as_str().to_owned()))),
+        ("a.source =", filter.source.as_ref().map(|name| Value::from(name.to_string()))),
+        ("l.alert_id =", filter.alert_id.as_ref().map(|id| Value::from(id.to_string()))),
         ("a.seq <", filter.before.map(Value::from)),
     ];
     let mut conditions = vec!["1".to_owned()];
@@ -185,16 +156,13 @@ pub(super) fn actions(db: &Connection, filter: &ActionFilter) -> Result<ActionPa
     // One more than asked tells whether there is a next page.
     values.push(Value::from(i64::from(filter.limit).saturating_add(1)));
     let sql = format!(
-        "SELECT {ACTION} WHERE {} ORDER BY a.seq DESC LIMIT ?{}",
+        "SELECT {ACTION} FROM {ACTIONS} WHERE {} ORDER BY a.seq DESC LIMIT ?{}",
         conditions.join(" AND "),
         values.len()
     );
     let mut statement = db.prepare_cached(&sql)?;
     let mut found = statement.query(params_from_iter(values))?;
-    let mut page = ActionPage {
-        actions: Vec::new(),
-        next: None,
-    };
+    let mut page = ActionPage { actions: Vec::new(), next: None };
     let limit = usize::try_from(filter.limit).unwrap_or(usize::MAX);
     let mut last = None;
     while let Some(row) = found.next()? {
@@ -209,10 +177,7 @@ pub(super) fn actions(db: &Connection, filter: &ActionFilter) -> Result<ActionPa
 }
 
 /// Returns one delivery.
-pub(super) fn delivery(
-    db: &Connection,
-    id: DeliveryId,
-) -> Result<Option<DeliveryRecord>, StoreError> {
+pub(super) fn delivery(db: &Connection, id: DeliveryId) -> Result<Option<DeliveryRecord>, StoreError> {
     let mut statement = db.prepare_cached("SELECT * FROM deliveries WHERE id = ?1")?;
     let mut found = statement.query([id.to_string()])?;
     let Some(row) = found.next()? else {

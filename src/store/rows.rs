@@ -16,12 +16,15 @@ use crate::alert::{
 
 use super::StoreError;
 
-/// The columns of an action, for [`action`], of `actions AS a` joined with `alerts AS l`.
+/// The columns of an action, for [`action`], of [`ACTIONS`].
 pub(super) const ACTION: &str = "a.seq, a.id, a.delivery_id, a.source, l.alert_id, l.severity, l.title, l.url,
     l.occurred_at, a.given_machine_id, a.given_dns_name, a.machine_found_at, a.given_sha1, a.given_sha256,
     a.given_file_name, a.file_found_at, a.machine_id, a.sha1, a.accepted_at, a.state, a.changed_at, a.expires_at,
     a.attempts, a.machine_action_id, a.machine_action_status, a.machine_action_since, a.intent_at, a.empty_reads,
-    a.empty_read_at FROM actions a JOIN alerts l ON l.seq = a.alert_seq";
+    a.empty_read_at";
+
+/// Every action with its alert.
+pub(super) const ACTIONS: &str = "actions a JOIN alerts l ON l.seq = a.alert_seq";
 
 /// Makes an id that sorts by the time it was made.
 pub(super) fn new_uuid(now: Timestamp) -> Uuid {
@@ -54,9 +57,7 @@ impl Columns<'_, '_> {
         T: FromStr,
         T::Err: Display,
     {
-        self.raw::<Option<String>>(name)?
-            .map(|text| parse(name, &text))
-            .transpose()
+        self.raw::<Option<String>>(name)?.map(|text| parse(name, &text)).transpose()
     }
 
     /// Returns a time.
@@ -129,10 +130,7 @@ fn pair(columns: &Columns<'_, '_>) -> Result<EntityPair, StoreError> {
             sha256: columns.maybe("given_sha256")?,
             name: columns.raw("given_file_name")?,
         },
-        found_at: FoundAt {
-            machine: columns.raw("machine_found_at")?,
-            file: columns.raw("file_found_at")?,
-        },
+        found_at: FoundAt { machine: columns.raw("machine_found_at")?, file: columns.raw("file_found_at")? },
     })
 }
 
@@ -141,11 +139,7 @@ fn machine_action(columns: &Columns<'_, '_>) -> Result<Option<MachineActionRef>,
         return Ok(None);
     };
     let status = columns.raw("machine_action_status")?;
-    Ok(Some(MachineActionRef {
-        id,
-        status,
-        since: columns.time("machine_action_since")?,
-    }))
+    Ok(Some(MachineActionRef { id, status, since: columns.time("machine_action_since")? }))
 }
 
 /// Reads a row of `history`.

@@ -110,10 +110,7 @@ pub(super) fn find(db: &Connection, id: &str) -> Result<Option<StoredToken>, Sto
     let columns = Columns(row);
     let scopes: String = columns.raw("scopes")?;
     // A scope that a newer version gave and this one does not know allows nothing here.
-    let scopes = scopes
-        .split(' ')
-        .filter_map(|scope| scope.parse().ok())
-        .collect();
+    let scopes = scopes.split(' ').filter_map(|scope| scope.parse().ok()).collect();
     Ok(Some(StoredToken {
         name: columns.raw("name")?,
         scopes,

@@ -7,7 +7,7 @@ use crate::alert::{Action, Change, State, Who, from_millis, millis};
 
 use super::StoreError;
 use super::advance::{Advance, Patch};
-use super::rows::{self, ACTION, Columns};
+use super::rows::{self, ACTION, ACTIONS, Columns};
 
 /// How many actions expire in one transaction.
 const EXPIRE_MAX: u32 = 500;
@@ -31,7 +31,7 @@ fn select<T>(
     params: impl Params,
     read: impl Fn(&rusqlite::Row<'_>) -> Result<T, StoreError>,
 ) -> Result<Vec<T>, StoreError> {
-    let mut statement = db.prepare_cached(&format!("SELECT {ACTION} WHERE {condition}"))?;
+    let mut statement = db.prepare_cached(&format!("SELECT {ACTION} FROM {condition}"))?;
     let mut found = statement.query(params)?;
     let mut all = Vec::new();
     while let Some(row) = found.next()? {
@@ -44,19 +44,16 @@ fn select<T>(
 pub(super) fn undecided(db: &Connection, limit: u32) -> Result<Vec<Action>, StoreError> {
     select(
         db,
-        "a.state = 'accepted' ORDER BY a.seq LIMIT ?1",
+        &format!("{ACTIONS} WHERE a.state = 'accepted' ORDER BY a.seq LIMIT ?1"),
         [limit],
         rows::action,
     )
 }
 
 /// Returns queued actions that may be sent, the most urgent first, and of each machine only the most urgent.
-pub(super) fn sendable(
-    db: &Connection,
-    now: Timestamp,
-    limit: u32,
-) -> Result<Vec<Action>, StoreError> {
-    let condition = "a.state = 'queued' AND a.next_at <= ?1
+pub(super) fn sendable(db: &Connection, now: Timestamp, limit: u32) -> Result<Vec<Action>, StoreError> {
+    let condition = "actions a INDEXED BY actions_queue JOIN alerts l ON l.seq = a.alert_seq
+         WHERE a.state = 'queued' AND a.next_at <= ?1
          AND NOT EXISTS (SELECT 1 FROM actions b
                          WHERE b.machine_id = a.machine_id AND b.state IN ('sending', 'uncertain'))
          AND a.seq = (SELECT c.seq FROM actions c
@@ -67,19 +64,14 @@ pub(super) fn sendable(
 }
 
 /// Returns uncertain actions that are due for a look, oldest first.
-pub(super) fn unsettled(
-    db: &Connection,
-    now: Timestamp,
-    limit: u32,
-) -> Result<Vec<Unsettled>, StoreError> {
-    let condition = "a.state = 'uncertain' AND a.next_at <= ?1 ORDER BY a.next_at LIMIT ?2";
+pub(super) fn unsettled(db: &Connection, now: Timestamp, limit: u32) -> Result<Vec<Unsettled>, StoreError> {
+    let condition = "actions a INDEXED BY actions_due JOIN alerts l ON l.seq = a.alert_seq
+         WHERE a.state = 'uncertain' AND a.next_at <= ?1 ORDER BY a.next_at LIMIT ?2";
     select(db, condition, params![millis(now), limit], |row| {
         let columns = Columns(row);
         let action = rows::action(row)?;
         Ok(Unsettled {
-            intent_at: columns
-                .maybe_time("intent_at")?
-                .unwrap_or(action.changed_at),
+            intent_at: columns.maybe_time("intent_at")?.unwrap_or(action.changed_at),
             empty_reads: columns.raw("empty_reads")?,
             empty_read_at: columns.maybe_time("empty_read_at")?,
             action,
@@ -88,61 +80,56 @@ pub(super) fn unsettled(
 }
 
 /// Returns submitted actions that are due for a look, the longest due first.
-pub(super) fn submitted(
-    db: &Connection,
-    now: Timestamp,
-    limit: u32,
-) -> Result<Vec<Action>, StoreError> {
-    let condition = "a.state = 'submitted' AND a.next_at <= ?1 ORDER BY a.next_at LIMIT ?2";
+pub(super) fn submitted(db: &Connection, now: Timestamp, limit: u32) -> Result<Vec<Action>, StoreError> {
+    let condition = "actions a INDEXED BY actions_due JOIN alerts l ON l.seq = a.alert_seq
+         WHERE a.state = 'submitted' AND a.next_at <= ?1 ORDER BY a.next_at LIMIT ?2";
     select(db, condition, params![millis(now), limit], rows::action)
 }
 
 /// Returns the moves that end actions whose time has passed.
 pub(super) fn expired(db: &Connection, now: Timestamp) -> Result<Vec<Advance>, StoreError> {
-    let condition = "a.state IN ('queued', 'held') AND a.expires_at <= ?1 LIMIT ?2";
-    let actions = select(
-        db,
-        condition,
-        params![millis(now), EXPIRE_MAX],
-        rows::action,
-    )?;
-    let expire = |action: Action| {
-        let why = if action.state == State::Held {
-            "nobody decided in time"
-        } else {
-            "the alert grew too old while it waited to be sent"
-        };
-        let change = Change {
-            at: now,
-            from: Some(action.state),
-            to: State::Expired,
-            why: why.to_owned(),
-            who: Who::Bridge,
-            facts: Vec::new(),
-        };
-        let patch = Patch {
-            expires_at: Some(None),
-            ..Patch::default()
-        };
-        Advance {
-            action: action.id,
-            expected: action.state,
-            changes: vec![change],
-            patch,
-        }
+    let mut advances = Vec::new();
+    for (state, why) in [
+        (State::Queued, "the alert grew too old while it waited to be sent"),
+        (State::Held, "nobody decided in time"),
+    ] {
+        let condition = format!(
+            "actions a INDEXED BY actions_expiring JOIN alerts l ON l.seq = a.alert_seq
+             WHERE a.state = '{state}' AND a.expires_at <= ?1 LIMIT ?2"
+        );
+        let actions = select(db, &condition, params![millis(now), EXPIRE_MAX], rows::action)?;
+        advances.extend(actions.iter().map(|action| expire(action, why, now)));
+    }
+    Ok(advances)
+}
+
+fn expire(action: &Action, why: &str, now: Timestamp) -> Advance {
+    let change = Change {
+        at: now,
+        from: Some(action.state),
+        to: State::Expired,
+        why: why.to_owned(),
+        who: Who::Bridge,
+        facts: Vec::new(),
     };
-    Ok(actions.into_iter().map(expire).collect())
+    let changes = vec![change];
+    Advance { action: action.id, expected: action.state, changes, patch: Patch::default() }
 }
 
 /// Returns when the next unfinished action becomes due for anything.
 pub(super) fn next_due(db: &Connection) -> Result<Option<Timestamp>, StoreError> {
     let mut statement = db.prepare_cached(
         "SELECT min(at) FROM (
-             SELECT min(next_at) AS at FROM actions WHERE state = 'accepted'
-             UNION ALL SELECT min(next_at) FROM actions WHERE state = 'queued'
-             UNION ALL SELECT min(next_at) FROM actions WHERE state = 'uncertain'
-             UNION ALL SELECT min(next_at) FROM actions WHERE state = 'submitted'
-             UNION ALL SELECT min(expires_at) FROM actions WHERE state IN ('queued', 'held'))",
+             SELECT min(next_at) AS at FROM actions INDEXED BY actions_due
+             WHERE state = 'queued' AND next_at IS NOT NULL
+             UNION ALL SELECT min(next_at) FROM actions INDEXED BY actions_due
+             WHERE state = 'uncertain' AND next_at IS NOT NULL
+             UNION ALL SELECT min(next_at) FROM actions INDEXED BY actions_due
+             WHERE state = 'submitted' AND next_at IS NOT NULL
+             UNION ALL SELECT min(expires_at) FROM actions INDEXED BY actions_expiring
+             WHERE state = 'queued' AND expires_at IS NOT NULL
+             UNION ALL SELECT min(expires_at) FROM actions INDEXED BY actions_expiring
+             WHERE state = 'held' AND expires_at IS NOT NULL)",
     )?;
     let at: Option<i64> = statement.query_row([], |row| row.get(0))?;
     Ok(at.map(from_millis))
@@ -152,9 +139,7 @@ pub(super) fn next_due(db: &Connection) -> Result<Option<Timestamp>, StoreError>
 pub(super) fn calls_since(db: &Connection, since: Timestamp) -> Result<Vec<Timestamp>, StoreError> {
     let mut statement = db.prepare_cached("SELECT at FROM calls WHERE at >= ?1 ORDER BY at")?;
     let times = statement.query_map([millis(since)], |row| row.get(0))?;
-    Ok(times
-        .map(|at| at.map(from_millis))
-        .collect::<Result<_, _>>()?)
+    Ok(times.map(|at| at.map(from_millis)).collect::<Result<_, _>>()?)
 }
 
 /// Writes a page and leaves nothing behind.

@@ -1,6 +1,7 @@
 //! The one thread that writes, committing what waits in groups.
 //!
-//! A commit costs an fsync whatever it holds, so all that has arrived while the last one ran goes into the next.
+//! A commit costs an fsync whatever it holds, so all that has arrived while the last one ran goes into the
+//! next.
 
 use std::fs::File;
 use std::mem;
@@ -19,8 +20,8 @@ const WAITING_MAX: usize = 1024;
 /// How many writes go into one commit.
 const GROUP_MAX: usize = 256;
 
-/// One write: does its work inside the transaction, or fails because there is none, and returns what to tell its caller
-/// after the commit.
+/// One write: does its work inside the transaction, or fails because there is none, and returns what to tell
+/// its caller after the commit.
 type Write = Box<dyn FnOnce(Result<&Transaction<'_>, StoreError>) -> Written + Send>;
 
 /// A write whose work is done and not yet committed.
@@ -69,15 +70,8 @@ impl Writer {
             serve(connection, receiver, &tells);
             drop(lock);
         };
-        match thread::Builder::new()
-            .name("store-writer".to_owned())
-            .spawn(work)
-        {
-            Ok(_) => Ok(Self {
-                writes,
-                health,
-                keeps,
-            }),
+        match thread::Builder::new().name("store-writer".to_owned()).spawn(work) {
+            Ok(_) => Ok(Self { writes, health, keeps }),
             Err(why) => Err(StoreError::NotWritable(why.to_string())),
         }
     }
@@ -115,19 +109,13 @@ impl Writer {
     }
 }
 
-fn serve(
-    mut connection: Connection,
-    mut writes: mpsc::Receiver<Write>,
-    tells: &watch::Sender<Health>,
-) {
+fn serve(mut connection: Connection, mut writes: mpsc::Receiver<Write>, tells: &watch::Sender<Health>) {
     let mut group = Vec::new();
     let mut stopped: Result<(), StoreError> = Ok(());
     while writes.blocking_recv_many(&mut group, GROUP_MAX) > 0 {
         let mut waiting = mem::take(&mut group).into_iter();
         let mut done = Vec::with_capacity(waiting.len());
-        let result = stopped
-            .clone()
-            .and_then(|()| commit(&mut connection, &mut waiting, &mut done));
+        let result = stopped.clone().and_then(|()| commit(&mut connection, &mut waiting, &mut done));
         if let Err(error) = &result {
             tracing::error!(%error, "the store failed a commit");
             done.extend(waiting.map(|write| write(Err(error.clone()))));

@@ -15,9 +15,7 @@ pub enum LogFormat {
 /// Starts logging. A second call changes nothing.
 pub fn start_logs(format: LogFormat, level: LevelFilter) {
     let filter = EnvFilter::default().add_directive(level.into());
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr);
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     // Fails only if logging has been started already, as by tests that share a process.
     let started = match format {
         LogFormat::Json => builder.json().flatten_event(true).try_init(),

@@ -23,40 +23,24 @@ pub struct Metric {
 }
 
 const fn counter(name: &'static str, help: &'static str) -> Metric {
-    Metric {
-        name,
-        kind: Kind::Counter,
-        help,
-    }
+    Metric { name, kind: Kind::Counter, help }
 }
 
 const fn gauge(name: &'static str, help: &'static str) -> Metric {
-    Metric {
-        name,
-        kind: Kind::Gauge,
-        help,
-    }
+    Metric { name, kind: Kind::Gauge, help }
 }
 
 const fn histogram(name: &'static str, help: &'static str) -> Metric {
-    Metric {
-        name,
-        kind: Kind::Histogram,
-        help,
-    }
+    Metric { name, kind: Kind::Histogram, help }
 }
 
 /// Version of the running binary, in a label; always 1.
-pub const BUILD_INFO: Metric = gauge(
-    "quarantine_bridge_build_info",
-    "Version of the running binary, in a label; always 1.",
-);
+pub const BUILD_INFO: Metric =
+    gauge("quarantine_bridge_build_info", "Version of the running binary, in a label; always 1.");
 
 /// Deliveries by source and result: new, duplicate, conflict, refused, unavailable.
-pub const DELIVERIES: Metric = counter(
-    "quarantine_bridge_deliveries_total",
-    "Deliveries of proven senders, by source and result.",
-);
+pub const DELIVERIES: Metric =
+    counter("quarantine_bridge_deliveries_total", "Deliveries of proven senders, by source and result.");
 
 /// Deliveries that were not believed, by source and reason.
 pub const SIGNATURE_FAILURES: Metric = counter(
@@ -95,19 +79,15 @@ pub const CLOCK_SKEW: Metric = gauge(
 );
 
 /// Changes of actions' states, by new state.
-pub const STATE_CHANGES: Metric = counter(
-    "quarantine_bridge_state_changes_total",
-    "Changes of actions' states, by the new state.",
-);
+pub const STATE_CHANGES: Metric =
+    counter("quarantine_bridge_state_changes_total", "Changes of actions' states, by the new state.");
 
 /// Unfinished actions by state.
 pub const ACTIONS: Metric = gauge("quarantine_bridge_actions", "Unfinished actions, by state.");
 
 /// Decisions of policy, by source and decision.
-pub const DECISIONS: Metric = counter(
-    "quarantine_bridge_decisions_total",
-    "Decisions of policy, by source and decision.",
-);
+pub const DECISIONS: Metric =
+    counter("quarantine_bridge_decisions_total", "Decisions of policy, by source and decision.");
 
 /// Calls of Defender and Entra ID, by API and HTTP status.
 pub const DEFENDER_REQUESTS: Metric = counter(
@@ -122,10 +102,8 @@ pub const OUTCOMES: Metric = counter(
 );
 
 /// Calls that the budget has left in each window.
-pub const BUDGET_LEFT: Metric = gauge(
-    "quarantine_bridge_budget_left",
-    "Quarantine calls left in Defender's windows, by window.",
-);
+pub const BUDGET_LEFT: Metric =
+    gauge("quarantine_bridge_budget_left", "Quarantine calls left in Defender's windows, by window.");
 
 /// Whether sending is paused, by reason; 1 or 0.
 pub const SENDING_PAUSED: Metric = gauge(
@@ -134,16 +112,12 @@ pub const SENDING_PAUSED: Metric = gauge(
 );
 
 /// How reconciliation of uncertain actions ended, by result.
-pub const RECONCILED: Metric = counter(
-    "quarantine_bridge_reconciled_total",
-    "Uncertain actions settled by Defender's list, by result.",
-);
+pub const RECONCILED: Metric =
+    counter("quarantine_bridge_reconciled_total", "Uncertain actions settled by Defender's list, by result.");
 
 /// Needed app roles that the last token lacked.
-pub const ROLES_MISSING: Metric = gauge(
-    "quarantine_bridge_token_roles_missing",
-    "How many needed app roles the last token lacked.",
-);
+pub const ROLES_MISSING: Metric =
+    gauge("quarantine_bridge_token_roles_missing", "How many needed app roles the last token lacked.");
 
 /// When the current token expires.
 pub const TOKEN_EXPIRY: Metric = gauge(

@@ -8,7 +8,8 @@ use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, Prometheu
 
 use super::metric::{ALL, BUILD_INFO, Kind, Metric};
 
-/// Upper bounds of the histogram's buckets, in seconds: a delivery is answered in milliseconds, 1 s is too long.
+/// Upper bounds of the histogram's buckets, in seconds: a delivery is answered in milliseconds, 1 s is too
+/// long.
 const BUCKETS: [f64; 10] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0];
 
 /// Labels of one measurement, from fixed lists and configured names only.
@@ -34,9 +35,7 @@ impl Metrics {
     pub fn new() -> Self {
         let builder = PrometheusBuilder::new();
         // Refuses only an empty list of buckets.
-        let builder = builder
-            .set_buckets(&BUCKETS)
-            .unwrap_or_else(|_| PrometheusBuilder::new());
+        let builder = builder.set_buckets(&BUCKETS).unwrap_or_else(|_| PrometheusBuilder::new());
         let recorder = builder.build_recorder();
         for metric in ALL {
             let (name, help) = (metric.name.into(), metric.help.into());
@@ -46,33 +45,24 @@ impl Metrics {
                 Kind::Histogram => recorder.describe_histogram(name, None, help),
             }
         }
-        let metrics = Self {
-            handle: recorder.handle(),
-            recorder: Arc::new(recorder),
-        };
+        let metrics = Self { handle: recorder.handle(), recorder: Arc::new(recorder) };
         metrics.set(&BUILD_INFO, &[("version", env!("CARGO_PKG_VERSION"))], 1.0);
         metrics
     }
 
     /// Adds one to a counter.
     pub fn count(&self, metric: &Metric, labels: Labels<'_>) {
-        self.recorder
-            .register_counter(&key(metric, labels), &METADATA)
-            .increment(1);
+        self.recorder.register_counter(&key(metric, labels), &METADATA).increment(1);
     }
 
     /// Sets a gauge.
     pub fn set(&self, metric: &Metric, labels: Labels<'_>, value: f64) {
-        self.recorder
-            .register_gauge(&key(metric, labels), &METADATA)
-            .set(value);
+        self.recorder.register_gauge(&key(metric, labels), &METADATA).set(value);
     }
 
     /// Adds an observation to a histogram.
     pub fn observe(&self, metric: &Metric, labels: Labels<'_>, value: f64) {
-        self.recorder
-            .register_histogram(&key(metric, labels), &METADATA)
-            .record(value);
+        self.recorder.register_histogram(&key(metric, labels), &METADATA).record(value);
     }
 
     /// Returns everything in Prometheus' text form.
@@ -93,9 +83,7 @@ impl Default for Metrics {
 }
 
 fn key(metric: &Metric, labels: Labels<'_>) -> Key {
-    let labels: Vec<Label> = labels
-        .iter()
-        .map(|(name, value)| Label::new(*name, (*value).to_owned()))
-        .collect();
+    let labels: Vec<Label> =
+        labels.iter().map(|(name, value)| Label::new(*name, (*value).to_owned())).collect();
     Key::from_parts(metric.name, labels)
 }

@@ -10,9 +10,7 @@ use crate::harness::{Bridge, MACHINE, SHA1};
 async fn actions_are_listed_newest_first_page_by_page() {
     let bridge = Bridge::start().await;
     for n in 0..7 {
-        bridge
-            .accept(&format!("a{n}"), &format!("{n:040x}"), SHA1)
-            .await;
+        bridge.accept(&format!("a{n}"), &format!("{n:040x}"), SHA1).await;
     }
 
     let mut seen = Vec::new();
@@ -21,15 +19,8 @@ async fn actions_are_listed_newest_first_page_by_page() {
         let page = bridge.get(&path).await.body;
         let actions = page["actions"].as_array().unwrap();
         assert_eq!(actions.len(), size);
-        seen.extend(
-            actions
-                .iter()
-                .map(|action| action["alert"]["id"].as_str().unwrap().to_owned()),
-        );
-        path = format!(
-            "/v1/actions?limit=3&cursor={}",
-            page["next_cursor"].as_str().unwrap_or_default()
-        );
+        seen.extend(actions.iter().map(|action| action["alert"]["id"].as_str().unwrap().to_owned()));
+        path = format!("/v1/actions?limit=3&cursor={}", page["next_cursor"].as_str().unwrap_or_default());
     }
 
     assert_eq!(seen, ["a6", "a5", "a4", "a3", "a2", "a1", "a0"]);
@@ -46,9 +37,7 @@ async fn actions_are_found_by_state_source_and_alert() {
     let ids = async |query: &str| {
         let page = bridge.get(&format!("/v1/actions?{query}")).await.body;
         let actions = page["actions"].as_array().unwrap().iter();
-        actions
-            .map(|action| action["alert"]["id"].as_str().unwrap().to_owned())
-            .collect::<Vec<_>>()
+        actions.map(|action| action["alert"]["id"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
     };
 
     assert_eq!(ids("state=succeeded").await, ["a1"]);
@@ -57,10 +46,7 @@ async fn actions_are_found_by_state_source_and_alert() {
     assert_eq!(ids("source=soc").await, ["a2", "a1"]);
     assert_eq!(ids("source=other").await, Vec::<String>::new());
     assert_eq!(ids("source=soc&state=succeeded&alert_id=a1").await, ["a1"]);
-    assert_eq!(
-        ids("source=soc&state=succeeded&alert_id=a2").await,
-        Vec::<String>::new()
-    );
+    assert_eq!(ids("source=soc&state=succeeded&alert_id=a2").await, Vec::<String>::new());
 }
 
 #[tokio::test]
@@ -78,10 +64,7 @@ async fn a_query_that_is_wrong_is_told_and_never_ignored() {
     ] {
         let answer = bridge.get(&format!("/v1/actions?{query}")).await;
         assert_eq!(answer.status, 400, "{query}");
-        assert_eq!(
-            answer.body["type"],
-            "urn:quarantine-bridge:problem:invalid-parameter"
-        );
+        assert_eq!(answer.body["type"], "urn:quarantine-bridge:problem:invalid-parameter");
     }
 }
 
@@ -91,13 +74,8 @@ async fn a_delivery_is_read_back_as_it_came() {
     let alert = bridge.alert("a1", MACHINE, SHA1);
     let answer = bridge.post("msg_1", alert.clone()).await;
 
-    let delivery = bridge
-        .get(&format!(
-            "/v1/deliveries/{}",
-            answer.body["delivery_id"].as_str().unwrap()
-        ))
-        .await
-        .body;
+    let delivery =
+        bridge.get(&format!("/v1/deliveries/{}", answer.body["delivery_id"].as_str().unwrap())).await.body;
 
     assert_eq!(delivery["body"], String::from_utf8(alert).unwrap());
     assert_eq!(delivery["signed_id"], "msg_1");
@@ -125,10 +103,7 @@ async fn what_is_not_there_is_not_found() {
 async fn every_route_asks_for_its_scope_and_no_other() {
     let bridge = Bridge::start().await;
     let id = bridge.accept("a1", MACHINE, SHA1).await;
-    let delivery = bridge.action(&id).await["delivery_id"]
-        .as_str()
-        .unwrap()
-        .to_owned();
+    let delivery = bridge.action(&id).await["delivery_id"].as_str().unwrap().to_owned();
     let routes = [
         ("/v1/actions".to_owned(), Scope::ActionsRead),
         (format!("/v1/actions/{id}"), Scope::ActionsRead),
@@ -155,16 +130,7 @@ async fn a_token_that_is_wrong_expired_or_malformed_opens_nothing() {
     let last = if good.ends_with('0') { '1' } else { '0' };
     let wrong = format!("{}{last}", &good[..good.len() - 1]);
     let unknown = format!("qb_{}{}", "0".repeat(12), &good[15..]);
-    for token in [
-        "",
-        "x",
-        "qb_",
-        &good[3..],
-        &good.to_uppercase(),
-        &wrong,
-        &unknown,
-        &format!("{good} "),
-    ] {
+    for token in ["", "x", "qb_", &good[3..], &good.to_uppercase(), &wrong, &unknown, &format!("{good} ")] {
         let answer = bridge.get_as("/v1/actions", token).await;
         // A space at the end is not part of a header's value.
         let expected = if token.trim_end() == good { 200 } else { 401 };
@@ -184,11 +150,7 @@ async fn tokens_are_kept_as_hashes_only() {
     let db = rusqlite::Connection::open(bridge.database()).unwrap();
     db.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)").unwrap();
     let bytes = std::fs::read(bridge.database()).unwrap();
-    assert!(
-        !bytes
-            .windows(secret.len())
-            .any(|window| window == secret.as_bytes())
-    );
+    assert!(!bytes.windows(secret.len()).any(|window| window == secret.as_bytes()));
 }
 
 #[tokio::test]
@@ -213,10 +175,7 @@ async fn metrics_tell_what_happened() {
         "quarantine_bridge_actions{state=\"queued\"} 0",
         "quarantine_bridge_sending_paused 0",
     ] {
-        assert!(
-            text.lines().any(|have| have == line),
-            "{line} is not in\n{text}"
-        );
+        assert!(text.lines().any(|have| have == line), "{line} is not in\n{text}");
     }
 }
 
@@ -224,17 +183,8 @@ async fn metrics_tell_what_happened() {
 async fn every_metric_has_a_prefix_a_help_and_a_unit_where_it_needs_one() {
     use quarantine_bridge::telemetry::metric::{ALL, Kind};
     for metric in ALL {
-        assert!(
-            metric.name.starts_with("quarantine_bridge_"),
-            "{}",
-            metric.name
-        );
+        assert!(metric.name.starts_with("quarantine_bridge_"), "{}", metric.name);
         assert!(metric.help.ends_with('.'), "{}", metric.name);
-        assert_eq!(
-            metric.kind == Kind::Counter,
-            metric.name.ends_with("_total"),
-            "{}",
-            metric.name
-        );
+        assert_eq!(metric.kind == Kind::Counter, metric.name.ends_with("_total"), "{}", metric.name);
     }
 }

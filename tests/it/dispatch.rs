@@ -8,11 +8,7 @@ use serde_json::{Value, json};
 use crate::harness::{Bridge, MACHINE, SHA1, Setup};
 
 fn fault(place: Place, kind: FaultKind, times: u32) -> Fault {
-    Fault {
-        place,
-        kind,
-        times: Some(times),
-    }
+    Fault { place, kind, times: Some(times) }
 }
 
 fn seconds(seconds: i64) -> SignedDuration {
@@ -21,18 +17,11 @@ fn seconds(seconds: i64) -> SignedDuration {
 
 /// The states that an action went through.
 fn states(action: &Value) -> Vec<&str> {
-    action["history"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|change| change["to"].as_str().unwrap())
-        .collect()
+    action["history"].as_array().unwrap().iter().map(|change| change["to"].as_str().unwrap()).collect()
 }
 
 fn last_why(action: &Value) -> &str {
-    action["history"].as_array().unwrap().last().unwrap()["why"]
-        .as_str()
-        .unwrap()
+    action["history"].as_array().unwrap().last().unwrap()["why"].as_str().unwrap()
 }
 
 #[tokio::test]
@@ -43,22 +32,11 @@ async fn an_alert_becomes_a_quarantined_file() {
     bridge.run_for(seconds(40)).await;
 
     let action = bridge.action(&id).await;
-    let way = [
-        "accepted",
-        "resolving",
-        "decided",
-        "queued",
-        "sending",
-        "submitted",
-        "succeeded",
-    ];
+    let way = ["accepted", "resolving", "decided", "queued", "sending", "submitted", "succeeded"];
     assert_eq!(states(&action), way);
     let calls = bridge.quarantines();
     assert_eq!(calls.len(), 1);
-    assert_eq!(
-        calls[0]["path"],
-        format!("/api/machines/{MACHINE}/StopAndQuarantineFile")
-    );
+    assert_eq!(calls[0]["path"], format!("/api/machines/{MACHINE}/StopAndQuarantineFile"));
     let comment = "Stop and quarantine file on machine due to alert a1";
     assert_eq!(calls[0]["body"], json!({"Comment": comment, "Sha1": SHA1}));
     assert_eq!(action["machine_action"]["status"], "Succeeded");
@@ -93,9 +71,7 @@ async fn every_end_that_defender_reports_is_told_as_such() {
             ends_as: defenders.to_owned(),
             ..Machine::default()
         };
-        bridge
-            .simulator
-            .with(|state| state.world.machines = vec![machine]);
+        bridge.simulator.with(|state| state.world.machines = vec![machine]);
         let id = bridge.accept("a1", MACHINE, SHA1).await;
 
         bridge.run_for(seconds(40)).await;
@@ -113,9 +89,7 @@ async fn an_unknown_status_is_no_end() {
         ends_as: "SomeNewStatus".to_owned(),
         ..Machine::default()
     };
-    bridge
-        .simulator
-        .with(|state| state.world.machines = vec![machine]);
+    bridge.simulator.with(|state| state.world.machines = vec![machine]);
     let id = bridge.accept("a1", MACHINE, SHA1).await;
 
     bridge.run_for(seconds(60)).await;
@@ -134,9 +108,7 @@ async fn an_offline_device_shows_as_waiting() {
         is_offline: true,
         ..Machine::default()
     };
-    bridge
-        .simulator
-        .with(|state| state.world.machines = vec![machine]);
+    bridge.simulator.with(|state| state.world.machines = vec![machine]);
     let id = bridge.accept("a1", MACHINE, SHA1).await;
 
     bridge.run_for(seconds(600)).await;
@@ -144,28 +116,20 @@ async fn an_offline_device_shows_as_waiting() {
     let action = bridge.action(&id).await;
     assert_eq!(action["state"], "submitted");
     let waiting = action["waiting_for"].as_str().unwrap();
-    assert!(
-        waiting.contains("Pending at Defender for 10 min"),
-        "{waiting}"
-    );
+    assert!(waiting.contains("Pending at Defender for 10 min"), "{waiting}");
 }
 
 #[tokio::test]
 async fn many_submitted_actions_are_read_with_few_calls() {
     let mut bridge = Bridge::start().await;
     for n in 0..30 {
-        bridge
-            .accept(&format!("a{n}"), &format!("{n:040x}"), SHA1)
-            .await;
+        bridge.accept(&format!("a{n}"), &format!("{n:040x}"), SHA1).await;
     }
 
     bridge.run_for(seconds(40)).await;
 
     let calls = bridge.simulator.calls();
-    let reads = calls
-        .iter()
-        .filter(|call| call.path.starts_with("/api/machineactions"))
-        .count();
+    let reads = calls.iter().filter(|call| call.path.starts_with("/api/machineactions")).count();
     let page = bridge.get("/v1/actions?state=succeeded&limit=200").await;
     assert_eq!(page.body["actions"].as_array().unwrap().len(), 30);
     assert!(reads <= 10, "{reads} reads for 30 actions");
@@ -190,30 +154,17 @@ fn lost_answers() -> Vec<FaultKind> {
 async fn a_lost_answer_is_found_in_defenders_list_and_never_sent_again() {
     for kind in lost_answers() {
         let mut bridge = Bridge::start().await;
-        bridge
-            .simulator
-            .play(fault(Place::Quarantine, kind.clone(), 1));
+        bridge.simulator.play(fault(Place::Quarantine, kind.clone(), 1));
         let id = bridge.accept("a1", MACHINE, SHA1).await;
 
         bridge.run_for(seconds(120)).await;
 
         let action = bridge.action(&id).await;
-        let way = [
-            "accepted",
-            "resolving",
-            "decided",
-            "queued",
-            "sending",
-            "uncertain",
-            "submitted",
-            "succeeded",
-        ];
+        let way =
+            ["accepted", "resolving", "decided", "queued", "sending", "uncertain", "submitted", "succeeded"];
         assert_eq!(states(&action), way, "{kind:?}");
         assert_eq!(bridge.quarantines().len(), 1, "{kind:?}");
-        assert_eq!(
-            bridge.metric("quarantine_bridge_reconciled_total{result=\"adopted\"}"),
-            Some(1.0)
-        );
+        assert_eq!(bridge.metric("quarantine_bridge_reconciled_total{result=\"adopted\"}"), Some(1.0));
     }
 }
 
@@ -228,9 +179,7 @@ async fn a_lost_request_is_sent_again_only_after_two_empty_reads_and_the_settle_
     ];
     for kind in kinds {
         let mut bridge = Bridge::start().await;
-        bridge
-            .simulator
-            .play(fault(Place::Quarantine, kind.clone(), 1));
+        bridge.simulator.play(fault(Place::Quarantine, kind.clone(), 1));
         let id = bridge.accept("a1", MACHINE, SHA1).await;
 
         bridge.run_for(seconds(55)).await;
@@ -251,22 +200,13 @@ async fn while_the_list_cannot_be_read_nothing_uncertain_is_sent_again() {
         FaultKind::Forbidden2023,
         FaultKind::Garbage,
         FaultKind::AnswerLost,
-        FaultKind::Throttled {
-            retry_after: None,
-            code: "429".to_owned(),
-        },
+        FaultKind::Throttled { retry_after: None, code: "429".to_owned() },
         FaultKind::Unauthorized,
     ];
     for kind in kinds {
         let mut bridge = Bridge::start().await;
-        bridge
-            .simulator
-            .play(fault(Place::Quarantine, FaultKind::RequestLost, 1));
-        bridge.simulator.play(Fault {
-            place: Place::MachineActions,
-            kind: kind.clone(),
-            times: None,
-        });
+        bridge.simulator.play(fault(Place::Quarantine, FaultKind::RequestLost, 1));
+        bridge.simulator.play(Fault { place: Place::MachineActions, kind: kind.clone(), times: None });
         let id = bridge.accept("a1", MACHINE, SHA1).await;
 
         bridge.run_for(seconds(900)).await;
@@ -282,12 +222,8 @@ async fn while_the_list_cannot_be_read_nothing_uncertain_is_sent_again() {
 #[tokio::test]
 async fn a_list_that_lags_less_than_the_settle_time_leads_to_no_second_call() {
     let mut bridge = Bridge::start().await;
-    bridge
-        .simulator
-        .with(|state| state.switches.list_lag_ms = 55_000);
-    bridge
-        .simulator
-        .play(fault(Place::Quarantine, FaultKind::AnswerLost, 1));
+    bridge.simulator.with(|state| state.switches.list_lag_ms = 55_000);
+    bridge.simulator.play(fault(Place::Quarantine, FaultKind::AnswerLost, 1));
     let id = bridge.accept("a1", MACHINE, SHA1).await;
 
     bridge.run_for(seconds(180)).await;
@@ -300,13 +236,9 @@ async fn a_list_that_lags_less_than_the_settle_time_leads_to_no_second_call() {
 async fn a_list_in_many_pages_is_read_whole() {
     let mut bridge = Bridge::start().await;
     bridge.simulator.with(|state| state.switches.page_size = 1);
-    bridge
-        .simulator
-        .play(fault(Place::Quarantine, FaultKind::AnswerLost, 5));
+    bridge.simulator.play(fault(Place::Quarantine, FaultKind::AnswerLost, 5));
     for n in 0..5 {
-        bridge
-            .accept(&format!("a{n}"), &format!("{n:040x}"), SHA1)
-            .await;
+        bridge.accept(&format!("a{n}"), &format!("{n:040x}"), SHA1).await;
     }
 
     bridge.run_for(seconds(120)).await;
@@ -319,37 +251,15 @@ async fn a_list_in_many_pages_is_read_whole() {
 #[tokio::test]
 async fn clear_refusals_end_the_action_with_defenders_own_words() {
     let refusals = [
-        (
-            FaultKind::Forbidden2021,
-            403,
-            "Forbidden",
-            "required application permissions",
-        ),
-        (
-            FaultKind::Forbidden2023,
-            403,
-            "Forbidden",
-            "Missing application roles",
-        ),
-        (
-            FaultKind::MachineNotFound,
-            404,
-            "ResourceNotFound",
-            "Machine",
-        ),
-        (
-            FaultKind::FileNotFound,
-            404,
-            "ResourceNotFound",
-            "was not found in machine",
-        ),
+        (FaultKind::Forbidden2021, 403, "Forbidden", "required application permissions"),
+        (FaultKind::Forbidden2023, 403, "Forbidden", "Missing application roles"),
+        (FaultKind::MachineNotFound, 404, "ResourceNotFound", "Machine"),
+        (FaultKind::FileNotFound, 404, "ResourceNotFound", "was not found in machine"),
         (FaultKind::Status { status: 400 }, 400, "", ""),
     ];
     for (kind, status, code, message) in refusals {
         let mut bridge = Bridge::start().await;
-        bridge
-            .simulator
-            .play(fault(Place::Quarantine, kind.clone(), 1));
+        bridge.simulator.play(fault(Place::Quarantine, kind.clone(), 1));
         let id = bridge.accept("a1", MACHINE, SHA1).await;
 
         bridge.run_for(seconds(120)).await;
@@ -359,15 +269,9 @@ async fn clear_refusals_end_the_action_with_defenders_own_words() {
         assert_eq!(action["state"], "rejected", "{kind:?}");
         assert_eq!(attempt["http_status"], status, "{kind:?}");
         assert_eq!(attempt["code"], code, "{kind:?}");
-        assert!(
-            attempt["message"].as_str().unwrap().contains(message),
-            "{attempt}"
-        );
+        assert!(attempt["message"].as_str().unwrap().contains(message), "{attempt}");
         if status != 400 {
-            assert_eq!(
-                attempt["correlation_id"],
-                "43f4cb08-8fac-4b65-9db1-745c2ae65f3a"
-            );
+            assert_eq!(attempt["correlation_id"], "43f4cb08-8fac-4b65-9db1-745c2ae65f3a");
         }
         assert_eq!(bridge.quarantines().len(), 1, "{kind:?}");
     }
@@ -376,20 +280,11 @@ async fn clear_refusals_end_the_action_with_defenders_own_words() {
 #[tokio::test]
 async fn an_unsupported_device_or_a_signed_file_is_rejected() {
     let mut bridge = Bridge::start().await;
-    let linux = Machine {
-        id: "a".repeat(39) + "1",
-        os_platform: "Linux".to_owned(),
-        ..Machine::default()
-    };
-    let windows = Machine {
-        id: MACHINE.to_owned(),
-        signed_files: vec![SHA1.to_owned()],
-        ..Machine::default()
-    };
+    let linux = Machine { id: "a".repeat(39) + "1", os_platform: "Linux".to_owned(), ..Machine::default() };
+    let windows =
+        Machine { id: MACHINE.to_owned(), signed_files: vec![SHA1.to_owned()], ..Machine::default() };
     let on_linux = linux.id.clone();
-    bridge
-        .simulator
-        .with(|state| state.world.machines = vec![linux, windows]);
+    bridge.simulator.with(|state| state.world.machines = vec![linux, windows]);
     let first = bridge.accept("a1", &on_linux, SHA1).await;
     let second = bridge.accept("a2", MACHINE, SHA1).await;
 
@@ -419,13 +314,8 @@ async fn a_429_is_honoured_for_every_action() {
     for (retry_after, wait) in waits {
         let mut bridge = Bridge::start().await;
         let retry_after = retry_after.map(ToOwned::to_owned);
-        let kind = FaultKind::Throttled {
-            retry_after,
-            code: "429".to_owned(),
-        };
-        bridge
-            .simulator
-            .play(fault(Place::Quarantine, kind.clone(), 1));
+        let kind = FaultKind::Throttled { retry_after, code: "429".to_owned() };
+        bridge.simulator.play(fault(Place::Quarantine, kind.clone(), 1));
         bridge.accept("a1", MACHINE, SHA1).await;
         bridge.drain().await;
         bridge.accept("a2", &"3".repeat(40), SHA1).await;
@@ -439,40 +329,28 @@ async fn a_429_is_honoured_for_every_action() {
         bridge.clock.advance(seconds(1));
         bridge.drain().await;
         assert_eq!(bridge.quarantines().len(), 3, "{kind:?}");
-        assert_eq!(
-            bridge.metric("quarantine_bridge_outcomes_total{outcome=\"throttled\"}"),
-            Some(1.0)
-        );
+        assert_eq!(bridge.metric("quarantine_bridge_outcomes_total{outcome=\"throttled\"}"), Some(1.0));
     }
 }
 
 #[tokio::test]
 async fn a_401_costs_one_fresh_token_and_no_action() {
     let mut bridge = Bridge::start().await;
-    bridge
-        .simulator
-        .play(fault(Place::Quarantine, FaultKind::Unauthorized, 1));
+    bridge.simulator.play(fault(Place::Quarantine, FaultKind::Unauthorized, 1));
     let id = bridge.accept("a1", MACHINE, SHA1).await;
 
     bridge.run_for(seconds(60)).await;
 
     assert_eq!(bridge.state(&id).await, "succeeded");
     let calls = bridge.simulator.calls();
-    let tokens = calls
-        .iter()
-        .filter(|call| call.path.ends_with("/token"))
-        .count();
+    let tokens = calls.iter().filter(|call| call.path.ends_with("/token")).count();
     assert_eq!(tokens, 2);
 }
 
 #[tokio::test]
 async fn a_token_that_defender_never_takes_pauses_sending() {
     let mut bridge = Bridge::start().await;
-    bridge.simulator.play(Fault {
-        place: Place::Quarantine,
-        kind: FaultKind::Unauthorized,
-        times: None,
-    });
+    bridge.simulator.play(Fault { place: Place::Quarantine, kind: FaultKind::Unauthorized, times: None });
     let id = bridge.accept("a1", MACHINE, SHA1).await;
 
     bridge.run_for(seconds(600)).await;
@@ -485,18 +363,11 @@ async fn a_token_that_defender_never_takes_pauses_sending() {
 
 #[tokio::test]
 async fn while_entra_id_gives_no_token_actions_wait() {
-    let kinds = [
-        FaultKind::TemporarilyUnavailable,
-        FaultKind::InvalidClient,
-        FaultKind::Status { status: 500 },
-    ];
+    let kinds =
+        [FaultKind::TemporarilyUnavailable, FaultKind::InvalidClient, FaultKind::Status { status: 500 }];
     for kind in kinds {
         let mut bridge = Bridge::start().await;
-        bridge.simulator.play(Fault {
-            place: Place::Token,
-            kind: kind.clone(),
-            times: None,
-        });
+        bridge.simulator.play(Fault { place: Place::Token, kind: kind.clone(), times: None });
         let id = bridge.accept("a1", MACHINE, SHA1).await;
 
         bridge.run_for(seconds(120)).await;
@@ -512,24 +383,17 @@ async fn while_entra_id_gives_no_token_actions_wait() {
 #[tokio::test]
 async fn a_token_without_the_needed_roles_is_reported_and_not_used() {
     let mut bridge = Bridge::start().await;
-    bridge
-        .simulator
-        .with(|state| state.switches.roles = vec!["Machine.Read.All".to_owned()]);
+    bridge.simulator.with(|state| state.switches.roles = vec!["Machine.Read.All".to_owned()]);
     let id = bridge.accept("a1", MACHINE, SHA1).await;
 
     bridge.run_for(seconds(60)).await;
     assert_eq!(bridge.state(&id).await, "queued");
     assert_eq!(bridge.quarantines().len(), 0);
-    assert_eq!(
-        bridge.metric("quarantine_bridge_token_roles_missing"),
-        Some(1.0)
-    );
+    assert_eq!(bridge.metric("quarantine_bridge_token_roles_missing"), Some(1.0));
 
     bridge.simulator.with(|state| {
-        state.switches.roles = vec![
-            "Machine.StopAndQuarantine".to_owned(),
-            "Machine.ReadWrite.All".to_owned(),
-        ];
+        state.switches.roles =
+            vec!["Machine.StopAndQuarantine".to_owned(), "Machine.ReadWrite.All".to_owned()];
     });
     bridge.run_for(seconds(120)).await;
     assert_eq!(bridge.state(&id).await, "succeeded");
@@ -539,19 +403,14 @@ async fn a_token_without_the_needed_roles_is_reported_and_not_used() {
 async fn a_token_is_renewed_before_it_ends_and_not_earlier() {
     let mut bridge = Bridge::start().await;
     for minute in 0..110 {
-        bridge
-            .accept(&format!("a{minute}"), &format!("{minute:040x}"), SHA1)
-            .await;
+        bridge.accept(&format!("a{minute}"), &format!("{minute:040x}"), SHA1).await;
         bridge.drain().await;
         bridge.clock.advance(seconds(60));
     }
     bridge.run_for(seconds(120)).await;
 
     let calls = bridge.simulator.calls();
-    let tokens = calls
-        .iter()
-        .filter(|call| call.path.ends_with("/token"))
-        .count();
+    let tokens = calls.iter().filter(|call| call.path.ends_with("/token")).count();
     let refused = calls.iter().filter(|call| call.status == 401).count();
     assert_eq!((tokens, refused), (3, 0));
 }
@@ -559,14 +418,13 @@ async fn a_token_is_renewed_before_it_ends_and_not_earlier() {
 #[tokio::test]
 async fn a_duplicate_of_our_own_open_action_is_adopted() {
     let mut bridge = Bridge::start().await;
-    // The first answer is lost while the list lags for longer than the settle time: the documented window in which a second call goes out.
+    // The first answer is lost while the list lags for longer than the settle time: the documented window in
+    // which a second call goes out.
     bridge.simulator.with(|state| {
         state.switches.list_lag_ms = 100_000;
         state.switches.done_after_ms = 200_000;
     });
-    bridge
-        .simulator
-        .play(fault(Place::Quarantine, FaultKind::AnswerLost, 1));
+    bridge.simulator.play(fault(Place::Quarantine, FaultKind::AnswerLost, 1));
     let id = bridge.accept("a1", MACHINE, SHA1).await;
 
     bridge.run_for(seconds(400)).await;
@@ -580,9 +438,7 @@ async fn a_duplicate_of_our_own_open_action_is_adopted() {
 #[tokio::test]
 async fn somebody_elses_open_action_on_the_same_target_supersedes_ours() {
     let mut bridge = Bridge::start().await;
-    bridge
-        .simulator
-        .with(|state| state.switches.done_after_ms = 600_000);
+    bridge.simulator.with(|state| state.switches.done_after_ms = 600_000);
     let theirs = bridge.accept("theirs", MACHINE, SHA1).await;
     bridge.run_for(seconds(10)).await;
     let ours = bridge.accept("ours", MACHINE, SHA1).await;
@@ -603,27 +459,16 @@ async fn somebody_elses_open_action_on_the_same_target_supersedes_ours() {
 #[tokio::test]
 async fn one_call_at_a_time_goes_to_a_machine() {
     let mut bridge = Bridge::start().await;
-    bridge
-        .simulator
-        .play(fault(Place::Quarantine, FaultKind::RequestLost, 1));
+    bridge.simulator.play(fault(Place::Quarantine, FaultKind::RequestLost, 1));
     bridge.accept("a1", MACHINE, SHA1).await;
     bridge.drain().await;
-    bridge
-        .accept("a2", MACHINE, &"4".repeat(39).replace('4', "45")[..40])
-        .await;
+    bridge.accept("a2", MACHINE, &"4".repeat(39).replace('4', "45")[..40]).await;
     bridge.accept("a3", &"6".repeat(40), SHA1).await;
 
     bridge.run_for(seconds(50)).await;
     let calls = bridge.quarantines();
-    let there = calls
-        .iter()
-        .filter(|call| call["path"].as_str().unwrap().contains(MACHINE))
-        .count();
-    assert_eq!(
-        (calls.len(), there),
-        (2, 1),
-        "the other machine's call went out, the second here waits"
-    );
+    let there = calls.iter().filter(|call| call["path"].as_str().unwrap().contains(MACHINE)).count();
+    assert_eq!((calls.len(), there), (2, 1), "the other machine's call went out, the second here waits");
 
     bridge.run_for(seconds(240)).await;
     let page = bridge.get("/v1/actions?state=succeeded").await;
@@ -632,15 +477,9 @@ async fn one_call_at_a_time_goes_to_a_machine() {
 
 #[tokio::test]
 async fn the_budget_survives_a_restart() {
-    let mut bridge = Bridge::with(Setup {
-        calls_per_minute: 5,
-        ..Setup::default()
-    })
-    .await;
+    let mut bridge = Bridge::with(Setup { calls_per_minute: 5, ..Setup::default() }).await;
     for n in 0..8 {
-        bridge
-            .accept(&format!("a{n}"), &format!("{n:040x}"), SHA1)
-            .await;
+        bridge.accept(&format!("a{n}"), &format!("{n:040x}"), SHA1).await;
     }
     bridge.drain().await;
     assert_eq!(bridge.quarantines().len(), 5);
@@ -648,11 +487,7 @@ async fn the_budget_survives_a_restart() {
     let mut bridge = bridge.restart().await;
     bridge.clock.advance(seconds(61));
     bridge.drain().await;
-    assert_eq!(
-        bridge.quarantines().len(),
-        5,
-        "the window is a little longer than a minute"
-    );
+    assert_eq!(bridge.quarantines().len(), 5, "the window is a little longer than a minute");
 
     bridge.clock.advance(seconds(1));
     bridge.drain().await;
@@ -662,15 +497,8 @@ async fn the_budget_survives_a_restart() {
 
 #[tokio::test]
 async fn the_most_severe_go_first() {
-    let mut bridge = Bridge::with(Setup {
-        calls_per_minute: 1,
-        ..Setup::default()
-    })
-    .await;
-    for (n, severity) in ["low", "high", "critical", "medium"]
-        .into_iter()
-        .enumerate()
-    {
+    let mut bridge = Bridge::with(Setup { calls_per_minute: 1, ..Setup::default() }).await;
+    for (n, severity) in ["low", "high", "critical", "medium"].into_iter().enumerate() {
         let alert = String::from_utf8(bridge.alert(severity, &format!("{n:040x}"), SHA1)).unwrap();
         let alert = alert.replace("\"high\"", &format!("\"{severity}\""));
         assert_eq!(bridge.post(&format!("msg_{n}"), alert).await.status, 202);
@@ -681,25 +509,14 @@ async fn the_most_severe_go_first() {
     let calls = bridge.quarantines();
     let comments: Vec<_> = calls
         .iter()
-        .map(|call| {
-            call["body"]["Comment"]
-                .as_str()
-                .unwrap()
-                .rsplit(' ')
-                .next()
-                .unwrap()
-        })
+        .map(|call| call["body"]["Comment"].as_str().unwrap().rsplit(' ').next().unwrap())
         .collect();
     assert_eq!(comments, ["critical", "high", "medium", "low"]);
 }
 
 #[tokio::test]
 async fn a_shadow_source_decides_and_never_calls() {
-    let mut bridge = Bridge::with(Setup {
-        mode: Mode::Shadow,
-        ..Setup::default()
-    })
-    .await;
+    let mut bridge = Bridge::with(Setup { mode: Mode::Shadow, ..Setup::default() }).await;
     let id = bridge.accept("a1", MACHINE, SHA1).await;
 
     bridge.run_for(seconds(60)).await;
@@ -712,11 +529,7 @@ async fn a_shadow_source_decides_and_never_calls() {
 
 #[tokio::test]
 async fn an_approve_source_holds_and_expires_after_a_day() {
-    let mut bridge = Bridge::with(Setup {
-        mode: Mode::Approve,
-        ..Setup::default()
-    })
-    .await;
+    let mut bridge = Bridge::with(Setup { mode: Mode::Approve, ..Setup::default() }).await;
     let id = bridge.accept("a1", MACHINE, SHA1).await;
     bridge.drain().await;
     assert_eq!(bridge.state(&id).await, "held");
@@ -752,19 +565,12 @@ async fn an_alert_that_grows_too_old_in_the_queue_is_not_sent() {
 
 #[tokio::test]
 async fn an_alert_that_comes_too_old_or_too_mild_is_not_sent() {
-    let mut bridge = Bridge::with(Setup {
-        min_severity: Severity::Critical,
-        ..Setup::default()
-    })
-    .await;
+    let mut bridge = Bridge::with(Setup { min_severity: Severity::Critical, ..Setup::default() }).await;
     let mild = bridge.accept("mild", MACHINE, SHA1).await;
     let alert = bridge.alert("old", MACHINE, SHA1);
     bridge.clock.advance(SignedDuration::from_mins(90));
     let answer = bridge.post("msg_old", alert).await;
-    let old = answer.body["alerts"][0]["actions"][0]["id"]
-        .as_str()
-        .unwrap()
-        .to_owned();
+    let old = answer.body["alerts"][0]["actions"][0]["id"].as_str().unwrap().to_owned();
 
     bridge.drain().await;
 
@@ -808,20 +614,14 @@ async fn what_is_not_known_holds_the_action() {
 async fn a_crash_between_intent_and_answer_is_settled_by_defenders_list() {
     for acted in [true, false] {
         let mut bridge = Bridge::start().await;
-        let kind = if acted {
-            FaultKind::AnswerLost
-        } else {
-            FaultKind::RequestLost
-        };
+        let kind = if acted { FaultKind::AnswerLost } else { FaultKind::RequestLost };
         bridge.simulator.play(fault(Place::Quarantine, kind, 1));
         let id = bridge.accept("a1", MACHINE, SHA1).await;
         bridge.drain().await;
         // What the disk holds if the power goes before the answer.
         let db = rusqlite::Connection::open(bridge.database()).unwrap();
-        db.execute("UPDATE actions SET state = 'sending'", [])
-            .unwrap();
-        db.execute("DELETE FROM history WHERE to_state = 'uncertain'", [])
-            .unwrap();
+        db.execute("UPDATE actions SET state = 'sending'", []).unwrap();
+        db.execute("DELETE FROM history WHERE to_state = 'uncertain'", []).unwrap();
         drop(db);
 
         let mut bridge = bridge.restart().await;
@@ -835,16 +635,9 @@ async fn a_crash_between_intent_and_answer_is_settled_by_defenders_list() {
 #[tokio::test]
 async fn what_never_left_is_tried_again_without_a_look() {
     // A port that was free a moment ago: nobody listens there.
-    let free = std::net::TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap();
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let api_url = Some(format!("http://{free}"));
-    let mut bridge = Bridge::with(Setup {
-        api_url,
-        ..Setup::default()
-    })
-    .await;
+    let mut bridge = Bridge::with(Setup { api_url, ..Setup::default() }).await;
     let id = bridge.accept("a1", MACHINE, SHA1).await;
 
     bridge.run_for(seconds(30)).await;
@@ -852,16 +645,7 @@ async fn what_never_left_is_tried_again_without_a_look() {
     let action = bridge.action(&id).await;
     assert_eq!(action["state"], "queued");
     let attempts = action["attempts"].as_array().unwrap();
-    assert!(
-        (3..=7).contains(&attempts.len()),
-        "with backoff: {} attempts",
-        attempts.len()
-    );
-    assert!(
-        attempts
-            .iter()
-            .all(|attempt| attempt["outcome"] == "not_sent"),
-        "{attempts:?}"
-    );
+    assert!((3..=7).contains(&attempts.len()), "with backoff: {} attempts", attempts.len());
+    assert!(attempts.iter().all(|attempt| attempt["outcome"] == "not_sent"), "{attempts:?}");
     assert!(!states(&action).contains(&"uncertain"));
 }

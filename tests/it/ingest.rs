@@ -5,8 +5,7 @@ use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
 use quarantine_bridge::alert::{SourceName, after, before};
 use quarantine_bridge::ingest::{
-    Headers, KeyError, RawDelivery, Scheme, SigningKey, StandardWebhooks, Verified, VerifyError,
-    sign, verify,
+    Headers, KeyError, RawDelivery, Scheme, SigningKey, StandardWebhooks, Verified, VerifyError, sign, verify,
 };
 use secrecy::SecretString;
 use serde_json::Value;
@@ -39,23 +38,11 @@ fn check(
     let source: SourceName = "soc".parse().unwrap();
     let scheme = Scheme::StandardWebhooks(StandardWebhooks::new(keys));
     let headers: Headers = headers.iter().copied().collect();
-    verify(
-        &source,
-        &scheme,
-        &RawDelivery {
-            headers,
-            body: Bytes::copy_from_slice(body),
-        },
-        now,
-    )
+    verify(&source, &scheme, &RawDelivery { headers, body: Bytes::copy_from_slice(body) }, now)
 }
 
 fn usual<'a>(id: &'a str, at: &'a str, signature: &'a str) -> [(&'static str, &'a str); 3] {
-    [
-        ("webhook-id", id),
-        ("webhook-timestamp", at),
-        ("webhook-signature", signature),
-    ]
+    [("webhook-id", id), ("webhook-timestamp", at), ("webhook-signature", signature)]
 }
 
 #[track_caller]
@@ -66,35 +53,23 @@ fn refused(headers: &[(&str, &str)], why: VerifyError) {
 
 #[test]
 fn every_published_vector_of_the_scheme_is_believed() {
-    let vectors: Value =
-        serde_json::from_str(include_str!("../data/webhook-vectors.json")).unwrap();
+    let vectors: Value = serde_json::from_str(include_str!("../data/webhook-vectors.json")).unwrap();
     let mut seen = 0;
     for vector in vectors.as_array().unwrap() {
         if vector["scheme"] != "standard-webhooks" {
             continue;
         }
         let headers = vector["headers"].as_object().unwrap();
-        let headers: Vec<_> = headers
-            .iter()
-            .map(|(name, value)| (name.as_str(), value.as_str().unwrap()))
-            .collect();
+        let headers: Vec<_> =
+            headers.iter().map(|(name, value)| (name.as_str(), value.as_str().unwrap())).collect();
         // One of the published secrets is shorter than what is taken from a configuration.
         let secret = SecretString::from(vector["secret"].as_str().unwrap());
         let keys = vec![SigningKey::of_any_length(&secret, None).unwrap()];
         let now = at(vector["now"].as_i64().unwrap());
 
-        let verified = check(
-            keys,
-            &headers,
-            vector["body"].as_str().unwrap().as_bytes(),
-            now,
-        );
+        let verified = check(keys, &headers, vector["body"].as_str().unwrap().as_bytes(), now);
 
-        assert_eq!(
-            verified.is_ok(),
-            vector["valid"].as_bool().unwrap(),
-            "{vector}"
-        );
+        assert_eq!(verified.is_ok(), vector["valid"].as_bool().unwrap(), "{vector}");
         seen += 1;
     }
     assert_eq!(seen, 3);
@@ -102,13 +77,9 @@ fn every_published_vector_of_the_scheme_is_believed() {
 
 #[test]
 fn what_is_believed_says_who_when_and_which_key() {
-    let verified = check(
-        vec![key(OTHER), key(SECRET)],
-        &usual(ID, AT, SIGNATURE),
-        BODY.as_bytes(),
-        signed_at(),
-    )
-    .unwrap();
+    let verified =
+        check(vec![key(OTHER), key(SECRET)], &usual(ID, AT, SIGNATURE), BODY.as_bytes(), signed_at())
+            .unwrap();
 
     assert_eq!(verified.source().as_str(), "soc");
     assert_eq!(verified.signed_id().as_str(), ID);
@@ -132,59 +103,33 @@ fn every_single_bit_change_of_body_id_time_or_signature_is_refused() {
                 ("webhook-timestamp", all[2].clone()),
                 ("webhook-signature", all[3].clone()),
             ];
-            let delivery = RawDelivery {
-                headers: headers.into_iter().collect(),
-                body: all[0].clone().into(),
-            };
+            let delivery =
+                RawDelivery { headers: headers.into_iter().collect(), body: all[0].clone().into() };
             let scheme = Scheme::StandardWebhooks(StandardWebhooks::new(vec![key(SECRET)]));
             // A changed time must fail by its signature too, so any time is fresh here that can be.
-            let digits = String::from_utf8(all[2].clone())
-                .ok()
-                .and_then(|text| text.parse().ok());
+            let digits = String::from_utf8(all[2].clone()).ok().and_then(|text| text.parse().ok());
             let now = digits.map_or(signed_at(), at);
             tried += 1;
             believed += u32::from(verify(&"soc".parse().unwrap(), &scheme, &delivery, now).is_ok());
         }
     }
-    assert_eq!(
-        (tried, believed),
-        (8 * (BODY.len() + ID.len() + AT.len() + SIGNATURE.len()), 0)
-    );
+    assert_eq!((tried, believed), (8 * (BODY.len() + ID.len() + AT.len() + SIGNATURE.len()), 0));
 }
 
 #[test]
 fn the_tolerance_is_300_seconds_both_ways() {
-    let check = |now| {
-        check(
-            vec![key(SECRET)],
-            &usual(ID, AT, SIGNATURE),
-            BODY.as_bytes(),
-            now,
-        )
-        .map(|_| ())
-    };
+    let check = |now| check(vec![key(SECRET)], &usual(ID, AT, SIGNATURE), BODY.as_bytes(), now).map(|_| ());
     let seconds = SignedDuration::from_secs;
 
     assert_eq!(check(after(signed_at(), seconds(300))), Ok(()));
-    assert_eq!(
-        check(after(signed_at(), seconds(301))),
-        Err(VerifyError::Stale)
-    );
+    assert_eq!(check(after(signed_at(), seconds(301))), Err(VerifyError::Stale));
     assert_eq!(check(before(signed_at(), seconds(300))), Ok(()));
-    assert_eq!(
-        check(before(signed_at(), seconds(301))),
-        Err(VerifyError::Early)
-    );
+    assert_eq!(check(before(signed_at(), seconds(301))), Err(VerifyError::Early));
 }
 
 #[test]
 fn one_good_signature_among_others_is_enough() {
-    let other = sign(
-        &key(OTHER),
-        &ID.parse().unwrap(),
-        signed_at(),
-        BODY.as_bytes(),
-    );
+    let other = sign(&key(OTHER), &ID.parse().unwrap(), signed_at(), BODY.as_bytes());
     let lists = [
         format!("{other} {SIGNATURE}"),
         format!("{SIGNATURE} {other}"),
@@ -194,13 +139,7 @@ fn one_good_signature_among_others_is_enough() {
     ];
     for list in &lists {
         assert!(
-            check(
-                vec![key(SECRET)],
-                &usual(ID, AT, list),
-                BODY.as_bytes(),
-                signed_at()
-            )
-            .is_ok(),
+            check(vec![key(SECRET)], &usual(ID, AT, list), BODY.as_bytes(), signed_at()).is_ok(),
             "{list}"
         );
     }
@@ -211,24 +150,8 @@ fn no_more_than_ten_signatures_are_tried() {
     let wrong = "v1,AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
     let list = |count: usize| format!("{} {SIGNATURE}", vec![wrong; count].join(" "));
 
-    assert!(
-        check(
-            vec![key(SECRET)],
-            &usual(ID, AT, &list(9)),
-            BODY.as_bytes(),
-            signed_at()
-        )
-        .is_ok()
-    );
-    assert!(
-        check(
-            vec![key(SECRET)],
-            &usual(ID, AT, &list(10)),
-            BODY.as_bytes(),
-            signed_at()
-        )
-        .is_err()
-    );
+    assert!(check(vec![key(SECRET)], &usual(ID, AT, &list(9)), BODY.as_bytes(), signed_at()).is_ok());
+    assert!(check(vec![key(SECRET)], &usual(ID, AT, &list(10)), BODY.as_bytes(), signed_at()).is_err());
 }
 
 #[test]
@@ -239,34 +162,19 @@ fn either_of_two_live_secrets_may_sign_and_an_expired_one_may_not() {
     )
     .unwrap();
     let ends_now = SigningKey::from_whsec(&SecretString::from(SECRET), Some(signed_at())).unwrap();
-    let check = |keys| {
-        check(
-            keys,
-            &usual(ID, AT, SIGNATURE),
-            BODY.as_bytes(),
-            signed_at(),
-        )
-        .map(|_| ())
-    };
+    let check = |keys| check(keys, &usual(ID, AT, SIGNATURE), BODY.as_bytes(), signed_at()).map(|_| ());
 
     assert_eq!(check(vec![key(OTHER), key(SECRET)]), Ok(()));
     assert_eq!(check(vec![key(OTHER)]), Err(VerifyError::Mismatch));
     assert_eq!(check(vec![key(OTHER), ends_now]), Ok(()));
-    assert_eq!(
-        check(vec![key(OTHER), expired.clone()]),
-        Err(VerifyError::Mismatch)
-    );
+    assert_eq!(check(vec![key(OTHER), expired.clone()]), Err(VerifyError::Mismatch));
     assert_eq!(check(vec![expired]), Err(VerifyError::KeysExpired));
     assert_eq!(check(vec![]), Err(VerifyError::KeysExpired));
 }
 
 #[test]
 fn the_svix_names_are_read_and_the_standard_ones_count_where_both_are_there() {
-    let svix = [
-        ("svix-id", ID),
-        ("svix-timestamp", AT),
-        ("svix-signature", SIGNATURE),
-    ];
+    let svix = [("svix-id", ID), ("svix-timestamp", AT), ("svix-signature", SIGNATURE)];
     assert!(check(vec![key(SECRET)], &svix, BODY.as_bytes(), signed_at()).is_ok());
 
     let wrong = "v1,AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
@@ -276,11 +184,7 @@ fn the_svix_names_are_read_and_the_standard_ones_count_where_both_are_there() {
         Err(VerifyError::Mismatch)
     );
 
-    let mixed = [
-        ("webhook-id", ID),
-        ("svix-timestamp", AT),
-        ("svix-signature", SIGNATURE),
-    ];
+    let mixed = [("webhook-id", ID), ("svix-timestamp", AT), ("svix-signature", SIGNATURE)];
     refused(&mixed, VerifyError::HeaderMissing("svix-id"));
 }
 
@@ -289,65 +193,25 @@ fn a_header_that_is_missing_repeated_or_malformed_is_refused() {
     let [id, time, signature] = usual(ID, AT, SIGNATURE);
     refused(&[], VerifyError::HeaderMissing("webhook-id"));
     refused(&[id, time], VerifyError::HeaderMissing("webhook-signature"));
-    refused(
-        &[id, signature],
-        VerifyError::HeaderMissing("webhook-timestamp"),
-    );
+    refused(&[id, signature], VerifyError::HeaderMissing("webhook-timestamp"));
     refused(&[time, signature], VerifyError::HeaderMissing("webhook-id"));
-    refused(
-        &[id, id, time, signature],
-        VerifyError::HeaderRepeated("webhook-id"),
-    );
-    refused(
-        &[id, time, time, signature],
-        VerifyError::HeaderRepeated("webhook-timestamp"),
-    );
-    refused(
-        &[id, time, signature, signature],
-        VerifyError::HeaderRepeated("webhook-signature"),
-    );
+    refused(&[id, id, time, signature], VerifyError::HeaderRepeated("webhook-id"));
+    refused(&[id, time, time, signature], VerifyError::HeaderRepeated("webhook-timestamp"));
+    refused(&[id, time, signature, signature], VerifyError::HeaderRepeated("webhook-signature"));
     let long = "a".repeat(129);
     for bad in ["", "a.b", "a b", "a\u{e9}", "a/b", &long] {
-        refused(
-            &usual(bad, AT, SIGNATURE),
-            VerifyError::HeaderMalformed("webhook-id"),
-        );
+        refused(&usual(bad, AT, SIGNATURE), VerifyError::HeaderMalformed("webhook-id"));
     }
-    for bad in [
-        "",
-        "+1649367553",
-        "-1",
-        "1649367553.0",
-        " 1649367553",
-        "1e9",
-        "0x10",
-        "1234567890123",
-        "soon",
-    ] {
-        refused(
-            &usual(ID, bad, SIGNATURE),
-            VerifyError::HeaderMalformed("webhook-timestamp"),
-        );
+    for bad in
+        ["", "+1649367553", "-1", "1649367553.0", " 1649367553", "1e9", "0x10", "1234567890123", "soon"]
+    {
+        refused(&usual(ID, bad, SIGNATURE), VerifyError::HeaderMalformed("webhook-timestamp"));
     }
-    for bad in [
-        "",
-        "v1",
-        "v1,",
-        "v2,AAAA",
-        "v1,AAAA",
-        "v1,not base64",
-        &SIGNATURE[3..],
-    ] {
-        refused(
-            &usual(ID, AT, bad),
-            VerifyError::HeaderMalformed("webhook-signature"),
-        );
+    for bad in ["", "v1", "v1,", "v2,AAAA", "v1,AAAA", "v1,not base64", &SIGNATURE[3..]] {
+        refused(&usual(ID, AT, bad), VerifyError::HeaderMalformed("webhook-signature"));
     }
     let long = format!("{SIGNATURE} {}", "v2,AAAA ".repeat(600));
-    refused(
-        &usual(ID, AT, &long),
-        VerifyError::HeaderMalformed("webhook-signature"),
-    );
+    refused(&usual(ID, AT, &long), VerifyError::HeaderMalformed("webhook-signature"));
 }
 
 #[test]
@@ -360,15 +224,9 @@ fn a_time_in_another_spelling_is_another_text() {
 fn one_signature_has_one_text() {
     // The last base64 digit carries two bits that decode to nothing.
     let other_spelling = SIGNATURE.replace("Kkw=", "Kkx=");
-    refused(
-        &usual(ID, AT, &other_spelling),
-        VerifyError::HeaderMalformed("webhook-signature"),
-    );
+    refused(&usual(ID, AT, &other_spelling), VerifyError::HeaderMalformed("webhook-signature"));
     let unpadded = SIGNATURE.trim_end_matches('=');
-    refused(
-        &usual(ID, AT, unpadded),
-        VerifyError::HeaderMalformed("webhook-signature"),
-    );
+    refused(&usual(ID, AT, unpadded), VerifyError::HeaderMalformed("webhook-signature"));
 }
 
 #[test]
@@ -379,10 +237,7 @@ fn weak_or_broken_secrets_are_refused() {
     assert_eq!(load("whsec_"), Err(KeyError::Length(0)));
     assert_eq!(load("whsec_AAAA"), Err(KeyError::Length(3)));
     assert_eq!(load("whsec_!!!"), Err(KeyError::NotBase64));
-    assert_eq!(
-        load("correct horse battery staple"),
-        Err(KeyError::NotBase64)
-    );
+    assert_eq!(load("correct horse battery staple"), Err(KeyError::NotBase64));
     assert!(load(SECRET).is_ok());
     assert!(load(SECRET.trim_start_matches("whsec_")).is_ok());
 }
@@ -400,17 +255,8 @@ fn the_signed_text_can_be_cut_in_one_way_only() {
     let mut believed = Vec::new();
     for (n, first) in cuts.iter().enumerate() {
         for second in &cuts[n + 1..] {
-            let (id, time, body) = (
-                &whole[..*first],
-                &whole[first + 1..*second],
-                &whole[second + 1..],
-            );
-            let result = check(
-                vec![key(SECRET)],
-                &usual(id, time, SIGNATURE),
-                body.as_bytes(),
-                signed_at(),
-            );
+            let (id, time, body) = (&whole[..*first], &whole[first + 1..*second], &whole[second + 1..]);
+            let result = check(vec![key(SECRET)], &usual(id, time, SIGNATURE), body.as_bytes(), signed_at());
             if result.is_ok() {
                 believed.push((id, time, body));
             }

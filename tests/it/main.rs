@@ -4,14 +4,24 @@
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
+    clippy::string_slice,
+    clippy::print_stderr,
     clippy::arithmetic_side_effects,
-    reason = "a panic is a failed test"
+    clippy::assertions_on_result_states,
+    clippy::too_many_lines,
+    reason = "a panic is a failed test, and a test may be a long table"
 )]
 
 mod api;
+mod budget;
 mod dispatch;
 mod formats;
 mod harness;
 mod hooks;
 mod ingest;
+mod outcome;
+mod policy;
 mod programs;
+mod simulator;
+mod store;
+mod values;

@@ -104,27 +104,17 @@ fn programs_that_nest_without_end_are_refused() {
         assert!(Format::load("test", &code).is_err(), "{start}... was taken");
     }
     // Brackets leave nothing behind in the syntax tree.
-    assert!(
-        Format::load(
-            "test",
-            &format!("{}.{}", "(".repeat(8_000), ")".repeat(8_000))
-        )
-        .is_ok()
-    );
+    assert!(Format::load("test", &format!("{}.{}", "(".repeat(8_000), ")".repeat(8_000))).is_ok());
 }
 
 /// The highest programs that are taken run without exhausting the stack of a mapping thread.
 #[tokio::test]
 async fn the_highest_programs_run() {
     let chain = |step: &dyn Fn(usize) -> String, count: usize| {
-        let defs: String = (1..=count)
-            .map(|n| format!("def d{n}: {};", step(n)))
-            .collect();
-        format!("def d0: .; {defs} d{count}")
+        let defs: Vec<_> = (1..=count).map(|n| format!("def d{n}: {};", step(n))).collect();
+        format!("def d0: .; {} d{count}", defs.join(" "))
     };
-    let by = |before: &'static str, after: &'static str| {
-        move |n: usize| format!("{before}d{}{after}", n - 1)
-    };
+    let by = |before: &'static str, after: &'static str| move |n: usize| format!("{before}d{}{after}", n - 1);
     let steps: [Box<dyn Fn(usize) -> String>; 7] = [
         Box::new(by("first(", ")")),
         Box::new(by("(", "|.)")),
@@ -136,17 +126,12 @@ async fn the_highest_programs_run() {
     ];
     let mapper = Mapper::start(1).unwrap();
     for step in steps {
-        let taken = (1..400)
-            .rev()
-            .find_map(|n| Format::load("test", &chain(&step, n)).ok());
+        let taken = (1..400).rev().find_map(|n| Format::load("test", &chain(&step, n)).ok());
         let format = Arc::new(taken.expect("a program that is low enough"));
 
         let result = mapper.map(format, Bytes::from_static(b"1")).await;
 
-        assert!(
-            !matches!(result, Err(MapperError::Map(MapError::Program(_)))),
-            "{result:?}"
-        );
+        assert!(!matches!(result, Err(MapperError::Map(MapError::Program(_)))), "{result:?}");
     }
 }
 
@@ -179,19 +164,14 @@ fn programs_that_do_too_much_are_stopped() {
         format!("{by_definition}[limit(1000000000; c)] | add"),
         format!("{by_definition}[c // c]"),
         format!("{by_definition}all(c; true)"),
-        format!(
-            "def n: [.]; def n8: n|n|n|n|n|n|n|n; def n64: n8|n8|n8|n8|n8|n8|n8|n8; n64|n64|n64"
-        ),
+        "def n: [.]; def n8: n|n|n|n|n|n|n|n; def n64: n8|n8|n8|n8|n8|n8|n8|n8; n64|n64|n64".to_owned(),
         "[.[] as $a | .[] as $b | .[] as $c | .[] as $d | 1]".to_owned(),
         "[.. , ..] | [.[] | [.[]?]] | [.[] as $x | .[] as $y | $x + $y]".to_owned(),
     ];
     let payload = format!("[{}]", vec!["[1,2]"; 3_000].join(","));
     for code in greedy {
         let result = run(&code, &payload);
-        let expected = matches!(
-            result,
-            Err(MapError::Program(RunError::TooMuchWork | RunError::TooDeep))
-        );
+        let expected = matches!(result, Err(MapError::Program(RunError::TooMuchWork | RunError::TooDeep)));
         assert!(expected, "{code}: {result:?}");
     }
 }
@@ -210,15 +190,9 @@ fn the_watchdog_stops_a_run() {
 
 #[test]
 fn an_error_that_a_program_raises_is_told() {
-    assert_eq!(
-        run("error(\"no\")", "1"),
-        Err(MapError::Program(RunError::Raised("no".to_owned())))
-    );
+    assert_eq!(run("error(\"no\")", "1"), Err(MapError::Program(RunError::Raised("no".to_owned()))));
     let result = run(".a", "[1]");
-    assert!(
-        matches!(result, Err(MapError::Program(RunError::Raised(_)))),
-        "{result:?}"
-    );
+    assert!(matches!(result, Err(MapError::Program(RunError::Raised(_)))), "{result:?}");
 }
 
 #[test]

@@ -51,7 +51,7 @@ CREATE TABLE actions (
   state                 TEXT    NOT NULL,
   changed_at            INTEGER NOT NULL,
   expires_at            INTEGER,
-  next_at               INTEGER NOT NULL,
+  next_at               INTEGER,
   attempts              INTEGER NOT NULL DEFAULT 0,
   intent_at             INTEGER,
   empty_reads           INTEGER NOT NULL DEFAULT 0,
@@ -66,9 +66,9 @@ CREATE TABLE actions (
 CREATE INDEX actions_by_state  ON actions (state, seq);
 CREATE INDEX actions_by_source ON actions (source, seq);
 
--- What is due. Only unfinished actions are in it, so it stays small.
-CREATE INDEX actions_due ON actions (state, next_at)
-  WHERE state IN ('accepted', 'queued', 'uncertain', 'submitted', 'held');
+-- What is due, and what expires. Only unfinished actions have these times, so the indices stay small.
+CREATE INDEX actions_due      ON actions (state, next_at)    WHERE next_at IS NOT NULL;
+CREATE INDEX actions_expiring ON actions (state, expires_at) WHERE expires_at IS NOT NULL;
 
 -- The queue, in the order in which it is served.
 CREATE INDEX actions_queue ON actions (severity_rank DESC, accepted_at, seq) WHERE state = 'queued';

@@ -6,10 +6,10 @@ use rusqlite::{Connection, OpenFlags};
 
 use super::Bridge;
 
-/// Checks that Defender never saw a call without an intent, nor made two machine actions for one action of ours.
+/// Checks that Defender never saw a call without an intent, nor made two machine actions for one action of
+/// ours.
 pub(super) fn check(bridge: &Bridge) {
-    let Ok(db) = Connection::open_with_flags(bridge.database(), OpenFlags::SQLITE_OPEN_READ_ONLY)
-    else {
+    let Ok(db) = Connection::open_with_flags(bridge.database(), OpenFlags::SQLITE_OPEN_READ_ONLY) else {
         // The test moved the database away.
         return;
     };
@@ -19,28 +19,18 @@ pub(super) fn check(bridge: &Bridge) {
 }
 
 fn check_every_call_has_an_intent(bridge: &Bridge, db: &Connection) {
-    let intents: i64 = db
-        .query_row("SELECT count(*) FROM attempts", [], |row| row.get(0))
-        .unwrap();
+    let intents: i64 = db.query_row("SELECT count(*) FROM attempts", [], |row| row.get(0)).unwrap();
     let calls = i64::try_from(bridge.quarantines().len()).unwrap();
-    assert!(
-        calls <= intents,
-        "{calls} calls, but only {intents} intents on disk"
-    );
+    assert!(calls <= intents, "{calls} calls, but only {intents} intents on disk");
 }
 
 fn check_one_machine_action_each(bridge: &Bridge) {
     let mut made: HashMap<_, u32> = HashMap::new();
     for action in bridge.simulator.machine_actions() {
-        *made
-            .entry((action.machine_id, action.sha1, action.comment))
-            .or_default() += 1;
+        *made.entry((action.machine_id, action.sha1, action.comment)).or_default() += 1;
     }
     let doubled: Vec<_> = made.iter().filter(|(_, count)| **count > 1).collect();
-    assert!(
-        doubled.is_empty(),
-        "more than one machine action: {doubled:?}"
-    );
+    assert!(doubled.is_empty(), "more than one machine action: {doubled:?}");
 }
 
 fn check_history_is_a_chain(db: &Connection) {

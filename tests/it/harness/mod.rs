@@ -3,7 +3,9 @@
 mod invariants;
 
 use std::collections::HashMap;
+use std::fs;
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use actix_web::dev::ServerHandle;
@@ -71,7 +73,6 @@ pub(crate) struct Answer {
 pub(crate) struct Bridge {
     pub(crate) clock: Clock,
     pub(crate) simulator: Simulator,
-    pub(crate) store: Store,
     pub(crate) metrics: Metrics,
     pub(crate) folder: TempDir,
     address: SocketAddr,
@@ -80,7 +81,7 @@ pub(crate) struct Bridge {
     client: Client,
     token: String,
     setup: Setup,
-    _tasks: JoinSet<()>,
+    tasks: JoinSet<()>,
 }
 
 /// The moment at which tests begin.
@@ -100,10 +101,7 @@ impl Bridge {
     pub(crate) async fn with(setup: Setup) -> Self {
         let clock = Clock::manual(start_of_time());
         let credentials = Credentials::new(TENANT, CLIENT, SecretString::from(SECRET));
-        let world = World {
-            any_machine: true,
-            ..World::default()
-        };
+        let world = World { any_machine: true, ..World::default() };
         let mut state = new_state(clock.clone(), credentials, world);
         state.switches.per_minute = 100_000;
         state.switches.per_hour = 100_000;
@@ -123,24 +121,14 @@ impl Bridge {
     ) -> Self {
         let config = config(&setup, &simulator, &folder);
         let store_options = config.store.clone();
-        let Service {
-            address,
-            server,
-            dispatcher,
-            store,
-            metrics,
-        } = assemble(config, clock.clone()).await.unwrap();
+        let Service { address, server, dispatcher, metrics, .. } =
+            assemble(config, clock.clone()).await.unwrap();
         let handle = server.handle();
         tasks.spawn(async move { server.await.unwrap() });
-        let token = token(
-            &store_options,
-            &clock,
-            &[Scope::ActionsRead, Scope::Metrics],
-        );
+        let token = token(&store_options, &clock, &[Scope::ActionsRead, Scope::Metrics]);
         Self {
             clock,
             simulator,
-            store,
             metrics,
             folder,
             address,
@@ -149,7 +137,7 @@ impl Bridge {
             client: Client::builder().no_proxy().build().unwrap(),
             token,
             setup,
-            _tasks: tasks,
+            tasks,
         }
     }
 
@@ -161,7 +149,7 @@ impl Bridge {
         let simulator = self.simulator.clone();
         let setup = self.setup.clone();
         let folder = std::mem::replace(&mut self.folder, tempfile::tempdir().unwrap());
-        let tasks = std::mem::take(&mut self._tasks);
+        let tasks = std::mem::take(&mut self.tasks);
         let path = folder.path().join("bridge.db");
         drop(self);
         wait_until_unlocked(&path).await;
@@ -176,19 +164,13 @@ impl Bridge {
         self.address
     }
 
-    pub(crate) fn database(&self) -> std::path::PathBuf {
+    pub(crate) fn database(&self) -> PathBuf {
         self.folder.path().join("bridge.db")
     }
 
     /// Another token, for other scopes.
     pub(crate) fn new_token(&self, scopes: &[Scope]) -> String {
-        token(
-            &StoreOptions {
-                path: self.database(),
-            },
-            &self.clock,
-            scopes,
-        )
+        token(&StoreOptions { path: self.database() }, &self.clock, scopes)
     }
 
     /// Posts a signed body to the source.
@@ -208,29 +190,19 @@ impl Bridge {
     }
 
     pub(crate) fn request(&self, path: &str) -> RequestBuilder {
-        self.client
-            .post(self.url(path))
-            .header("content-type", "application/json")
+        self.client.post(self.url(path)).header("content-type", "application/json")
     }
 
     pub(crate) async fn send(&self, request: RequestBuilder) -> Answer {
         let response = request.send().await.unwrap();
         let status = response.status().as_u16();
         let headers = response.headers().iter();
-        let headers = headers.map(|(name, value)| {
-            (
-                name.as_str().to_owned(),
-                value.to_str().unwrap_or_default().to_owned(),
-            )
-        });
+        let headers = headers
+            .map(|(name, value)| (name.as_str().to_owned(), value.to_str().unwrap_or_default().to_owned()));
         let headers = headers.collect();
         let text = response.text().await.unwrap();
         let body = serde_json::from_str(&text).unwrap_or(Value::String(text));
-        Answer {
-            status,
-            headers,
-            body,
-        }
+        Answer { status, headers, body }
     }
 
     pub(crate) async fn get(&self, path: &str) -> Answer {
@@ -238,8 +210,7 @@ impl Bridge {
     }
 
     pub(crate) async fn get_as(&self, path: &str, token: &str) -> Answer {
-        self.send(self.client.get(self.url(path)).bearer_auth(token))
-            .await
+        self.send(self.client.get(self.url(path)).bearer_auth(token)).await
     }
 
     pub(crate) async fn get_openly(&self, path: &str) -> Answer {
@@ -248,17 +219,9 @@ impl Bridge {
 
     /// Posts one alert about one pair; returns the id of its action.
     pub(crate) async fn accept(&self, alert_id: &str, machine: &str, sha1: &str) -> String {
-        let answer = self
-            .post(
-                &format!("msg_{alert_id}"),
-                self.alert(alert_id, machine, sha1),
-            )
-            .await;
+        let answer = self.post(&format!("msg_{alert_id}"), self.alert(alert_id, machine, sha1)).await;
         assert_eq!(answer.status, 202, "{:?}", answer.body);
-        answer.body["alerts"][0]["actions"][0]["id"]
-            .as_str()
-            .unwrap()
-            .to_owned()
+        answer.body["alerts"][0]["actions"][0]["id"].as_str().unwrap().to_owned()
     }
 
     /// An alert in our own form that has just happened.
@@ -299,20 +262,14 @@ impl Bridge {
     /// The quarantine calls that Defender saw.
     pub(crate) fn quarantines(&self) -> Vec<Value> {
         let calls = self.simulator.calls();
-        let quarantines = calls
-            .iter()
-            .filter(|call| call.path.ends_with("/StopAndQuarantineFile"));
-        quarantines
-            .map(|call| json!({"path": call.path, "body": call.body, "status": call.status}))
-            .collect()
+        let quarantines = calls.iter().filter(|call| call.path.ends_with("/StopAndQuarantineFile"));
+        quarantines.map(|call| json!({"path": call.path, "body": call.body, "status": call.status})).collect()
     }
 
     /// The value of a metric's line, if it is there.
     pub(crate) fn metric(&self, line: &str) -> Option<f64> {
         let text = self.metrics.render();
-        let found = text
-            .lines()
-            .find_map(|have| have.strip_prefix(line)?.strip_prefix(' '));
+        let found = text.lines().find_map(|have| have.strip_prefix(line)?.strip_prefix(' '));
         found.and_then(|value| value.parse().ok())
     }
 }
@@ -333,28 +290,15 @@ fn config(setup: &Setup, simulator: &Simulator, folder: &TempDir) -> Config {
         scheme: Scheme::StandardWebhooks(StandardWebhooks::new(vec![key()])),
         format: Arc::new(Format::load(built_in.name, built_in.code).unwrap()),
     };
-    let policy = Policy {
-        mode: setup.mode,
-        min_severity: setup.min_severity,
-        max_age: SignedDuration::from_mins(60),
-    };
+    let policy =
+        Policy { mode: setup.mode, min_severity: setup.min_severity, max_age: SignedDuration::from_mins(60) };
     let mut dispatch = dispatch::Options::new(HashMap::from([(name, policy)]));
     dispatch.calls_per_minute = setup.calls_per_minute;
     Config {
-        http: http::Options {
-            listen: "127.0.0.1:0".parse().unwrap(),
-            sources: vec![source],
-        },
-        store: StoreOptions {
-            path: folder.path().join("bridge.db"),
-        },
+        http: http::Options { listen: "127.0.0.1:0".parse().unwrap(), sources: vec![source] },
+        store: StoreOptions { path: folder.path().join("bridge.db") },
         defender: defender::Options {
-            api_url: setup
-                .api_url
-                .clone()
-                .unwrap_or(simulator.url())
-                .parse()
-                .unwrap(),
+            api_url: setup.api_url.clone().unwrap_or(simulator.url()).parse().unwrap(),
             login_url: simulator.url().parse().unwrap(),
             tenant_id: TENANT.to_owned(),
             client_id: CLIENT.to_owned(),
@@ -383,14 +327,9 @@ fn token(store: &StoreOptions, clock: &Clock, scopes: &[Scope]) -> String {
 }
 
 /// The writer thread lets go of the database when the last request has let go of its handle.
-async fn wait_until_unlocked(path: &std::path::Path) {
-    poll("the database to be free", || {
-        Store::open(&StoreOptions {
-            path: path.to_owned(),
-        })
-        .is_ok()
-    })
-    .await;
+pub(crate) async fn wait_until_unlocked(database: &Path) {
+    let lock = fs::File::open(database.with_file_name("bridge.db.lock")).unwrap();
+    poll("the database to be free", || lock.try_lock().is_ok()).await;
 }
 
 /// Waits for a condition that other threads bring about.

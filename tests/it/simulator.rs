@@ -1,0 +1,318 @@
+//! The simulator keeps the rules of the real service.
+
+use jiff::SignedDuration;
+use quarantine_bridge::clock::Clock;
+use quarantine_bridge::simulator::{
+    Credentials, DuplicateAnswer, DuplicateKey, Machine, Simulator, WindowKind, World, new_state,
+};
+use reqwest::Client;
+use secrecy::SecretString;
+use serde_json::{Value, json};
+use tokio::task::JoinSet;
+
+use crate::harness::{CLIENT, MACHINE, SECRET, SHA1, TENANT, start_of_time};
+
+struct Rig {
+    clock: Clock,
+    simulator: Simulator,
+    client: Client,
+    token: String,
+    _tasks: JoinSet<()>,
+}
+
+impl Rig {
+    async fn start() -> Self {
+        let clock = Clock::manual(start_of_time());
+        let machine = Machine {
+            id: MACHINE.to_owned(),
+            dns_name: "o'hara.corp.example".to_owned(),
+            files: vec![SHA1.to_owned(), "c".repeat(39) + "1"],
+            signed_files: vec!["d".repeat(39) + "1"],
+            ..Machine::default()
+        };
+        let linux = Machine {
+            id: "b".repeat(39) + "1",
+            os_platform: "Linux".to_owned(),
+            is_offline: true,
+            ..Machine::default()
+        };
+        let credentials = Credentials::new(TENANT, CLIENT, SecretString::from(SECRET));
+        let world = World { machines: vec![machine, linux], any_machine: false };
+        let (simulator, server) = Simulator::bind(0, new_state(clock.clone(), credentials, world)).unwrap();
+        let mut tasks = JoinSet::new();
+        tasks.spawn(async move { server.await.unwrap() });
+        let client = Client::builder().no_proxy().build().unwrap();
+        let mut rig = Self { clock, simulator, client, token: String::new(), _tasks: tasks };
+        let (status, body) = rig.ask_for_token(&form(&[])).await;
+        assert_eq!(status, 200);
+        body["access_token"].as_str().unwrap().clone_into(&mut rig.token);
+        rig
+    }
+
+    async fn ask_for_token(&self, form: &str) -> (u16, Value) {
+        let url = format!("{}/{TENANT}/oauth2/v2.0/token", self.simulator.url());
+        let request = self.client.post(url).header("content-type", "application/x-www-form-urlencoded");
+        read(request.body(form.to_owned())).await
+    }
+
+    async fn quarantine(&self, machine: &str, body: Value) -> (u16, Value) {
+        let url = format!("{}/api/machines/{machine}/StopAndQuarantineFile", self.simulator.url());
+        let request =
+            self.client.post(url).bearer_auth(&self.token).header("content-type", "application/json");
+        read(request.body(body.to_string())).await
+    }
+
+    async fn get(&self, path: &str) -> (u16, Value) {
+        read(self.client.get(format!("{}{path}", self.simulator.url())).bearer_auth(&self.token)).await
+    }
+}
+
+async fn read(request: reqwest::RequestBuilder) -> (u16, Value) {
+    let response = request.send().await.unwrap();
+    let status = response.status().as_u16();
+    (status, serde_json::from_str(&response.text().await.unwrap()).unwrap_or(Value::Null))
+}
+
+/// A form for a token, with some of its fields replaced.
+fn form(replaced: &[(&str, &str)]) -> String {
+    let usual = [
+        ("client_id", CLIENT),
+        ("client_secret", SECRET),
+        ("scope", "https://api.securitycenter.microsoft.com/.default"),
+        ("grant_type", "client_credentials"),
+    ];
+    let mut form = url::form_urlencoded::Serializer::new(String::new());
+    for (name, value) in usual {
+        let value = replaced.iter().find(|(other, _)| *other == name).map_or(value, |(_, value)| value);
+        form.append_pair(name, value);
+    }
+    form.finish()
+}
+
+fn good() -> Value {
+    json!({"Comment": "c", "Sha1": SHA1})
+}
+
+#[tokio::test]
+async fn entra_id_refuses_what_the_real_one_refuses() {
+    let rig = Rig::start().await;
+    for (name, value, status, error, number) in [
+        ("client_secret", "wrong", 401, "invalid_client", 7_000_215),
+        ("client_id", "wrong", 400, "unauthorized_client", 700_016),
+        ("scope", "https://api.securitycenter.microsoft.com", 400, "invalid_scope", 70_011),
+        ("scope", "https://graph.microsoft.com/.default", 400, "invalid_scope", 70_011),
+        ("grant_type", "password", 400, "unsupported_grant_type", 70_003),
+    ] {
+        let (had, body) = rig.ask_for_token(&form(&[(name, value)])).await;
+        assert_eq!(
+            (had, &body["error"], &body["error_codes"][0]),
+            (status, &json!(error), &json!(number)),
+            "{name}"
+        );
+        assert!(body["error_description"].as_str().unwrap().starts_with(&format!("AADSTS{number}: ")));
+    }
+}
+
+#[tokio::test]
+async fn a_call_is_checked_in_the_order_of_the_real_service() {
+    let rig = Rig::start().await;
+    let unknown = "e".repeat(39) + "1";
+    let linux = "b".repeat(39) + "1";
+    let table = [
+        (MACHINE, json!("text"), 400, "InvalidRequestBody"),
+        (MACHINE, json!({"Sha1": SHA1}), 400, "MissingRequiredParameter"),
+        (MACHINE, json!({"Comment": "c"}), 400, "MissingRequiredParameter"),
+        (MACHINE, json!({"comment": "c", "sha1": SHA1}), 400, "MissingRequiredParameter"),
+        (MACHINE, json!({"Comment": "", "Sha1": SHA1}), 400, "MissingRequiredParameter"),
+        (MACHINE, json!({"Comment": "c", "Sha1": "abc"}), 400, "InvalidHashValue"),
+        (MACHINE, json!({"Comment": "c", "Sha1": "a".repeat(64)}), 400, "InvalidHashValue"),
+        (&unknown, good(), 404, "ResourceNotFound"),
+        (&linux, good(), 400, "OsPlatformNotSupported"),
+        (MACHINE, json!({"Comment": "c", "Sha1": "f".repeat(39) + "1"}), 404, "ResourceNotFound"),
+        (MACHINE, json!({"Comment": "c", "Sha1": "d".repeat(39) + "1"}), 403, "DisallowedOperation"),
+    ];
+    for (machine, body, status, code) in table {
+        let (had, answer) = rig.quarantine(machine, body.clone()).await;
+        assert_eq!((had, &answer["error"]["code"]), (status, &json!(code)), "{body}");
+        assert!(answer["error"]["target"].is_string());
+    }
+    assert!(rig.simulator.machine_actions().is_empty());
+}
+
+#[tokio::test]
+async fn an_action_goes_from_pending_to_its_end() {
+    let rig = Rig::start().await;
+    let (status, made) = rig.quarantine(MACHINE, good()).await;
+    assert_eq!((status, &made["status"]), (201, &json!("Pending")));
+    assert_eq!(made["relatedFileInfo"], json!({"fileIdentifier": SHA1, "fileIdentifierType": "Sha1"}));
+    let path = format!("/api/machineactions/{}", made["id"].as_str().unwrap());
+
+    for (after, expected) in [(3, "Pending"), (2, "InProgress"), (20, "InProgress"), (1, "Succeeded")] {
+        rig.clock.advance(SignedDuration::from_secs(after));
+        assert_eq!(rig.get(&path).await.1["status"], expected);
+    }
+}
+
+#[tokio::test]
+async fn an_open_action_can_be_cancelled_once() {
+    let rig = Rig::start().await;
+    let (_, made) = rig.quarantine(MACHINE, good()).await;
+    let url = format!("{}/api/machineactions/{}/cancel", rig.simulator.url(), made["id"].as_str().unwrap());
+    let cancel = || read(rig.client.post(&url).bearer_auth(&rig.token).body("{\"Comment\":\"c\"}"));
+    assert_eq!(cancel().await.1["status"], "Cancelled");
+    assert_eq!(cancel().await.0, 400);
+}
+
+#[tokio::test]
+async fn a_second_call_while_one_is_open_is_answered_by_the_switches() {
+    let rig = Rig::start().await;
+    let other_file = json!({"Comment": "c", "Sha1": "c".repeat(39) + "1"});
+    let (_, made) = rig.quarantine(MACHINE, good()).await;
+
+    let (status, refused) = rig.quarantine(MACHINE, good()).await;
+    assert_eq!((status, &refused["error"]["code"]), (400, &json!("ActiveRequestAlreadyExists")));
+    rig.simulator.with(|state| state.switches.duplicate = DuplicateAnswer::OpenAction);
+    assert_eq!(rig.quarantine(MACHINE, good()).await.1["id"], made["id"]);
+    rig.simulator.with(|state| state.switches.duplicate_key = DuplicateKey::Machine);
+    assert_eq!(rig.quarantine(MACHINE, other_file.clone()).await.1["id"], made["id"]);
+    rig.simulator.with(|state| state.switches.duplicate_key = DuplicateKey::MachineAndFile);
+    assert_ne!(rig.quarantine(MACHINE, other_file).await.1["id"], made["id"]);
+
+    rig.clock.advance(SignedDuration::from_mins(1));
+    assert_ne!(rig.quarantine(MACHINE, good()).await.1["id"], made["id"], "it is over, so this is a new one");
+}
+
+#[tokio::test]
+async fn tokens_are_checked_for_signature_time_and_roles() {
+    let mut rig = Rig::start().await;
+    let good_token = rig.token.clone();
+    for bad in ["", "x", "a.b.c", &good_token[1..], &format!("{good_token}x")] {
+        bad.clone_into(&mut rig.token);
+        assert_eq!(rig.quarantine(MACHINE, good()).await.0, 401, "{bad}");
+    }
+    rig.token = good_token;
+    rig.clock.advance(SignedDuration::from_secs(3_599));
+    assert_eq!(rig.get("/api/machines").await.0, 401, "it has expired");
+
+    for (roles, read, act) in [
+        (vec![], 403, 403),
+        (vec!["Machine.Read.All"], 200, 403),
+        (vec!["Machine.StopAndQuarantine"], 403, 403),
+        (vec!["Machine.ReadWrite.All", "Machine.StopAndQuarantine"], 200, 201),
+    ] {
+        let roles: Vec<String> = roles.into_iter().map(ToOwned::to_owned).collect();
+        rig.simulator.with(|state| state.switches.roles.clone_from(&roles));
+        rig.token = rig.ask_for_token(&form(&[])).await.1["access_token"].as_str().unwrap().to_owned();
+        assert_eq!(rig.get("/api/machineactions").await.0, read, "{roles:?}");
+        assert_eq!(rig.quarantine(MACHINE, good()).await.0, act, "{roles:?}");
+    }
+}
+
+#[tokio::test]
+async fn both_windows_hold_whichever_way_they_move() {
+    for window in [WindowKind::Sliding, WindowKind::Fixed] {
+        let rig = Rig::start().await;
+        rig.simulator.with(|state| {
+            state.switches.window = window;
+            state.switches.per_minute = 3;
+            state.switches.per_hour = 4;
+        });
+        for status in [404, 404, 404, 429] {
+            assert_eq!(rig.quarantine(&"e".repeat(40), good()).await.0, status, "{window:?}");
+        }
+        rig.clock.advance(SignedDuration::from_mins(1));
+        for status in [404, 429] {
+            assert_eq!(rig.quarantine(&"e".repeat(40), good()).await.0, status, "{window:?}");
+        }
+        assert_eq!(rig.get("/api/machines").await.0, 200, "each API has windows of its own");
+    }
+}
+
+#[tokio::test]
+async fn lists_speak_the_odata_that_is_documented() {
+    let rig = Rig::start().await;
+    rig.quarantine(MACHINE, good()).await;
+    rig.clock.advance(SignedDuration::from_mins(1));
+    rig.quarantine(MACHINE, json!({"Comment": "second", "Sha1": SHA1})).await;
+    let actions = [
+        ("", 2),
+        ("?$filter=status eq 'Succeeded'", 1),
+        ("?$filter=Status+eq+'Pending'", 1),
+        ("?$filter=status%20ne%20'Pending'", 1),
+        ("?$filter=type eq 'StopAndQuarantineFile' and creationDateTimeUtc ge 2026-03-01T12:00:30Z", 1),
+        ("?$filter=creationDateTimeUtc lt 2026-03-01T12:00:30Z", 1),
+        ("?$filter=(status eq 'Pending' or status eq 'Succeeded') and machineId eq 'x'", 0),
+        ("?$top=1", 1),
+        ("?$skip=1", 1),
+        ("?$orderby=creationDateTimeUtc desc", 2),
+    ];
+    for (query, count) in actions {
+        let (status, body) = rig.get(&format!("/api/machineactions{query}")).await;
+        assert_eq!(status, 200, "{query}: {body}");
+        assert_eq!(body["value"].as_array().unwrap().len(), count, "{query}");
+    }
+    let machines = [
+        ("?$filter=computerDnsName eq 'o''hara.corp.example'", 1),
+        ("?$filter=startswith(computerDnsName,'host')", 1),
+        ("?$filter=machineTags/any(t: t eq 'VIP')", 0),
+        ("?$filter=rbacGroupId eq 0", 2),
+        ("?$filter=aadDeviceId eq null", 2),
+    ];
+    for (query, count) in machines {
+        let (status, body) = rig.get(&format!("/api/machines{query}")).await;
+        assert_eq!(status, 200, "{query}: {body}");
+        assert_eq!(body["value"].as_array().unwrap().len(), count, "{query}");
+    }
+    for query in [
+        "?$stop=1",
+        "?$filter=requestorComment eq 'x'",
+        "?$filter=status eq",
+        "?$filter=status eq 'x",
+        "?$filter=(status eq 'x'",
+        "?$top=x",
+    ] {
+        let (status, body) = rig.get(&format!("/api/machineactions{query}")).await;
+        assert_eq!((status, &body["error"]["code"]), (400, &json!("")), "{query}");
+    }
+}
+
+#[tokio::test]
+async fn a_long_list_comes_in_pages_with_a_link_to_the_next() {
+    let rig = Rig::start().await;
+    rig.quarantine(MACHINE, good()).await;
+    rig.clock.advance(SignedDuration::from_mins(1));
+    rig.quarantine(MACHINE, good()).await;
+    rig.simulator.with(|state| state.switches.page_size = 1);
+
+    let (_, first) = rig.get("/api/machineactions?$filter=type eq 'StopAndQuarantineFile'").await;
+    let next = first["@odata.nextLink"].as_str().unwrap().to_owned();
+    let (_, second) = rig.get(next.strip_prefix(&rig.simulator.url()).unwrap()).await;
+
+    assert_ne!(first["value"][0]["id"], second["value"][0]["id"]);
+    assert!(second.get("@odata.nextLink").is_none());
+}
+
+#[tokio::test]
+async fn the_log_keeps_every_call_and_no_secret() {
+    let rig = Rig::start().await;
+    rig.quarantine(MACHINE, good()).await;
+    let (_, log) = rig.get("/simulator/calls").await;
+    let calls = log["calls"].as_array().unwrap();
+    assert_eq!(calls.len(), 2);
+    assert_eq!(calls[1]["body"], good());
+    assert!(!log.to_string().contains(SECRET));
+}
+
+#[tokio::test]
+async fn faults_and_switches_are_set_from_outside() {
+    let rig = Rig::start().await;
+    let url = format!("{}/simulator/faults", rig.simulator.url());
+    let fault =
+        r#"{"place":"quarantine","kind":"throttled","retry_after":"7","code":"TooManyRequests","times":1}"#;
+    let (status, _) = read(rig.client.post(url).header("content-type", "application/json").body(fault)).await;
+    assert_eq!(status, 204);
+    assert_eq!(rig.quarantine(MACHINE, good()).await.0, 429);
+    assert_eq!(rig.quarantine(MACHINE, good()).await.0, 201);
+    let (_, switches) = rig.get("/simulator/switches").await;
+    assert_eq!(switches["per_hour"], 1_500);
+}

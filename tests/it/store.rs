@@ -1,0 +1,173 @@
+//! The store on disk: its schema, its lock, its damage.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use quarantine_bridge::store::{ActionFilter, Options, Store, StoreError};
+use rusqlite::Connection;
+use sha2::{Digest as _, Sha256};
+use tempfile::TempDir;
+
+use crate::harness::{start_of_time, wait_until_unlocked};
+
+/// The migrations and the SHA-256 of each, which may never change once it has been released.
+const MIGRATIONS: &[(&str, &str)] = &[("0001_first.sql", FIRST)];
+
+const FIRST: &str = "e37798b1eb7895c0f3d0c975acbb1011108304c0756de0c186b6f7906e41fece";
+
+fn folder() -> (TempDir, Options) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("bridge.db");
+    (folder, Options { path })
+}
+
+fn migrations() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("src/store/migrations")
+}
+
+#[test]
+fn an_applied_migration_never_changes() {
+    let mut found: Vec<_> = fs::read_dir(migrations()).unwrap().map(|it| it.unwrap().file_name()).collect();
+    found.sort();
+    assert_eq!(found, MIGRATIONS.iter().map(|(name, _)| *name).collect::<Vec<_>>());
+    for (name, digest) in MIGRATIONS {
+        let text = fs::read(migrations().join(name)).unwrap();
+        assert_eq!(hex::encode(Sha256::digest(text)), *digest, "{name}");
+    }
+}
+
+/// Each migration has sample data of its schema; all are applied in turn over it, and then the whole is opened and read.
+#[tokio::test]
+async fn a_database_of_every_earlier_schema_is_opened_with_its_data() {
+    for (applied, _) in MIGRATIONS.iter().enumerate() {
+        let (_folder, options) = folder();
+        let db = Connection::open(&options.path).unwrap();
+        for (name, _) in &MIGRATIONS[..=applied] {
+            db.execute_batch(&fs::read_to_string(migrations().join(name)).unwrap()).unwrap();
+            let sample = format!("tests/data/migrations/{}.sql", &name[..4]);
+            let sample = Path::new(env!("CARGO_MANIFEST_DIR")).join(sample);
+            db.execute_batch(&fs::read_to_string(sample).unwrap()).unwrap();
+        }
+        db.pragma_update(None, "application_id", 0x7162_7267).unwrap();
+        db.pragma_update(None, "user_version", i64::try_from(applied + 1).unwrap()).unwrap();
+        drop(db);
+
+        let store = Store::open(&options).unwrap();
+
+        assert_eq!(store.settle_after_restart(start_of_time()).await.unwrap(), 1);
+        let page = store.actions(ActionFilter { limit: 10, ..ActionFilter::default() }).await.unwrap();
+        let states: Vec<_> = page.actions.iter().map(|record| record.action.state.as_str()).collect();
+        assert_eq!(states, ["expired", "uncertain"]);
+        assert_eq!(page.actions[1].history.len(), 6);
+        let delivery = "019ca945-0a00-7000-8000-000000000003".parse().unwrap();
+        assert_eq!(store.delivery(delivery).await.unwrap().unwrap().refused.len(), 1);
+        assert_eq!(store.token("0123456789ab".to_owned()).await.unwrap().unwrap().scopes.len(), 2);
+        assert_eq!(store.calls_since(jiff::Timestamp::MIN).await.unwrap().len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn a_newer_database_is_refused_and_left_alone() {
+    let (_folder, options) = folder();
+    drop(Store::open(&options).unwrap());
+    let db = Connection::open(&options.path).unwrap();
+    db.pragma_update(None, "user_version", 99).unwrap();
+
+    wait_until_unlocked(&options.path).await;
+    let refused = Store::open(&options).unwrap_err();
+
+    let known = i64::try_from(MIGRATIONS.len()).unwrap();
+    assert_eq!(refused, StoreError::Newer { found: 99, known });
+    let version: i64 = db.pragma_query_value(None, "user_version", |row| row.get(0)).unwrap();
+    assert_eq!(version, 99);
+}
+
+#[test]
+fn a_database_of_something_else_is_refused_and_left_alone() {
+    let (_folder, options) = folder();
+    let db = Connection::open(&options.path).unwrap();
+    db.execute_batch("CREATE TABLE bookmarks (url TEXT)").unwrap();
+
+    assert_eq!(Store::open(&options).unwrap_err(), StoreError::Foreign(options.path.clone()));
+
+    let tables: i64 = db.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0)).unwrap();
+    assert_eq!(tables, 1);
+}
+
+#[test]
+fn a_file_that_is_no_database_is_refused_and_left_alone() {
+    let (_folder, options) = folder();
+    let text = "not a database, but long enough to look at: ".repeat(100);
+    fs::write(&options.path, &text).unwrap();
+
+    assert_eq!(Store::open(&options).unwrap_err(), StoreError::Foreign(options.path.clone()));
+
+    assert_eq!(fs::read_to_string(&options.path).unwrap(), text);
+}
+
+#[test]
+fn a_folder_that_is_not_there_is_told() {
+    let (folder, _) = folder();
+    let path = folder.path().join("missing/bridge.db");
+    let error = Store::open(&Options { path }).unwrap_err();
+    assert!(error.to_string().contains("its folder must exist"), "{error}");
+}
+
+#[test]
+fn a_second_instance_is_refused() {
+    let (_folder, options) = folder();
+    let first = Store::open(&options).unwrap();
+
+    let refused = Store::open(&options).unwrap_err();
+
+    assert_eq!(refused, StoreError::InUse(options.path.clone()));
+    drop(first);
+}
+
+#[tokio::test]
+async fn a_value_that_only_damage_can_have_put_there_is_told_and_not_guessed() {
+    let (_folder, options) = folder();
+    let store = Store::open(&options).unwrap();
+    let db = Connection::open(&options.path).unwrap();
+    db.execute_batch(include_str!("../data/migrations/0001.sql")).unwrap();
+    for damage in [
+        "UPDATE actions SET state = 'sent'",
+        "UPDATE actions SET machine_id = 'x', state = 'queued'",
+        "UPDATE alerts SET severity = 'urgent'",
+        "UPDATE history SET facts = '{'",
+        "UPDATE history SET who = 'me'",
+    ] {
+        db.execute_batch("SAVEPOINT damage").unwrap();
+        db.execute_batch(damage).unwrap();
+        db.execute_batch("RELEASE damage").unwrap();
+        let read = store.actions(ActionFilter { limit: 10, ..ActionFilter::default() }).await;
+        assert!(matches!(read, Err(StoreError::Corrupt(_))), "{damage}: {read:?}");
+    }
+}
+
+#[test]
+fn every_commit_is_synced_and_written_ahead() {
+    let (_folder, options) = folder();
+    drop(Store::open(&options).unwrap());
+    let db = Connection::open(&options.path).unwrap();
+    let mode: String = db.pragma_query_value(None, "journal_mode", |row| row.get(0)).unwrap();
+    assert_eq!(mode, "wal");
+}
+
+/// The lists that people ask for use an index, however many actions there are. What dispatch asks names its index itself.
+#[test]
+fn lists_are_read_by_index() {
+    let (_folder, options) = folder();
+    drop(Store::open(&options).unwrap());
+    let db = Connection::open(&options.path).unwrap();
+    for (query, index) in [
+        ("SELECT seq FROM actions WHERE state = 'accepted' ORDER BY seq LIMIT 1", "actions_by_state"),
+        ("SELECT seq FROM actions WHERE state = 'succeeded' ORDER BY seq DESC LIMIT 1", "actions_by_state"),
+        ("SELECT seq FROM actions WHERE source = 'a' ORDER BY seq DESC LIMIT 1", "actions_by_source"),
+        ("SELECT at FROM calls WHERE at >= 1 ORDER BY at", "calls_by_time"),
+    ] {
+        let plan: String =
+            db.query_row(&format!("EXPLAIN QUERY PLAN {query}"), [], |row| row.get("detail")).unwrap();
+        assert!(plan.contains(index), "{query}: {plan}");
+    }
+}
