@@ -5,7 +5,8 @@ use std::fmt;
 use jiff::Timestamp;
 
 use super::entity::{EntityPair, Target};
-use super::ids::{ActionId, AlertId, DeliveryId, MachineActionId, SourceName};
+use super::ids::{ActionId, AlertId, DeliveryId, SourceName};
+use super::machine_action::MachineActionRef;
 use super::severity::Severity;
 use super::state::State;
 
@@ -61,15 +62,17 @@ pub fn comment(alert_id: &AlertId) -> String {
     format!("Stop and quarantine file on machine due to alert {alert_id}")
 }
 
-/// Defender's record of an action.
+/// An action whose call has an unknown outcome.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct MachineActionRef {
-    /// Its id there.
-    pub id: MachineActionId,
-    /// Its status there, verbatim, when it was last read.
-    pub status: String,
-    /// When Defender made it, as far as is known.
-    pub since: Timestamp,
+pub struct Unsettled {
+    /// The action.
+    pub action: Action,
+    /// When its last intent was recorded.
+    pub intent_at: Timestamp,
+    /// How often in a row Defender's list did not have it.
+    pub empty_reads: u32,
+    /// When that was last read.
+    pub empty_read_at: Option<Timestamp>,
 }
 
 /// One change of an action's state.

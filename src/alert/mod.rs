@@ -1,8 +1,10 @@
 //! The words of the service as types: values only, no I/O, no clock, no async.
 
 mod action;
+mod advance;
 mod entity;
 mod ids;
+mod machine_action;
 mod mode;
 mod outcome;
 mod refused;
@@ -12,11 +14,13 @@ mod time;
 
 use jiff::Timestamp;
 
-pub use action::{Action, Change, MachineActionRef, Who, comment};
+pub use action::{Action, Change, Unsettled, Who, comment};
+pub use advance::{Advance, Patch};
 pub use entity::{EntityPair, FileEntity, FoundAt, MachineEntity, Target, Unresolved};
 pub use ids::{
     ActionId, AlertId, DeliveryId, IdError, MachineActionId, MachineId, Sha1, Sha256, SignedId, SourceName,
 };
+pub use machine_action::{MachineAction, MachineActionRef};
 pub use mode::{Mode, UnknownMode};
 pub use outcome::{Outcome, Refusal};
 pub use refused::{MapProblem, Reason, RefusedAlert};

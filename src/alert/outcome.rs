@@ -4,7 +4,7 @@ use std::fmt;
 
 use jiff::SignedDuration;
 
-use super::action::MachineActionRef;
+use super::machine_action::MachineActionRef;
 
 /// What we know about an attempt. The split that matters: could Defender be acting on it?
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -50,7 +50,7 @@ impl Document {
 
     pub(super) fn into_complaints(self) -> Complaints {
         let mut complaints = self.complaints.into_inner();
-        complaints.sort_by_key(|complaint| complaint.line);
+        complaints.sort_by_key(|complaint| (complaint.line.is_none(), complaint.line));
         Complaints(complaints)
     }
 

@@ -3,7 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
-use crate::alert::{MachineActionId, MachineId, parse_time};
+use crate::alert::{MachineAction, MachineActionId, MachineId, parse_time};
 
 use super::http_client::Failure;
 use super::is_success;
@@ -45,26 +45,6 @@ impl ListFilter {
             }
         }
     }
-}
-
-/// Defender's record of an action on a machine. Texts are as Defender wrote them.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct MachineAction {
-    /// Its id.
-    pub id: String,
-    /// One of Defender's words: `Pending`, `InProgress`, `Succeeded`, `Failed`, `TimeOut`, `Cancelled`, or
-    /// what may come.
-    pub status: String,
-    /// The device.
-    pub machine_id: Option<String>,
-    /// The hash of the file.
-    pub file: Option<String>,
-    /// The comment of whoever asked for it.
-    pub comment: Option<String>,
-    /// Who asked for it.
-    pub requestor: Option<String>,
-    /// When it was made.
-    pub created_at: Option<Timestamp>,
 }
 
 /// Why the list could not be read whole.

@@ -18,13 +18,13 @@ use reqwest::{Client, Method, StatusCode};
 use secrecy::{ExposeSecret as _, SecretString};
 use url::Url;
 
-use crate::alert::Outcome;
+use crate::alert::{MachineAction, Outcome};
 use crate::clock::Clock;
 use crate::store::RecordedIntent;
 use crate::telemetry::{Metrics, metric};
 
 pub use http_client::{http_client, is_loopback};
-pub use machine_actions::{ListError, ListFilter, MachineAction};
+pub use machine_actions::{ListError, ListFilter};
 pub use outcome::{Answer, classify};
 pub use token::{Token, TokenError};
 

@@ -2,9 +2,8 @@
 
 use jiff::Timestamp;
 
-use crate::alert::{Action, Change, State, Who, after};
+use crate::alert::{Action, Advance, Change, Patch, State, Who, after};
 use crate::policy::{self, Candidate, Decision, HOLD_LIMIT, Policy, Verdict};
-use crate::store::{Advance, Patch};
 
 /// A decision and the move that it means.
 #[derive(Debug)]

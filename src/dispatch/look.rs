@@ -4,9 +4,9 @@ use std::collections::HashMap;
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::alert::{Action, MachineActionId, State, after};
-use crate::defender::{Defender, ListError, ListFilter, MachineAction};
-use crate::store::{Advance, StoreError, Unsettled};
+use crate::alert::{Action, Advance, MachineAction, MachineActionId, State, Unsettled, after};
+use crate::defender::{Defender, ListError, ListFilter};
+use crate::store::StoreError;
 use crate::telemetry::metric;
 
 use super::{Dispatcher, Done, Match, find, look_again, reconcile, settle};

@@ -5,9 +5,9 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::alert::{Change, MachineActionRef, State, Who, after, before};
-use crate::defender::MachineAction;
-use crate::store::{Advance, Patch, Unsettled};
+use crate::alert::{
+    Advance, Change, MachineAction, MachineActionRef, Patch, State, Unsettled, Who, after, before,
+};
 
 /// How much earlier than our intent Defender's clock may put its record.
 const CLOCK_SKEW: SignedDuration = SignedDuration::from_mins(10);

@@ -2,8 +2,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::alert::{Action, Change, Outcome, State, Who, after};
-use crate::store::{Advance, Patch};
+use crate::alert::{Action, Advance, Change, Outcome, Patch, State, Who, after};
 
 use super::backoff;
 

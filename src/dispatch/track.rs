@@ -2,9 +2,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::alert::{Action, Change, MachineActionRef, State, Who, after};
-use crate::defender::MachineAction;
-use crate::store::{Advance, Patch};
+use crate::alert::{Action, Advance, Change, MachineAction, MachineActionRef, Patch, State, Who, after};
 
 /// Returns the move of a submitted action, given Defender's record of it if the list had one.
 ///

@@ -13,7 +13,7 @@ use super::Shared;
 use super::faults::{FaultKind, Place};
 use super::paging::page;
 use super::quarantine::stop_and_quarantine;
-use super::refusals::No;
+use super::refusals::{No, Reply};
 use super::state::{CallRecord, State};
 
 const MACHINE_ACTION_FILTERS: [&str; 6] =
@@ -47,9 +47,6 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
             .route(&format!("{base}/machines/{{id}}"), web::get().to(machine));
     }
 }
-
-/// An answer before it is written: status and body, or a no.
-pub(super) type Reply = Result<(u16, Value), No>;
 
 async fn quarantine(
     request: HttpRequest,

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::Shared;
 use super::faults::Fault;
-use super::state::Switches;
+use super::switches::Switches;
 use super::world::World;
 
 pub(super) fn routes(config: &mut web::ServiceConfig) {

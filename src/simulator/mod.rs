@@ -6,6 +6,7 @@
 
 mod api;
 mod control;
+mod credentials;
 mod entra;
 mod faults;
 mod limits;
@@ -15,6 +16,7 @@ mod paging;
 mod quarantine;
 mod refusals;
 mod state;
+mod switches;
 mod world;
 
 use std::io;
@@ -26,11 +28,12 @@ use actix_web::{App, HttpServer, web};
 
 use crate::clock::Clock;
 
-pub use entra::Credentials;
+pub use credentials::Credentials;
 pub use faults::{Fault, FaultKind, Place};
 pub use limits::WindowKind;
 pub use machine_actions::SimulatedAction;
-pub use state::{CallRecord, DuplicateAnswer, DuplicateKey, State, Switches};
+pub use state::{CallRecord, State};
+pub use switches::{DuplicateAnswer, DuplicateKey, Switches};
 pub use world::{Machine, World};
 
 /// A simulator that listens. A cheap handle to look at it and to set its switches.

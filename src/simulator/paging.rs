@@ -4,9 +4,8 @@ use actix_web::HttpRequest;
 use serde_json::{Value, json};
 use url::form_urlencoded;
 
-use super::api::Reply;
 use super::odata;
-use super::refusals::No;
+use super::refusals::{No, Reply};
 use super::state::State;
 
 /// Filters, skips and cuts a list as the query asks, with a link to the next page.

@@ -4,10 +4,10 @@
 
 use serde_json::{Map, Value, json};
 
-use super::api::Reply;
 use super::machine_actions::SimulatedAction;
-use super::refusals::No;
-use super::state::{DuplicateAnswer, DuplicateKey, State};
+use super::refusals::{No, Reply};
+use super::state::State;
+use super::switches::{DuplicateAnswer, DuplicateKey};
 use super::world::{Machine, World};
 
 /// Serves StopAndQuarantineFile on a machine.

@@ -7,6 +7,9 @@ use serde_json::{Value, json};
 /// Correlation id of every refusal; the real one differs each time.
 pub(super) const TARGET: &str = "43f4cb08-8fac-4b65-9db1-745c2ae65f3a";
 
+/// An answer before it is written: status and body, or a no.
+pub(super) type Reply = Result<(u16, Value), No>;
+
 /// A no of Defender.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct No {

@@ -1,40 +1,11 @@
 //! The one place where an action changes its state.
 
-use jiff::Timestamp;
 use rusqlite::{OptionalExtension as _, Transaction, params};
 
-use crate::alert::{ActionId, Change, MachineActionRef, State, Target, millis};
+use crate::alert::{Advance, Change, State, millis};
 
 use super::StoreError;
 use super::rows::to_json;
-
-/// A move of one action, through one or more states.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Advance {
-    /// Which action.
-    pub action: ActionId,
-    /// The state that it must still be in.
-    pub expected: State,
-    /// The moves, in order; none if only the facts below change.
-    pub changes: Vec<Change>,
-    /// What else changes.
-    pub patch: Patch,
-}
-
-/// What changes with a move besides the state. `None` leaves a fact as it is.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Patch {
-    /// Device and file, once resolved.
-    pub target: Option<Target>,
-    /// When its wait ends. It ends with the wait anyway: once Defender has the action or it is over, nothing expires.
-    pub expires_at: Option<Timestamp>,
-    /// When to look at it next. States in which nobody looks have no such time.
-    pub next_at: Option<Timestamp>,
-    /// Defender's record.
-    pub machine_action: Option<MachineActionRef>,
-    /// How often in a row Defender's list did not have it, and when that was last read.
-    pub empty_reads: Option<(u32, Timestamp)>,
-}
 
 /// Applies a move; returns false, and does nothing, if the action is not where it was expected.
 pub(super) fn apply(tx: &Transaction<'_>, advance: &Advance) -> Result<bool, StoreError> {

@@ -4,12 +4,13 @@ use jiff::Timestamp;
 use rusqlite::{Transaction, params};
 
 use crate::alert::{
-    Action, ActionId, Change, MachineId, Outcome, Sha1, State, Target, Unresolved, Who, after, millis,
+    Action, ActionId, Advance, Change, MachineId, Outcome, Patch, Sha1, State, Target, Unresolved, Who,
+    after, millis,
 };
 use crate::policy::{Candidate, Decision, HOLD_LIMIT, Policy, Verdict, decide};
 
 use super::StoreError;
-use super::advance::{self, Advance, Patch};
+use super::advance;
 use super::rows::{self, ACTION, ACTIONS, Columns};
 
 /// What came of the wish to record an intent.

@@ -21,16 +21,14 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use tokio::sync::{Notify, watch};
 
-use crate::alert::{Action, ActionId, AlertId, DeliveryId, Outcome, SourceName, State};
+use crate::alert::{Action, ActionId, Advance, AlertId, DeliveryId, Outcome, SourceName, State, Unsettled};
 use crate::policy::Policy;
 
 pub use accept::{Accept, Accepted, AcceptedAction, AcceptedAlert, Receipt};
-pub use advance::{Advance, Patch};
 pub use error::StoreError;
 pub use intent::{Intent, RecordedIntent};
 pub use read::{ActionFilter, ActionPage, ActionRecord, Attempt, DeliveryRecord};
 pub use tokens::{NewToken, Scope, StoredToken, UnknownScope};
-pub use work::Unsettled;
 
 use connection::Readers;
 use writer::Writer;

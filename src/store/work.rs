@@ -3,27 +3,13 @@
 use jiff::Timestamp;
 use rusqlite::{Connection, Params, Transaction, params};
 
-use crate::alert::{Action, Change, State, Who, from_millis, millis};
+use crate::alert::{Action, Advance, Change, Patch, State, Unsettled, Who, from_millis, millis};
 
 use super::StoreError;
-use super::advance::{Advance, Patch};
 use super::rows::{self, ACTION, ACTIONS, Columns};
 
 /// How many actions expire in one transaction.
 const EXPIRE_MAX: u32 = 500;
-
-/// An action whose call has an unknown outcome.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Unsettled {
-    /// The action.
-    pub action: Action,
-    /// When its last intent was recorded.
-    pub intent_at: Timestamp,
-    /// How often in a row Defender's list did not have it.
-    pub empty_reads: u32,
-    /// When that was last read.
-    pub empty_read_at: Option<Timestamp>,
-}
 
 fn select<T>(
     db: &Connection,

@@ -14,6 +14,8 @@
 
 mod api;
 mod budget;
+mod cli;
+mod crash;
 mod dispatch;
 mod formats;
 mod harness;
@@ -24,4 +26,5 @@ mod policy;
 mod programs;
 mod simulator;
 mod store;
+mod tidy;
 mod values;

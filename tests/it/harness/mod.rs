@@ -1,5 +1,6 @@
 //! A real bridge against a real simulator on loopback, with a clock that tests move.
 
+pub(crate) mod binary;
 mod invariants;
 
 use std::collections::HashMap;
@@ -19,7 +20,7 @@ use quarantine_bridge::ingest::{Scheme, SigningKey, StandardWebhooks, sign};
 use quarantine_bridge::mapping::{BuiltIn, Format};
 use quarantine_bridge::policy::Policy;
 use quarantine_bridge::simulator::{Credentials, Simulator, World, new_state};
-use quarantine_bridge::store::{NewToken, Options as StoreOptions, Scope, Store, add_token};
+use quarantine_bridge::store::{NewToken, Options as StoreOptions, Scope, add_token};
 use quarantine_bridge::telemetry::{LogFormat, Metrics};
 use quarantine_bridge::{defender, http};
 use reqwest::{Client, RequestBuilder};
@@ -100,14 +101,7 @@ impl Bridge {
 
     pub(crate) async fn with(setup: Setup) -> Self {
         let clock = Clock::manual(start_of_time());
-        let credentials = Credentials::new(TENANT, CLIENT, SecretString::from(SECRET));
-        let world = World { any_machine: true, ..World::default() };
-        let mut state = new_state(clock.clone(), credentials, world);
-        state.switches.per_minute = 100_000;
-        state.switches.per_hour = 100_000;
-        let (simulator, server) = Simulator::bind(0, state).unwrap();
-        let mut tasks = JoinSet::new();
-        tasks.spawn(async move { server.await.unwrap() });
+        let (simulator, tasks) = simulate(clock.clone());
         let folder = tempfile::tempdir().unwrap();
         Self::assemble(setup, clock, simulator, folder, tasks).await
     }
@@ -330,6 +324,19 @@ fn token(store: &StoreOptions, clock: &Clock, scopes: &[Scope]) -> String {
 pub(crate) async fn wait_until_unlocked(database: &Path) {
     let lock = fs::File::open(database.with_file_name("bridge.db.lock")).unwrap();
     poll("the database to be free", || lock.try_lock().is_ok()).await;
+}
+
+/// Starts a simulator in which any device has any file, and whose limits are out of the way.
+pub(crate) fn simulate(clock: Clock) -> (Simulator, JoinSet<()>) {
+    let credentials = Credentials::new(TENANT, CLIENT, SecretString::from(SECRET));
+    let world = World { any_machine: true, ..World::default() };
+    let mut state = new_state(clock, credentials, world);
+    state.switches.per_minute = 1_000_000;
+    state.switches.per_hour = 1_000_000;
+    let (simulator, server) = Simulator::bind(0, state).unwrap();
+    let mut tasks = JoinSet::new();
+    tasks.spawn(async move { server.await.unwrap() });
+    (simulator, tasks)
 }
 
 /// Waits for a condition that other threads bring about.

@@ -1,0 +1,373 @@
+//! The commands as a person types them.
+
+use std::process::Output;
+
+use quarantine_bridge::clock::Clock;
+use reqwest::Client;
+use serde_json::{Value, json};
+
+use crate::harness::binary::{Installation, command, set_mode};
+use crate::harness::{MACHINE, SECRET, SHA1, WHSEC, poll, simulate};
+
+/// Where nobody listens; commands that do not call need no more.
+const NOWHERE: &str = "http://127.0.0.1:9";
+
+fn out(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn err(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+fn alert(severity: &str) -> String {
+    let target =
+        json!({"machine": {"id": MACHINE, "dns_name": "ws1"}, "file": {"sha1": SHA1, "name": "evil.dll"}});
+    let now = Clock::system().now().to_string();
+    json!({"alert_id": "a1", "severity": severity, "title": "t", "occurred_at": now, "targets": [target]})
+        .to_string()
+}
+
+#[test]
+fn without_a_command_the_commands_are_shown() {
+    let output = command(&[]).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    for word in ["serve", "demo", "check", "explain", "sign", "send", "simulate", "formats", "token"] {
+        assert!(err(&output).contains(&format!("\n  {word}")), "{word}");
+    }
+    assert_eq!(command(&["--help"]).output().unwrap().status.code(), Some(0));
+    assert_eq!(command(&["--version"]).output().unwrap().status.code(), Some(0));
+    assert_eq!(command(&["nonsense"]).output().unwrap().status.code(), Some(2));
+}
+
+#[test]
+fn check_is_content_with_a_good_configuration() {
+    let installation = Installation::new(NOWHERE, "");
+    let output = installation.run(&["check"]);
+    assert_eq!(output.status.code(), Some(0), "{}", err(&output));
+    assert!(out(&output).contains("source soc: format bridge, mode enforce"));
+
+    let output = installation.run(&["check", "--json"]);
+    let verdict: Value = serde_json::from_str(&out(&output)).unwrap();
+    assert_eq!(verdict, json!({"valid": true, "complaints": []}));
+}
+
+/// An edit of a good configuration, the key that is complained about, and words of problem and remedy.
+const MISTAKES: &[(&str, &str, &str, &str)] = &[
+    ("listen = \"127.0.0.1:", "listen = \"0.0.0.0:", "server.listen", "behind_proxy = true"),
+    ("listen = \"127.0.0.1:", "listen = \"localhost:", "server.listen", "such as \"127.0.0.1:8420\""),
+    ("path = \"bridge.db\"", "", "store.path", "is missing"),
+    ("[store]", "[stor]", "stor", "do you mean store?"),
+    ("mode = \"enforce\"", "", "sources.soc.mode", "\"shadow\" (decide and record, never call)"),
+    ("mode = \"enforce\"", "mode = \"on\"", "sources.soc.mode", "mode must be shadow, approve or enforce"),
+    ("mode = \"enforce\"", "mode = true", "sources.soc.mode", "boolean found"),
+    ("min_severity = \"low\"", "min_severity = \"Low\"", "sources.soc.min_severity", "must be informational"),
+    ("min_severity = \"low\"", "max_age = \"1 hour\"", "sources.soc.max_age", "such as \"60m\""),
+    ("min_severity = \"low\"", "max_age = \"0s\"", "sources.soc.max_age", "every alert is older"),
+    (
+        "min_severity = \"low\"",
+        "min_severtiy = \"low\"",
+        "sources.soc.min_severtiy",
+        "do you mean min_severity?",
+    ),
+    ("format = \"bridge\"", "format = \"splunk\"", "sources.soc.format", "one of [\"bridge\""),
+    (
+        "format = \"bridge\"",
+        "format = \"bridge\"\nformat_file = \"x.jq\"",
+        "sources.soc.format_file",
+        "keep one of the two",
+    ),
+    ("format = \"bridge\"", "format_file = \"missing.jq\"", "sources.soc.format_file", "No such file"),
+    (
+        "format = \"bridge\"",
+        "format_file = \"bad.jq\"",
+        "sources.soc.format_file",
+        "line 2: a definition may not call itself",
+    ),
+    ("[sources.soc]", "[sources.SOC]", "sources.SOC", "rename the source"),
+    ("standard-webhooks", "hmac", "sources.soc.auth.scheme", "there is no scheme"),
+    ("secrets = [{ file = \"soc-secret\" }]", "secrets = []", "sources.soc.auth.secrets", "names no secret"),
+    ("secrets = [{ file = \"soc-secret\" }]", "", "sources.soc.auth.secrets", "is missing"),
+    (
+        "secrets = [{ file = \"soc-secret\" }]",
+        "secrets = [\"whsec_AAAA\"]",
+        "sources.soc.auth.secrets",
+        "no table",
+    ),
+    ("\"soc-secret\" }", "\"missing\" }", "sources.soc.auth.secrets[0].file", "cannot be read"),
+    ("\"soc-secret\" }", "\"empty\" }", "sources.soc.auth.secrets[0].file", "is empty"),
+    ("\"soc-secret\" }", "\"short\" }", "sources.soc.auth.secrets[0].file", "decodes to 3 bytes"),
+    ("\"soc-secret\" }", "\"text\" }", "sources.soc.auth.secrets[0].file", "standard base64"),
+    ("\"soc-secret\" }", "\"open\" }", "sources.soc.auth.secrets[0].file", "chmod o-rwx"),
+    ("\"soc-secret\" }", "\".\" }", "sources.soc.auth.secrets[0].file", "regular file"),
+    (
+        "\"soc-secret\" }",
+        "\"soc-secret\", not_after = \"soon\" }",
+        "sources.soc.auth.secrets[0].not_after",
+        "no time",
+    ),
+    ("client_secret = { file = \"defender-secret\" }", "", "defender.client_secret", "is missing"),
+    (
+        "client_secret = { file = \"defender-secret\" }",
+        "client_secret = \"x\"",
+        "defender.client_secret",
+        "string found",
+    ),
+    (
+        "client_secret = { file = \"defender-secret\" }",
+        "client_secret = { file = \"open\" }",
+        "defender.client_secret.file",
+        "mode 0644",
+    ),
+    ("tenant_id = \"tenant\"", "tenant_id = \"a/b\"", "defender.tenant_id", "is no id"),
+    ("allow_custom_endpoint = true", "", "defender.api_url", "not one of Microsoft's hosts"),
+    (
+        "api_url = \"http://127.0.0.1:9\"",
+        "api_url = \"http://api.security.microsoft.com\"",
+        "defender.api_url",
+        "Microsoft's hosts",
+    ),
+    (
+        "api_url = \"http://127.0.0.1:9\"",
+        "api_url = \"https://api.security.microsoft.com.example.test/?a\"",
+        "defender.api_url",
+        "Microsoft's hosts",
+    ),
+    ("[server]", "[budget]\ncalls_per_minute = 0\n[server]", "budget.calls_per_minute", "not between 1 and"),
+    ("[server]", "[dispatch]\nsettle = \"10ms\"\n[server]", "dispatch.settle", "too short"),
+    ("[server]", "[log]\nformat = \"xml\"\n[server]", "log.format", "json"),
+    ("[server]", "[log]\nlevel = \"loud\"\n[server]", "log.level", "error, warn"),
+    ("[server]", "[server", "", ""),
+];
+
+#[test]
+fn every_mistake_is_told_with_file_line_key_and_remedy() {
+    for (from, to, key, words) in MISTAKES {
+        let installation = Installation::new(NOWHERE, "");
+        installation.write("bad.jq", "# mine\ndef f: f; f");
+        installation.write_secret("empty", "\n");
+        installation.write_secret("short", "whsec_AAAA");
+        installation.write_secret("text", "correct horse battery staple");
+        installation.write("open", WHSEC);
+        set_mode(&installation.path("open"), 0o644);
+        installation.edit(from, to);
+
+        let output = installation.run(&["check"]);
+
+        assert_eq!(output.status.code(), Some(78), "{to}: {}", out(&output));
+        let text = err(&output);
+        let complaint = text.lines().find(|line| line.contains(&format!(": {key}"))).unwrap_or_default();
+        let line = complaint.strip_prefix("quarantine-bridge.toml:").and_then(|rest| rest.split(':').next());
+        assert!(line.is_some_and(|line| line.parse::<usize>().is_ok()), "{to}: {text}");
+        assert!(text.contains(words), "{to}: {text}");
+    }
+}
+
+#[test]
+fn all_complaints_are_made_at_once_and_as_json_too() {
+    let installation = Installation::new(NOWHERE, "[sources.two]\nmode = \"x\"\n");
+    installation.edit("tenant_id = \"tenant\"", "");
+    let output = installation.run(&["check", "--json"]);
+    let verdict: Value = serde_json::from_str(&out(&output)).unwrap();
+    let keys: Vec<_> =
+        verdict["complaints"].as_array().unwrap().iter().map(|it| it["key"].as_str().unwrap()).collect();
+    assert_eq!(keys, ["defender.tenant_id", "sources.two.format", "sources.two.auth", "sources.two.mode"]);
+    assert_eq!(output.status.code(), Some(78));
+}
+
+#[test]
+fn limits_of_microsoft_cannot_be_raised() {
+    let installation =
+        Installation::new(NOWHERE, "[budget]\ncalls_per_minute = 101\n[dispatch]\nsettle = \"29s\"\n");
+    installation.edit("api_url = \"http://127.0.0.1:9\"", "");
+    installation.edit("login_url = \"http://127.0.0.1:9\"", "");
+    let text = err(&installation.run(&["check"]));
+    assert!(text.contains("101 is not between 1 and 100") && text.contains("dispatch.settle"), "{text}");
+}
+
+#[test]
+fn a_missing_configuration_is_told() {
+    let output = command(&["check", "--config", "/nonexistent/x.toml"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(78));
+    assert!(err(&output).contains("/nonexistent/x.toml: cannot be read"));
+}
+
+#[tokio::test]
+async fn serve_refuses_what_check_refuses_and_a_second_instance() {
+    let installation = Installation::new(NOWHERE, "");
+    let serving = installation.serve();
+    installation.wait_until_ready().await;
+    let second = installation.run(&["serve"]);
+    assert_eq!(second.status.code(), Some(1));
+    assert!(err(&second).contains("another instance is using"), "{}", err(&second));
+    assert_eq!(serving.terminate().await, Some(0));
+
+    installation.edit("mode = \"enforce\"", "");
+    let output = installation.run(&["serve"]);
+    assert_eq!(output.status.code(), Some(78));
+    assert!(err(&output).contains("sources.soc.mode: is missing"));
+}
+
+#[test]
+fn explain_shows_every_step_and_does_nothing() {
+    let installation = Installation::new(NOWHERE, "");
+    installation.write("alert.json", &alert("high"));
+    // Whoever explains need not be allowed to read the secrets.
+    std::fs::remove_file(installation.path("soc-secret")).unwrap();
+
+    let output = installation.run(&["explain", "alert.json", "--source", "soc"]);
+
+    assert_eq!(output.status.code(), Some(0), "{}", err(&output));
+    let text = out(&output);
+    for words in [
+        "source     soc: format bridge, mode enforce",
+        "alert      a1: severity high",
+        &format!("machine  id:{MACHINE} (ws1), from $.targets[0].machine"),
+        &format!("file     sha1:{SHA1} (evil.dll), from $.targets[0].file"),
+        "severity pass   severity high, floor low",
+        "decision send: every guard passes",
+        &format!("call     POST {NOWHERE}/api/machines/{MACHINE}/StopAndQuarantineFile"),
+        &format!("\"Sha1\":\"{SHA1}\""),
+    ] {
+        assert!(text.contains(words), "{words} is not in\n{text}");
+    }
+    assert!(!installation.path("bridge.db").exists());
+}
+
+#[test]
+fn explain_speaks_json_and_tells_what_is_refused() {
+    let installation = Installation::new(NOWHERE, "");
+    installation.write("alert.json", &alert("high").replace(SHA1, "111"));
+    let output = installation.run(&["explain", "alert.json", "--source", "soc", "--json"]);
+    assert_eq!(output.status.code(), Some(1));
+    let steps: Value = serde_json::from_str(&out(&output)).unwrap();
+    assert_eq!(steps["refused"][0]["problems"][0]["reason"], "file");
+
+    let output = installation.run(&["explain", "alert.json", "--source", "other"]);
+    assert!(err(&output).contains("has no source other"));
+    installation.write("alert.json", "{");
+    let output = installation.run(&["explain", "alert.json", "--source", "soc"]);
+    assert!(out(&output).contains("json"), "{}", out(&output));
+}
+
+#[tokio::test]
+async fn a_signed_alert_is_sent_by_hand_and_goes_all_the_way() {
+    let (simulator, _tasks) = simulate(Clock::system());
+    let installation = Installation::new(&simulator.url(), "");
+    let serving = installation.serve();
+    installation.wait_until_ready().await;
+    installation.write("alert.json", &alert("high"));
+    let hook = installation.url("/v1/hooks/soc");
+    let send = |id: &str| {
+        installation.run(&["send", "alert.json", "--secret-file", "soc-secret", "--url", &hook, "--id", id])
+    };
+
+    let first = send("msg_1");
+    assert_eq!(first.status.code(), Some(0), "{}", err(&first));
+    assert!(err(&first).contains("HTTP 202"));
+    assert!(err(&send("msg_1")).contains("HTTP 200"));
+
+    let signed = installation.run(&["sign", "alert.json", "--secret-file", "soc-secret", "--json"]);
+    let headers: Value = serde_json::from_str(&out(&signed)).unwrap();
+    let client = Client::builder().no_proxy().build().unwrap();
+    let mut request = client.post(&hook).header("content-type", "application/json");
+    for (name, value) in headers.as_object().unwrap() {
+        request = request.header(name, value.as_str().unwrap());
+    }
+    let body = std::fs::read(installation.path("alert.json")).unwrap();
+    assert_eq!(request.body(body).send().await.unwrap().status(), 200, "the same alert under another id");
+
+    installation.write_secret("other-secret", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw");
+    let forged = installation.run(&["send", "alert.json", "--secret-file", "other-secret", "--url", &hook]);
+    assert_eq!(forged.status.code(), Some(69));
+    assert!(err(&forged).contains("HTTP 401"));
+
+    poll("the call to Defender", || !simulator.machine_actions().is_empty()).await;
+    assert_eq!(serving.terminate().await, Some(0));
+    let log = installation.log();
+    assert!(log.lines().all(|line| serde_json::from_str::<Value>(line).is_ok()), "{log}");
+    for secret in [SECRET, WHSEC, &WHSEC[6..]] {
+        assert!(!log.contains(secret), "a secret is in the log");
+    }
+}
+
+#[test]
+fn sign_prints_headers_or_a_curl_line() {
+    let installation = Installation::new(NOWHERE, "");
+    installation.write("it's.json", "{}");
+    let output = installation.run(&["sign", "it's.json", "--secret-file", "soc-secret", "--id", "msg_1"]);
+    let text = out(&output);
+    let names: Vec<_> = text.lines().map(|line| line.split(':').next().unwrap()).collect();
+    assert_eq!(names, ["webhook-id", "webhook-timestamp", "webhook-signature"]);
+
+    let curl = ["sign", "it's.json", "--secret-file", "soc-secret", "--curl", "http://127.0.0.1:1/x"];
+    let line = out(&installation.run(&curl));
+    assert!(
+        line.starts_with("curl -sS -X POST 'http://127.0.0.1:1/x' -H 'content-type: application/json'"),
+        "{line}"
+    );
+    assert!(line.contains(r"--data-binary @'it'\''s.json'"), "{line}");
+
+    let output = installation.run(&["sign", "it's.json", "--secret-file", "soc-secret", "--id", "a.b"]);
+    assert_eq!(output.status.code(), Some(2));
+    let output = installation.run(&["sign", "missing", "--secret-file", "soc-secret"]);
+    assert_eq!(output.status.code(), Some(1));
+    set_mode(&installation.path("soc-secret"), 0o644);
+    let output = installation.run(&["sign", "it's.json", "--secret-file", "soc-secret"]);
+    assert!(err(&output).contains("chmod"), "{}", err(&output));
+}
+
+#[test]
+fn formats_are_listed_and_shown() {
+    let output = command(&["formats", "list"]).output().unwrap();
+    for name in ["bridge", "defender-alert", "graph-alert-v2"] {
+        assert!(out(&output).lines().any(|line| line.starts_with(name)), "{name}");
+        let shown = out(&command(&["formats", "show", name]).output().unwrap());
+        assert!(shown.starts_with(&format!("# {name}:")), "{shown}");
+    }
+    let json: Value =
+        serde_json::from_str(&out(&command(&["formats", "list", "--json"]).output().unwrap())).unwrap();
+    assert_eq!(json.as_array().unwrap().len(), 3);
+    let standalone = out(&command(&["formats", "show", "bridge", "--standalone"]).output().unwrap());
+    assert!(standalone.contains("def one_or_many:"));
+    assert_eq!(command(&["formats", "show", "x"]).output().unwrap().status.code(), Some(1));
+}
+
+#[test]
+fn a_token_is_shown_once_with_its_scopes() {
+    let installation = Installation::new(NOWHERE, "");
+    let create =
+        ["token", "create", "--name", "grafana", "--scope", "metrics", "--scope", "actions:read", "--json"];
+    let facts: Value = serde_json::from_str(&out(&installation.run(&create))).unwrap();
+    assert_eq!(facts["scopes"], json!(["metrics", "actions:read"]));
+    assert!(facts["token"].as_str().unwrap().starts_with("qb_"));
+    for wrong in
+        [&["token", "create", "--name", "x"][..], &["token", "create", "--name", "x", "--scope", "all"]]
+    {
+        assert_eq!(installation.run(wrong).status.code(), Some(2), "{wrong:?}");
+    }
+}
+
+#[test]
+fn the_demo_shows_the_whole_way_with_nothing_to_configure() {
+    let output = command(&["demo"]).output().unwrap();
+    let text = out(&output);
+    assert_eq!(output.status.code(), Some(0), "{text}\n{}", err(&output));
+    let steps: Vec<_> = text.lines().filter_map(|line| line.split_whitespace().next()).collect();
+    let way = [
+        "accepted",
+        "resolving",
+        "decided",
+        "queued",
+        "sending",
+        "submitted",
+        "succeeded",
+        "seen",
+        "counted",
+    ];
+    let mut steps = steps.into_iter();
+    for step in way {
+        assert!(steps.any(|have| have == step), "{step} is not shown in its place:\n{text}");
+    }
+    assert!(text.contains("StopAndQuarantineFile"));
+}

@@ -1,0 +1,162 @@
+//! The real binary, its configuration, and the commands a person types.
+
+use std::fs;
+use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
+
+use reqwest::Client;
+use tempfile::TempDir;
+use tokio::time::interval;
+
+use super::{CLIENT, SECRET, TENANT, WHSEC, poll};
+
+/// A folder with a configuration for the real binary.
+pub(crate) struct Installation {
+    pub(crate) folder: TempDir,
+    pub(crate) port: u16,
+}
+
+impl Installation {
+    /// Writes a configuration for a source `soc`; `more` is put at its end.
+    pub(crate) fn new(api_url: &str, more: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        // Free a moment ago, and likely so a moment from now.
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let installation = Self { folder, port };
+        installation.write_secret("defender-secret", SECRET);
+        installation.write_secret("soc-secret", WHSEC);
+        let config = format!(
+            r#"
+[server]
+listen = "127.0.0.1:{port}"
+
+[store]
+path = "bridge.db"
+
+[defender]
+tenant_id = "{TENANT}"
+client_id = "{CLIENT}"
+client_secret = {{ file = "defender-secret" }}
+api_url = "{api_url}"
+login_url = "{api_url}"
+allow_custom_endpoint = true
+
+[sources.soc]
+format = "bridge"
+mode = "enforce"
+min_severity = "low"
+[sources.soc.auth]
+scheme = "standard-webhooks"
+secrets = [{{ file = "soc-secret" }}]
+{more}"#
+        );
+        fs::write(installation.config(), config).unwrap();
+        installation
+    }
+
+    pub(crate) fn config(&self) -> PathBuf {
+        self.folder.path().join("quarantine-bridge.toml")
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    pub(crate) fn write(&self, name: &str, text: &str) {
+        fs::write(self.path(name), text).unwrap();
+    }
+
+    /// Writes a file that only its owner may read.
+    pub(crate) fn write_secret(&self, name: &str, text: &str) {
+        self.write(name, text);
+        set_mode(&self.path(name), 0o600);
+    }
+
+    /// Replaces a piece of the configuration.
+    pub(crate) fn edit(&self, from: &str, to: &str) {
+        let text = fs::read_to_string(self.config()).unwrap();
+        assert!(text.contains(from), "{from} is not in the configuration");
+        fs::write(self.config(), text.replace(from, to)).unwrap();
+    }
+
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("http://127.0.0.1:{}{path}", self.port)
+    }
+
+    /// Runs a command to its end, in the folder.
+    pub(crate) fn run(&self, arguments: &[&str]) -> Output {
+        command(arguments).current_dir(self.folder.path()).output().unwrap()
+    }
+
+    /// Starts the service; its log goes to a file.
+    pub(crate) fn serve(&self) -> Serving {
+        let log = fs::OpenOptions::new().create(true).append(true).open(self.path("log")).unwrap();
+        let child = command(&["serve"]).current_dir(self.folder.path()).stderr(log).spawn().unwrap();
+        Serving(child)
+    }
+
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(self.path("log")).unwrap()
+    }
+
+    /// Waits until the service can accept deliveries.
+    pub(crate) async fn wait_until_ready(&self) {
+        let client = Client::builder().no_proxy().build().unwrap();
+        let mut ticks = interval(Duration::from_millis(5));
+        for _ in 0..4_000 {
+            let ready = client.get(self.url("/readyz")).send().await;
+            if ready.is_ok_and(|response| response.status() == 200) {
+                return;
+            }
+            ticks.tick().await;
+        }
+        panic!("the service did not become ready:\n{}", self.log());
+    }
+}
+
+pub(crate) fn set_mode(path: &Path, mode: u32) {
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+}
+
+pub(crate) fn command(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_quarantine-bridge"));
+    command.args(arguments).stdin(Stdio::null());
+    command
+}
+
+/// A running service; killed when dropped.
+pub(crate) struct Serving(Child);
+
+impl Serving {
+    /// SIGKILL: no warning, no clean-up.
+    pub(crate) fn kill(mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
+
+    /// SIGTERM; returns the exit code.
+    pub(crate) async fn terminate(mut self) -> Option<i32> {
+        let pid = self.0.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+        let mut code = None;
+        poll("the service to stop", || match self.0.try_wait().unwrap() {
+            Some(status) => {
+                code = status.code();
+                true
+            }
+            None => false,
+        })
+        .await;
+        code
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
+}
