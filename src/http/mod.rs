@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use actix_web::dev::Server;
 use actix_web::middleware::from_fn;
-use actix_web::{App, HttpServer, web};
+use actix_web::{App, HttpResponse, HttpServer, web};
 use tokio::sync::watch;
 
 use crate::alert::SourceName;
@@ -32,6 +32,8 @@ use crate::telemetry::Metrics;
 
 pub use problem::{ProblemKind, TABLE};
 pub use token::ApiToken;
+
+use problem::Problem;
 
 /// How long a client may take to send its headers.
 const HEADERS_TIMEOUT: Duration = Duration::from_secs(5);
@@ -113,17 +115,33 @@ pub fn bind(options: Options, parts: Parts) -> io::Result<(SocketAddr, Server)> 
     Ok((address, server))
 }
 
-/// Every route: path, method, handler.
+/// One route: what it is called with and who answers.
+struct Route {
+    method: &'static str,
+    path: &'static str,
+    handler: fn() -> actix_web::Route,
+}
+
+/// Every route. `openapi.yaml` describes each, and a test holds the two together.
+const ROUTES: &[Route] = &[
+    Route { method: "POST", path: "/v1/hooks/{source}", handler: || web::post().to(hooks::receive) },
+    Route { method: "GET", path: "/v1/actions", handler: || web::get().to(actions::list) },
+    Route { method: "GET", path: "/v1/actions/{id}", handler: || web::get().to(actions::one) },
+    Route { method: "GET", path: "/v1/deliveries/{id}", handler: || web::get().to(deliveries::one) },
+    Route { method: "GET", path: "/livez", handler: || web::get().to(health::live) },
+    Route { method: "GET", path: "/readyz", handler: || web::get().to(health::ready) },
+    Route { method: "GET", path: "/metrics", handler: || web::get().to(health::metrics) },
+];
+
+/// Method and path of every route.
+pub fn paths() -> impl Iterator<Item = (&'static str, &'static str)> {
+    ROUTES.iter().map(|route| (route.method, route.path))
+}
+
 fn routes(config: &mut web::ServiceConfig) {
-    let get = |path: &str, handler: actix_web::Route| {
-        web::resource(path).route(handler).default_service(web::to(problem::method_not_allowed))
-    };
-    config
-        .service(get("/v1/hooks/{source}", web::post().to(hooks::receive)))
-        .service(get("/v1/actions", web::get().to(actions::list)))
-        .service(get("/v1/actions/{id}", web::get().to(actions::one)))
-        .service(get("/v1/deliveries/{id}", web::get().to(deliveries::one)))
-        .service(get("/livez", web::get().to(health::live)))
-        .service(get("/readyz", web::get().to(health::ready)))
-        .service(get("/metrics", web::get().to(health::metrics)));
+    for route in ROUTES {
+        let otherwise =
+            web::to(|| async { Err::<HttpResponse, _>(Problem::method_not_allowed(route.method)) });
+        config.service(web::resource(route.path).route((route.handler)()).default_service(otherwise));
+    }
 }

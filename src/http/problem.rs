@@ -88,6 +88,8 @@ pub(super) struct Problem {
     row: Row,
     detail: String,
     members: Map<String, Value>,
+    /// The method that is allowed, where another was used.
+    allow: Option<&'static str>,
 }
 
 impl Problem {
@@ -95,7 +97,7 @@ impl Problem {
         // Every kind has a row; a test walks the table.
         let fallback = row(kind, "internal", 500, "Something is wrong with the service.");
         let row = TABLE.iter().find(|row| row.kind == kind).copied().unwrap_or(fallback);
-        Self { row, detail: detail.into(), members: Map::new() }
+        Self { row, detail: detail.into(), members: Map::new(), allow: None }
     }
 
     /// Adds a member of its own.
@@ -112,6 +114,12 @@ impl Problem {
     /// The one answer wherever there is nothing.
     pub(super) fn nothing_here() -> Self {
         Self::new(ProblemKind::NotFound, "")
+    }
+
+    /// The answer where another method is to be used.
+    pub(super) fn method_not_allowed(allow: &'static str) -> Self {
+        let problem = Self::new(ProblemKind::MethodNotAllowed, format!("Use {allow}."));
+        Self { allow: Some(allow), ..problem }
     }
 
     /// Writes the answer; `instance` names the request.
@@ -132,6 +140,9 @@ impl Problem {
         }
         if self.row.kind == ProblemKind::Unauthorized {
             response.insert_header(("WWW-Authenticate", "Bearer"));
+        }
+        if let Some(method) = self.allow {
+            response.insert_header(("Allow", method));
         }
         response.content_type("application/problem+json").body(Value::Object(body).to_string())
     }
@@ -163,8 +174,4 @@ impl From<StoreError> for Problem {
 
 pub(super) async fn not_found() -> Result<HttpResponse, Problem> {
     Err(Problem::nothing_here())
-}
-
-pub(super) async fn method_not_allowed() -> Result<HttpResponse, Problem> {
-    Err(Problem::new(ProblemKind::MethodNotAllowed, ""))
 }

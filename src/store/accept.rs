@@ -75,34 +75,25 @@ pub struct AcceptedAction {
 }
 
 /// Accepts a delivery.
+///
+/// What is new, the usual case, is written without looking first: the unique indices tell what is known.
 pub(super) fn accept(tx: &Transaction<'_>, accept: &Accept) -> Result<Receipt, StoreError> {
     let digest: [u8; 32] = Sha256::digest(accept.delivery.body()).into();
+    let new_id = DeliveryId::new(new_uuid(accept.now));
+    if keep_delivery(tx, new_id, accept, &digest)? {
+        return keep_alerts(tx, new_id, accept);
+    }
     let known = known_delivery(tx, &accept.delivery)?;
-    if let Some(known) = &known {
-        if known.body_sha256 != digest {
-            return Ok(Receipt::Conflict(known.id));
-        }
-        if known.is_accepted {
-            let accepted = accepted(tx, known.id, accept.delivery.source(), &known.alert_ids, &[])?;
-            return Ok(Receipt::Duplicate(accepted));
-        }
+    if known.body_sha256 != digest {
+        return Ok(Receipt::Conflict(known.id));
     }
-    let delivery_id = match known {
-        // Refused before, sent again: the format may have been mended meanwhile.
-        Some(known) => known.id,
-        None => DeliveryId::new(new_uuid(accept.now)),
-    };
-    keep_delivery(tx, delivery_id, accept, &digest)?;
-    if accept.alerts.is_empty() {
-        return Ok(Receipt::Refused(delivery_id));
+    if known.is_accepted {
+        let accepted = known_alerts(tx, known.id, accept.delivery.source(), &known.alert_ids)?;
+        return Ok(Receipt::Duplicate(accepted));
     }
-    let mut new = Vec::new();
-    for alert in &accept.alerts {
-        keep_alert(tx, delivery_id, accept, alert, &mut new)?;
-    }
-    let alert_ids = alert_ids(accept);
-    let accepted = accepted(tx, delivery_id, accept.delivery.source(), &alert_ids, &new)?;
-    if new.is_empty() { Ok(Receipt::Duplicate(accepted)) } else { Ok(Receipt::New(accepted)) }
+    // Refused before, sent again: the format may have been mended meanwhile.
+    renew_delivery(tx, known.id, accept)?;
+    keep_alerts(tx, known.id, accept)
 }
 
 /// What the forgetful store answers: everything is new.
@@ -127,40 +118,36 @@ struct KnownDelivery {
     alert_ids: Vec<String>,
 }
 
-fn known_delivery(tx: &Transaction<'_>, delivery: &Verified) -> Result<Option<KnownDelivery>, StoreError> {
+fn known_delivery(tx: &Transaction<'_>, delivery: &Verified) -> Result<KnownDelivery, StoreError> {
     let mut statement = tx.prepare_cached(
         "SELECT id, body_sha256, outcome, alert_ids FROM deliveries WHERE source = ?1 AND signed_id = ?2",
     )?;
     let mut rows = statement.query(params![delivery.source().as_str(), delivery.signed_id().as_str()])?;
-    let Some(row) = rows.next()? else {
-        return Ok(None);
-    };
+    let row = rows.next()?.ok_or_else(|| StoreError::Corrupt("a known delivery is not there".to_owned()))?;
     let columns = Columns(row);
-    Ok(Some(KnownDelivery {
+    Ok(KnownDelivery {
         id: columns.parsed("id")?,
         body_sha256: columns.raw("body_sha256")?,
         is_accepted: columns.raw::<String>("outcome")? == "accepted",
         alert_ids: columns.json("alert_ids")?,
-    }))
+    })
 }
 
-/// Writes the delivery, or what is known of it now if it was kept as refused before.
+/// Writes the delivery; says whether it was new.
 fn keep_delivery(
     tx: &Transaction<'_>,
     id: DeliveryId,
     accept: &Accept,
     digest: &[u8],
-) -> Result<(), StoreError> {
+) -> Result<bool, StoreError> {
     let delivery = &accept.delivery;
-    let outcome = if accept.alerts.is_empty() { "refused" } else { "accepted" };
     let mut statement = tx.prepare_cached(
         "INSERT INTO deliveries (id, source, signed_id, key_id, signed_at, received_at, body, body_sha256,
              outcome, alert_ids, refused)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
-         ON CONFLICT (source, signed_id) DO UPDATE SET outcome = excluded.outcome,
-             alert_ids = excluded.alert_ids, refused = excluded.refused",
+         ON CONFLICT (source, signed_id) DO NOTHING",
     )?;
-    statement.execute(params![
+    let inserted = statement.execute(params![
         id.to_string(),
         delivery.source().as_str(),
         delivery.signed_id().as_str(),
@@ -169,15 +156,49 @@ fn keep_delivery(
         millis(accept.now),
         &delivery.body()[..],
         digest,
-        outcome,
+        outcome(accept),
         to_json(&alert_ids(accept))?,
         to_json(&accept.refused)?,
     ])?;
+    Ok(inserted > 0)
+}
+
+/// Writes what is now known of a delivery that was refused before.
+fn renew_delivery(tx: &Transaction<'_>, id: DeliveryId, accept: &Accept) -> Result<(), StoreError> {
+    tx.prepare_cached("UPDATE deliveries SET outcome = ?2, alert_ids = ?3, refused = ?4 WHERE id = ?1")?
+        .execute(params![
+            id.to_string(),
+            outcome(accept),
+            to_json(&alert_ids(accept))?,
+            to_json(&accept.refused)?
+        ])?;
     Ok(())
 }
 
-fn alert_ids(accept: &Accept) -> Vec<String> {
-    accept.alerts.iter().map(|alert| alert.alert_id.to_string()).collect()
+fn outcome(accept: &Accept) -> &'static str {
+    if accept.alerts.is_empty() { "refused" } else { "accepted" }
+}
+
+fn alert_ids(accept: &Accept) -> Vec<&str> {
+    accept.alerts.iter().map(|alert| alert.alert_id.as_str()).collect()
+}
+
+/// Writes the alerts of a delivery that stands.
+fn keep_alerts(
+    tx: &Transaction<'_>,
+    delivery_id: DeliveryId,
+    accept: &Accept,
+) -> Result<Receipt, StoreError> {
+    if accept.alerts.is_empty() {
+        return Ok(Receipt::Refused(delivery_id));
+    }
+    let mut new = Vec::new();
+    let mut alerts = Vec::new();
+    for alert in &accept.alerts {
+        alerts.push(keep_alert(tx, delivery_id, accept, alert, &mut new)?);
+    }
+    let accepted = Accepted { delivery_id, alerts };
+    if new.is_empty() { Ok(Receipt::Duplicate(accepted)) } else { Ok(Receipt::New(accepted)) }
 }
 
 /// Writes an alert that is new, and those of its pairs that are new; adds the ids of new actions to `new`.
@@ -187,33 +208,44 @@ fn keep_alert(
     accept: &Accept,
     alert: &Alert,
     new: &mut Vec<ActionId>,
-) -> Result<(), StoreError> {
+) -> Result<AcceptedAlert, StoreError> {
     let source = accept.delivery.source();
     // The sender's later words about an alert do not change what was decided on the first.
-    tx.prepare_cached(
-        "INSERT INTO alerts (source, alert_id, severity, title, url, occurred_at)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT (source, alert_id) DO NOTHING",
-    )?
-    .execute(params![
-        source.as_str(),
-        alert.alert_id.as_str(),
-        alert.severity.map(Severity::as_str),
-        alert.title,
-        alert.url,
-        alert.occurred_at.map(millis),
-    ])?;
-    let alert_seq: i64 = tx
-        .prepare_cached("SELECT seq FROM alerts WHERE source = ?1 AND alert_id = ?2")?
-        .query_row(params![source.as_str(), alert.alert_id.as_str()], |row| row.get(0))?;
+    let inserted = tx
+        .prepare_cached(
+            "INSERT INTO alerts (source, alert_id, severity, title, url, occurred_at)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT (source, alert_id) DO NOTHING RETURNING seq",
+        )?
+        .query_row(
+            params![
+                source.as_str(),
+                alert.alert_id.as_str(),
+                alert.severity.map(Severity::as_str),
+                alert.title,
+                alert.url,
+                alert.occurred_at.map(millis),
+            ],
+            |row| row.get(0),
+        )
+        .optional()?;
+    let alert_seq = match inserted {
+        Some(seq) => seq,
+        None => known_alert(tx, source, &alert.alert_id)?,
+    };
+    let mut actions = Vec::new();
     for pair in &alert.targets {
         let id = ActionId::new(new_uuid(accept.now));
         let action = NewAction { id, alert_seq, delivery_id, source, alert, pair, now: accept.now };
         if let Some(action_seq) = action.keep(tx)? {
             first_history_row(tx, action_seq, accept.now)?;
+            actions.push(AcceptedAction { id, state: State::Accepted, is_new: true });
             new.push(id);
         }
     }
-    Ok(())
+    if inserted.is_none() {
+        actions = known_actions(tx, alert_seq, new)?;
+    }
+    Ok(AcceptedAlert { alert_id: alert.alert_id.clone(), actions })
 }
 
 struct NewAction<'a> {
@@ -269,32 +301,43 @@ fn first_history_row(tx: &Transaction<'_>, action_seq: i64, now: Timestamp) -> R
     Ok(())
 }
 
-/// Reads back all actions of the alerts of a delivery.
-fn accepted(
+/// Reads back all actions of the alerts of a delivery that was accepted before.
+fn known_alerts(
     tx: &Transaction<'_>,
     delivery_id: DeliveryId,
     source: &SourceName,
     alert_ids: &[String],
-    new: &[ActionId],
 ) -> Result<Accepted, StoreError> {
-    let mut statement = tx.prepare_cached(
-        "SELECT a.id, a.state, l.alert_id FROM alerts l JOIN actions a ON a.alert_seq = l.seq
-         WHERE l.source = ?1 AND l.alert_id = ?2 ORDER BY a.seq",
-    )?;
     let mut alerts = Vec::new();
     for alert_id in alert_ids {
-        let mut rows = statement.query(params![source.as_str(), alert_id])?;
-        let mut actions = Vec::new();
-        while let Some(row) = rows.next()? {
-            let columns = Columns(row);
-            let id = columns.parsed("id")?;
-            let state = columns.parsed("state")?;
-            actions.push(AcceptedAction { id, state, is_new: new.contains(&id) });
-        }
-        let alert_id = alert_id
+        let alert_id: AlertId = alert_id
             .parse()
             .map_err(|error| StoreError::Corrupt(format!("alert id of delivery {delivery_id}: {error}")))?;
+        let actions = known_actions(tx, known_alert(tx, source, &alert_id)?, &[])?;
         alerts.push(AcceptedAlert { alert_id, actions });
     }
     Ok(Accepted { delivery_id, alerts })
+}
+
+fn known_alert(tx: &Transaction<'_>, source: &SourceName, alert_id: &AlertId) -> Result<i64, StoreError> {
+    let mut statement = tx.prepare_cached("SELECT seq FROM alerts WHERE source = ?1 AND alert_id = ?2")?;
+    Ok(statement.query_row(params![source.as_str(), alert_id.as_str()], |row| row.get(0))?)
+}
+
+/// Reads back all actions of an alert; `new` are those that this delivery brought.
+fn known_actions(
+    tx: &Transaction<'_>,
+    alert_seq: i64,
+    new: &[ActionId],
+) -> Result<Vec<AcceptedAction>, StoreError> {
+    let mut statement =
+        tx.prepare_cached("SELECT id, state FROM actions WHERE alert_seq = ?1 ORDER BY seq")?;
+    let mut rows = statement.query([alert_seq])?;
+    let mut actions = Vec::new();
+    while let Some(row) = rows.next()? {
+        let columns = Columns(row);
+        let id = columns.parsed("id")?;
+        actions.push(AcceptedAction { id, state: columns.parsed("state")?, is_new: new.contains(&id) });
+    }
+    Ok(actions)
 }

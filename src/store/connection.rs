@@ -24,15 +24,21 @@ const IDLE_MAX: usize = 4;
 /// How many statements a connection keeps compiled.
 const STATEMENTS_MAX: usize = 64;
 
+/// A connection belongs to one thread at a time, so SQLite's own mutexes are left out.
+const READ: OpenFlags = OpenFlags::SQLITE_OPEN_READ_ONLY.union(OpenFlags::SQLITE_OPEN_NO_MUTEX);
+const WRITE: OpenFlags = OpenFlags::SQLITE_OPEN_READ_WRITE
+    .union(OpenFlags::SQLITE_OPEN_CREATE)
+    .union(OpenFlags::SQLITE_OPEN_NO_MUTEX);
+
 /// Opens the database for writing and brings its schema up to date.
 pub(super) fn open_and_migrate(path: &Path) -> Result<Connection, StoreError> {
-    let mut connection = Connection::open(path)?;
+    let mut connection = Connection::open_with_flags(path, WRITE)?;
     connection.busy_timeout(BUSY_TIMEOUT)?;
     check_ours(&connection, path)?;
     // FULL: every commit is on disk before it is acknowledged, also through a power cut.
     connection.execute_batch(
         "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;
-         PRAGMA temp_store = MEMORY; PRAGMA cache_size = -8192;",
+         PRAGMA temp_store = MEMORY; PRAGMA cache_size = -8192; PRAGMA wal_autocheckpoint = 4000;",
     )?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
     migrate(&mut connection)?;
@@ -41,7 +47,7 @@ pub(super) fn open_and_migrate(path: &Path) -> Result<Connection, StoreError> {
 
 /// Opens a database that another process is serving, and leaves its schema alone.
 pub(super) fn open_beside(path: &Path) -> Result<Connection, StoreError> {
-    let connection = Connection::open(path)?;
+    let connection = Connection::open_with_flags(path, WRITE)?;
     connection.busy_timeout(BUSY_TIMEOUT)?;
     check_ours(&connection, path)?;
     let (found, known) = (schema_version(&connection)?, newest_version());
@@ -124,8 +130,7 @@ impl Readers {
         if let Some(connection) = idle {
             return Ok(connection);
         }
-        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let connection = Connection::open_with_flags(&self.path, flags)?;
+        let connection = Connection::open_with_flags(&self.path, READ)?;
         connection.busy_timeout(BUSY_TIMEOUT)?;
         connection.execute_batch("PRAGMA query_only = ON; PRAGMA cache_size = -2048;")?;
         connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);

@@ -57,7 +57,7 @@ impl Writer {
         Self::spawn(connection, Some(lock))
     }
 
-    /// A writer for the benchmark: the same hand-over to a thread, nothing kept.
+    /// A writer for the benchmark, which keeps nothing of a delivery.
     pub(super) fn forgetful() -> Result<Self, StoreError> {
         Self::spawn(Connection::open_in_memory()?, None)
     }
@@ -84,7 +84,7 @@ impl Writer {
         if self.keeps {
             self.write(move |tx| accept::accept(tx, &accept)).await
         } else {
-            self.write(move |_| Ok(accept::as_new(&accept))).await
+            Ok(accept::as_new(&accept))
         }
     }
 

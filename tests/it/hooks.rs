@@ -452,15 +452,17 @@ async fn a_gzip_body_is_not_unpacked_even_if_it_is_signed() {
 async fn other_methods_are_refused() {
     let bridge = Bridge::start().await;
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
-    for (method, path) in [
-        ("GET", "/v1/hooks/soc"),
-        ("PUT", "/v1/hooks/soc"),
-        ("GET", "/v1/hooks/other"),
-        ("POST", "/v1/actions"),
-        ("DELETE", "/livez"),
+    for (method, path, allow) in [
+        ("GET", "/v1/hooks/soc", "POST"),
+        ("PUT", "/v1/hooks/soc", "POST"),
+        ("GET", "/v1/hooks/other", "POST"),
+        ("POST", "/v1/actions", "GET"),
+        ("DELETE", "/livez", "GET"),
     ] {
         let request = client.request(method.parse().unwrap(), bridge.url(path));
-        problem(&bridge.send(request).await, 405, "method-not-allowed");
+        let answer = bridge.send(request).await;
+        problem(&answer, 405, "method-not-allowed");
+        assert_eq!(answer.headers["allow"], allow);
     }
 }
 

@@ -15,8 +15,10 @@
 mod api;
 mod budget;
 mod cli;
+mod contract;
 mod crash;
 mod dispatch;
+mod documents;
 mod formats;
 mod harness;
 mod hooks;
