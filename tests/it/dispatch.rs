@@ -220,6 +220,23 @@ async fn while_the_list_cannot_be_read_nothing_uncertain_is_sent_again() {
 }
 
 #[tokio::test]
+async fn an_uncertain_action_that_is_settled_too_late_is_not_sent_again() {
+    let mut bridge = Bridge::start().await;
+    bridge.simulator.play(fault(Place::Quarantine, FaultKind::RequestLost, 1));
+    bridge.simulator.play(fault(Place::MachineActions, FaultKind::Status { status: 500 }, 1_000_000));
+    let id = bridge.accept("a1", MACHINE, SHA1).await;
+
+    bridge.run_for(SignedDuration::from_mins(61)).await;
+    assert_eq!(bridge.state(&id).await, "uncertain");
+    bridge.simulator.with(|state| state.faults.clear());
+    bridge.run_for(SignedDuration::from_mins(12)).await;
+
+    let action = bridge.action(&id).await;
+    assert_eq!(states(&action)[5..], ["uncertain", "queued", "expired"]);
+    assert_eq!(bridge.quarantines().len(), 1);
+}
+
+#[tokio::test]
 async fn a_list_that_lags_less_than_the_settle_time_leads_to_no_second_call() {
     let mut bridge = Bridge::start().await;
     bridge.simulator.with(|state| state.switches.list_lag_ms = 55_000);
@@ -397,6 +414,18 @@ async fn a_token_without_the_needed_roles_is_reported_and_not_used() {
     });
     bridge.run_for(seconds(120)).await;
     assert_eq!(bridge.state(&id).await, "succeeded");
+}
+
+#[tokio::test]
+async fn many_calls_at_once_fetch_one_token() {
+    let mut bridge = Bridge::start().await;
+    bridge.simulator.play(fault(Place::Token, FaultKind::Delay { ms: 50 }, 1));
+    for n in 0..8 {
+        bridge.accept(&format!("a{n}"), &format!("{n:040x}"), SHA1).await;
+    }
+    bridge.drain().await;
+    let tokens = bridge.simulator.calls().iter().filter(|call| call.path.ends_with("/token")).count();
+    assert_eq!((tokens, bridge.quarantines().len()), (1, 8));
 }
 
 #[tokio::test]
