@@ -45,8 +45,7 @@ pub async fn assemble(config: Config, clock: Clock) -> anyhow::Result<Service> {
     let store = Store::open(&config.store)?;
     let mapper = Mapper::start(MAPPER_THREADS).context("the threads for payloads cannot be started")?;
     let (ready, is_ready) = watch::channel(false);
-    let defender = Defender::new(&config.defender, clock.clone(), metrics.clone())
-        .context("the HTTP client cannot be made")?;
+    let defender = Defender::new(&config.defender, clock.clone(), metrics.clone())?;
     let parts = http::Parts {
         store: store.clone(),
         mapper,

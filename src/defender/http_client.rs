@@ -16,12 +16,19 @@ const TOTAL_TIMEOUT: Duration = Duration::from_secs(30);
 /// The longest answer read: a page of 10,000 machine actions is about 8 MiB.
 const ANSWER_BYTES_MAX: usize = 16 * 1024 * 1024;
 
+/// Why the client cannot be made.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the HTTP client cannot be made; it needs public certificates, such as Debian's package ca-certificates"
+)]
+pub struct ClientError(#[source] reqwest::Error);
+
 /// Makes the client.
 ///
 /// A connection is used for one request only: on a reused one the server may hang up while the request is on
 /// its way, and then nobody knows whether it was received. At 25 calls a minute a handshake each costs
 /// nothing.
-pub fn http_client(base: &Url) -> Result<Client, reqwest::Error> {
+pub fn http_client(base: &Url) -> Result<Client, ClientError> {
     let builder = Client::builder()
         .connect_timeout(CONNECT_TIMEOUT)
         .timeout(TOTAL_TIMEOUT)
@@ -31,7 +38,8 @@ pub fn http_client(base: &Url) -> Result<Client, reqwest::Error> {
         .referer(false)
         .user_agent(concat!("MdePartner-QuarantineBridge-QuarantineBridge/", env!("CARGO_PKG_VERSION")));
     // A simulator on this machine is never behind the proxy that leads to Microsoft.
-    if is_loopback(base) { builder.no_proxy().build() } else { builder.build() }
+    let builder = if is_loopback(base) { builder.no_proxy() } else { builder };
+    builder.build().map_err(ClientError)
 }
 
 /// Says whether an address leads to this machine.

@@ -23,7 +23,7 @@ use crate::clock::Clock;
 use crate::store::RecordedIntent;
 use crate::telemetry::{Metrics, metric};
 
-pub use http_client::{http_client, is_loopback};
+pub use http_client::{ClientError, http_client, is_loopback};
 pub use machine_actions::{ListError, ListFilter};
 pub use outcome::{Answer, classify};
 pub use token::{Token, TokenError};
@@ -69,7 +69,7 @@ pub struct Defender {
 
 impl Defender {
     /// Makes a client; nothing is sent yet.
-    pub fn new(options: &Options, clock: Clock, metrics: Metrics) -> Result<Self, reqwest::Error> {
+    pub fn new(options: &Options, clock: Clock, metrics: Metrics) -> Result<Self, ClientError> {
         let http = http_client(&options.api_url)?;
         let tokens = TokenSource::new(options, http_client(&options.login_url)?, metrics.clone());
         Ok(Self { api_url: options.api_url.clone(), http, tokens: Arc::new(tokens), clock, metrics })
