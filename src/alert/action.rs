@@ -69,6 +69,8 @@ pub struct Unsettled {
     pub action: Action,
     /// When its last intent was recorded.
     pub intent_at: Timestamp,
+    /// When its first intent was recorded.
+    pub first_intent_at: Timestamp,
     /// How often in a row Defender's list did not have it.
     pub empty_reads: u32,
     /// When that was last read.

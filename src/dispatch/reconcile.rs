@@ -9,7 +9,7 @@ use crate::alert::{
     Advance, Change, MachineAction, MachineActionRef, Patch, State, Unsettled, Who, after, before,
 };
 
-/// How much earlier than our intent Defender's clock may put its record.
+/// How much earlier than our first intent Defender's clock may put its record.
 const CLOCK_SKEW: SignedDuration = SignedDuration::from_mins(10);
 
 /// How many empty reads are needed.
@@ -42,9 +42,10 @@ pub enum Match<'a> {
     Nothing,
 }
 
-/// Returns since when the list must be read to find an action.
+/// Returns since when the list must be read to find an action: since its first call, for that may be listed after later
+/// ones.
 pub(super) fn since(unsettled: &Unsettled) -> Timestamp {
-    before(unsettled.intent_at, CLOCK_SKEW)
+    before(unsettled.first_intent_at, CLOCK_SKEW)
 }
 
 /// Finds an action in Defender's list.

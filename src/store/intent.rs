@@ -113,7 +113,9 @@ pub(super) fn record(
     .execute(params![id.to_string(), attempt, millis(now)])?;
     tx.prepare_cached("INSERT INTO calls (at) VALUES (?1)")?.execute([millis(now)])?;
     tx.prepare_cached(
-        "UPDATE actions SET attempts = ?2, intent_at = ?3, empty_reads = 0, empty_read_at = NULL WHERE id = ?1",
+        "UPDATE actions SET attempts = ?2, intent_at = ?3, first_intent_at = coalesce(first_intent_at, ?3),
+             empty_reads = 0, empty_read_at = NULL
+         WHERE id = ?1",
     )?
     .execute(params![id.to_string(), attempt, millis(now)])?;
     let why = format!("attempt {attempt}: the intent is on disk, the call may leave");

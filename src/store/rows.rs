@@ -20,8 +20,8 @@ use super::StoreError;
 pub(super) const ACTION: &str = "a.seq, a.id, a.delivery_id, a.source, l.alert_id, l.severity, l.title, l.url,
     l.occurred_at, a.given_machine_id, a.given_dns_name, a.machine_found_at, a.given_sha1, a.given_sha256,
     a.given_file_name, a.file_found_at, a.machine_id, a.sha1, a.accepted_at, a.state, a.changed_at, a.expires_at,
-    a.attempts, a.machine_action_id, a.machine_action_status, a.machine_action_since, a.intent_at, a.empty_reads,
-    a.empty_read_at";
+    a.attempts, a.machine_action_id, a.machine_action_status, a.machine_action_since, a.intent_at,
+    a.first_intent_at, a.empty_reads, a.empty_read_at";
 
 /// Every action with its alert.
 pub(super) const ACTIONS: &str = "actions a JOIN alerts l ON l.seq = a.alert_seq";

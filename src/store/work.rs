@@ -58,6 +58,7 @@ pub(super) fn unsettled(db: &Connection, now: Timestamp, limit: u32) -> Result<V
         let action = rows::action(row)?;
         Ok(Unsettled {
             intent_at: columns.maybe_time("intent_at")?.unwrap_or(action.changed_at),
+            first_intent_at: columns.maybe_time("first_intent_at")?.unwrap_or(action.accepted_at),
             empty_reads: columns.raw("empty_reads")?,
             empty_read_at: columns.maybe_time("empty_read_at")?,
             action,

@@ -250,6 +250,21 @@ async fn a_list_that_lags_less_than_the_settle_time_leads_to_no_second_call() {
 }
 
 #[tokio::test]
+async fn a_first_call_that_is_listed_after_later_ones_is_still_found() {
+    let mut bridge = Bridge::start().await;
+    bridge.simulator.with(|state| state.switches.list_lag_ms = 20 * 60_000);
+    bridge.simulator.play(fault(Place::Quarantine, FaultKind::AnswerLost, 1));
+    bridge.simulator.play(fault(Place::Quarantine, FaultKind::RequestLost, 1_000));
+    let id = bridge.accept("a1", MACHINE, SHA1).await;
+
+    bridge.run_for(SignedDuration::from_mins(25)).await;
+
+    assert_eq!(bridge.state(&id).await, "succeeded");
+    assert!(bridge.quarantines().len() > 5);
+    assert_eq!(bridge.simulator.machine_actions().len(), 1);
+}
+
+#[tokio::test]
 async fn a_list_in_many_pages_is_read_whole() {
     let mut bridge = Bridge::start().await;
     bridge.simulator.with(|state| state.switches.page_size = 1);

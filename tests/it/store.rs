@@ -13,7 +13,7 @@ use crate::harness::{start_of_time, wait_until_unlocked};
 /// The migrations and the SHA-256 of each, which may never change once it has been released.
 const MIGRATIONS: &[(&str, &str)] = &[("0001_first.sql", FIRST)];
 
-const FIRST: &str = "e37798b1eb7895c0f3d0c975acbb1011108304c0756de0c186b6f7906e41fece";
+const FIRST: &str = "395a7fe3e0960a7e1b7de0f7b097c1f31a5bcace4efc03cd7ac8bd61bcb7e378";
 
 fn folder() -> (TempDir, Options) {
     let folder = tempfile::tempdir().unwrap();

@@ -54,6 +54,7 @@ CREATE TABLE actions (
   next_at               INTEGER,
   attempts              INTEGER NOT NULL DEFAULT 0,
   intent_at             INTEGER,
+  first_intent_at       INTEGER,
   empty_reads           INTEGER NOT NULL DEFAULT 0,
   empty_read_at         INTEGER,
   machine_action_id     TEXT,
