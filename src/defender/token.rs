@@ -27,8 +27,14 @@ use super::wire::plain;
 /// A token is renewed when less than this is left of it, as Microsoft's own libraries do.
 const RENEW_BEFORE_END: SignedDuration = SignedDuration::from_mins(5);
 
+/// How long to wait before renewal is tried again while the old token still serves.
+const RENEW_AGAIN: SignedDuration = SignedDuration::from_secs(30);
+
 /// Assumed when an answer does not say how long its token lives.
 const LIFE_DEFAULT: SignedDuration = SignedDuration::from_mins(10);
+
+/// Errors that pass by themselves (reference, defender-api 7.7).
+const TRANSIENT: [&str; 2] = ["temporarily_unavailable", "server_error"];
 
 /// The role for the call itself.
 const ROLE_TO_ACT: &str = "Machine.StopAndQuarantine";
@@ -86,7 +92,14 @@ pub(super) struct TokenSource {
     http: Client,
     metrics: Metrics,
     /// Held during a fetch, so that others wait for its result instead of fetching too.
-    kept: Mutex<Option<Token>>,
+    kept: Mutex<Option<Kept>>,
+}
+
+/// The last token.
+struct Kept {
+    token: Token,
+    /// When to fetch the next one.
+    renew_at: Timestamp,
 }
 
 impl fmt::Debug for TokenSource {
@@ -111,27 +124,37 @@ impl TokenSource {
     }
 
     /// Returns the kept token, or a new one when that has less than five minutes left.
+    ///
+    /// While no new one is to be had, the old one serves to its end: the five minutes are there for that.
     pub(super) async fn token(&self, now: Timestamp) -> Result<Token, TokenError> {
         let mut kept = self.kept.lock().await;
-        if let Some(token) = kept.as_ref()
-            && now < before(token.expires_at, RENEW_BEFORE_END)
+        if let Some(kept) = kept.as_ref()
+            && now < kept.renew_at.min(kept.token.expires_at)
         {
-            return Ok(token.clone());
+            return Ok(kept.token.clone());
         }
-        match (self.fetch(now).await, kept.as_ref()) {
-            (Ok(token), _) => {
-                *kept = Some(token.clone());
-                Ok(token)
+        let error = match self.fetch(now).await {
+            Ok(token) => {
+                let renew_at = before(token.expires_at, RENEW_BEFORE_END);
+                *kept = Some(Kept { token: token.clone(), renew_at });
+                return Ok(token);
             }
-            // A token that still has minutes to live is better than none.
-            (Err(TokenError::NoAnswer(_)), Some(old)) if now < old.expires_at => Ok(old.clone()),
-            (Err(error), _) => Err(error),
+            Err(error) => error,
+        };
+        match kept.as_mut().filter(|kept| now < kept.token.expires_at) {
+            // A token that came without a role says that the right was taken away.
+            Some(kept) if !matches!(error, TokenError::RoleMissing(_)) => {
+                kept.renew_at = after(now, RENEW_AGAIN);
+                tracing::warn!(%error, expires_at = %kept.token.expires_at, "the token could not be renewed; the old one serves to its end");
+                Ok(kept.token.clone())
+            }
+            _ => Err(error),
         }
     }
 
     pub(super) async fn forget(&self, token: &Token) {
         let mut kept = self.kept.lock().await;
-        if kept.as_ref().is_some_and(|kept| Arc::ptr_eq(&kept.secret, &token.secret)) {
+        if kept.as_ref().is_some_and(|kept| Arc::ptr_eq(&kept.token.secret, &token.secret)) {
             *kept = None;
         }
     }
@@ -198,9 +221,12 @@ fn token_error(error: FlowError) -> TokenError {
         RequestTokenError::ServerResponse(answer) => {
             // The first line has the AADSTS number and the sentence; trace ids follow.
             let description = answer.error_description().map_or("", String::as_str);
-            TokenError::Refused {
-                error: answer.error().to_string(),
-                description: plain(description.lines().next().unwrap_or_default()),
+            let description = plain(description.lines().next().unwrap_or_default());
+            let error = answer.error().to_string();
+            if TRANSIENT.contains(&error.as_str()) {
+                TokenError::NoAnswer(format!("{error}: {description}"))
+            } else {
+                TokenError::Refused { error, description }
             }
         }
         RequestTokenError::Request(error) => TokenError::NoAnswer(error.to_string()),

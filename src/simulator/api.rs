@@ -6,7 +6,7 @@ use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 use bytes::Bytes;
 use futures_util::stream;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::time;
 
 use super::Shared;
@@ -166,11 +166,19 @@ fn respond(reply: &Reply, fault: Option<&FaultKind>) -> HttpResponse {
             .finish(),
         _ => match reply {
             Ok((status, body)) => {
-                HttpResponse::build(StatusCode::from_u16(*status).unwrap_or_default()).json(body)
+                let status = StatusCode::from_u16(*status).unwrap_or_default();
+                HttpResponse::build(status).json(with_next_link(body.clone(), fault))
             }
             Err(no) => no.respond(),
         },
     }
+}
+
+fn with_next_link(mut body: Value, fault: Option<&FaultKind>) -> Value {
+    if let (Some(body), Some(FaultKind::NextLink { url })) = (body.as_object_mut(), fault) {
+        body.insert("@odata.nextLink".to_owned(), json!(url));
+    }
+    body
 }
 
 /// Begins an answer and hangs up.

@@ -75,6 +75,11 @@ pub enum FaultKind {
     Truncated,
     /// 307 to another host.
     Redirect,
+    /// A list that goes on elsewhere.
+    NextLink {
+        /// Where.
+        url: String,
+    },
     /// Entra ID: wrong secret.
     InvalidClient,
     /// Entra ID: temporarily unavailable.
@@ -93,6 +98,7 @@ impl FaultKind {
                 | Self::Garbage
                 | Self::Truncated
                 | Self::Delay { .. }
+                | Self::NextLink { .. }
                 | Self::NoExpiry
         )
     }

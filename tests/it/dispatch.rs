@@ -5,7 +5,7 @@ use quarantine_bridge::alert::{Mode, Severity};
 use quarantine_bridge::simulator::{Fault, FaultKind, Machine, Place};
 use serde_json::{Value, json};
 
-use crate::harness::{Bridge, MACHINE, SHA1, Setup};
+use crate::harness::{Bridge, MACHINE, SHA1, Setup, simulate};
 
 fn fault(place: Place, kind: FaultKind, times: u32) -> Fault {
     Fault { place, kind, times: Some(times) }
@@ -281,6 +281,21 @@ async fn a_list_in_many_pages_is_read_whole() {
 }
 
 #[tokio::test]
+async fn a_list_that_goes_on_at_another_host_is_not_followed() {
+    let mut bridge = Bridge::start().await;
+    let (elsewhere, _tasks) = simulate(bridge.clock.clone());
+    let url = format!("{}/api/machineactions", elsewhere.url());
+    bridge.simulator.play(fault(Place::Quarantine, FaultKind::RequestLost, 1));
+    bridge.simulator.play(fault(Place::MachineActions, FaultKind::NextLink { url }, 1_000));
+    let id = bridge.accept("a1", MACHINE, SHA1).await;
+
+    bridge.run_for(seconds(300)).await;
+
+    assert_eq!(bridge.state(&id).await, "uncertain");
+    assert!(elsewhere.calls().is_empty(), "the token was shown to another host");
+}
+
+#[tokio::test]
 async fn clear_refusals_end_the_action_with_defenders_own_words() {
     let refusals = [
         (FaultKind::Forbidden2021, 403, "Forbidden", "required application permissions"),
@@ -429,6 +444,27 @@ async fn a_token_without_the_needed_roles_is_reported_and_not_used() {
     });
     bridge.run_for(seconds(120)).await;
     assert_eq!(bridge.state(&id).await, "succeeded");
+}
+
+#[tokio::test]
+async fn while_entra_id_is_away_the_old_token_is_used_to_its_end() {
+    let mut bridge = Bridge::start().await;
+    bridge.accept("a1", MACHINE, SHA1).await;
+    bridge.drain().await;
+    bridge.simulator.play(fault(Place::Token, FaultKind::Status { status: 503 }, 1_000));
+
+    // Less than five minutes are left of it: it would be renewed.
+    bridge.clock.advance(SignedDuration::from_mins(57));
+    let in_time = bridge.accept("a2", &"5".repeat(40), SHA1).await;
+    bridge.drain().await;
+    assert_eq!(bridge.state(&in_time).await, "submitted");
+    let tokens = bridge.simulator.calls().iter().filter(|call| call.path.ends_with("/token")).count();
+    assert_eq!(tokens, 2, "a second fetch would hold every call up");
+
+    bridge.clock.advance(SignedDuration::from_mins(4));
+    let late = bridge.accept("a3", &"6".repeat(40), SHA1).await;
+    bridge.drain().await;
+    assert_eq!(bridge.state(&late).await, "queued");
 }
 
 #[tokio::test]

@@ -1,0 +1,169 @@
+//! What the store promises about moves and intents, asked of it directly.
+
+use bytes::Bytes;
+use jiff::SignedDuration;
+use quarantine_bridge::alert::{
+    ActionId, Advance, Alert, Change, EntityPair, FileEntity, FoundAt, MachineEntity, Mode, Patch, Severity,
+    State, Target, Who,
+};
+use quarantine_bridge::ingest::{RawDelivery, Scheme, StandardWebhooks, Verified, sign, verify};
+use quarantine_bridge::policy::Policy;
+use quarantine_bridge::store::{Accept, Intent, Options, Receipt, Store, StoreError};
+use tempfile::TempDir;
+
+use crate::harness::{MACHINE, SHA1, key, start_of_time};
+
+const POLICY: Policy =
+    Policy { mode: Mode::Enforce, min_severity: Severity::Low, max_age: SignedDuration::from_mins(60) };
+
+fn open() -> (TempDir, Store) {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(&Options { path: folder.path().join("bridge.db") }).unwrap();
+    (folder, store)
+}
+
+fn target() -> Target {
+    Target { machine_id: MACHINE.parse().unwrap(), sha1: SHA1.parse().unwrap() }
+}
+
+fn verified(id: &str) -> Verified {
+    let (now, body) = (start_of_time(), Bytes::from_static(b"{}"));
+    let signature = sign(&key(), &id.parse().unwrap(), now, &body);
+    let seconds = now.as_second().to_string();
+    let headers = [("webhook-id", id), ("webhook-timestamp", &seconds), ("webhook-signature", &signature)];
+    let headers = headers.into_iter().map(|(name, value)| (name, value.as_bytes())).collect();
+    let scheme = Scheme::StandardWebhooks(StandardWebhooks::new(vec![key()]));
+    verify(&"soc".parse().unwrap(), &scheme, &RawDelivery { headers, body }, now).unwrap()
+}
+
+/// Accepts an alert about the one target; returns its action.
+async fn accept(store: &Store, alert_id: &str) -> ActionId {
+    let machine = MachineEntity { id: Some(target().machine_id), dns_name: None };
+    let file = FileEntity { sha1: Some(target().sha1), ..FileEntity::default() };
+    let alert = Alert {
+        alert_id: alert_id.parse().unwrap(),
+        severity: Some(Severity::High),
+        title: String::new(),
+        occurred_at: Some(start_of_time()),
+        url: None,
+        targets: vec![EntityPair { machine, file, found_at: FoundAt::default() }],
+    };
+    let delivery = verified(&format!("msg_{alert_id}"));
+    let accept = Accept { delivery, alerts: vec![alert], refused: Vec::new(), now: start_of_time() };
+    match store.accept(accept).await.unwrap() {
+        Receipt::New(accepted) => accepted.alerts[0].actions[0].id,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn moves(action: ActionId, expected: State, to: &[State]) -> Advance {
+    let mut from = expected;
+    let mut changes = Vec::new();
+    for to in to {
+        let (at, why) = (start_of_time(), String::new());
+        changes.push(Change { at, from: Some(from), to: *to, why, who: Who::Bridge, facts: Vec::new() });
+        from = *to;
+    }
+    let patch = Patch { target: Some(target()), next_at: Some(start_of_time()), ..Patch::default() };
+    Advance { action, expected, changes, patch }
+}
+
+fn queue(action: ActionId) -> Advance {
+    moves(action, State::Accepted, &[State::Resolving, State::Decided, State::Queued])
+}
+
+async fn state(store: &Store, action: ActionId) -> State {
+    store.action(action).await.unwrap().unwrap().action.state
+}
+
+#[tokio::test]
+async fn a_machine_never_has_two_intents_at_once() {
+    let (_folder, store) = open();
+    let (first, second) = (accept(&store, "a1").await, accept(&store, "a2").await);
+    store.advance(vec![queue(first), queue(second)]).await.unwrap();
+
+    let intent = store.record_intent(first, POLICY, start_of_time()).await.unwrap();
+    assert!(matches!(intent, Intent::Recorded(_)));
+    assert!(matches!(store.record_intent(second, POLICY, start_of_time()).await, Ok(Intent::Gone)));
+    assert_eq!(state(&store, second).await, State::Queued);
+
+    // Nor while the outcome of the first is unknown.
+    store.settle_after_restart(start_of_time()).await.unwrap();
+    assert_eq!(state(&store, first).await, State::Uncertain);
+    assert!(matches!(store.record_intent(second, POLICY, start_of_time()).await, Ok(Intent::Gone)));
+}
+
+#[tokio::test]
+async fn an_action_has_one_intent_at_a_time() {
+    let (_folder, store) = open();
+    let action = accept(&store, "a1").await;
+    assert!(
+        matches!(store.record_intent(action, POLICY, start_of_time()).await, Ok(Intent::Gone)),
+        "not queued"
+    );
+    store.advance(vec![queue(action)]).await.unwrap();
+
+    let both = tokio::join!(
+        store.record_intent(action, POLICY, start_of_time()),
+        store.record_intent(action, POLICY, start_of_time())
+    );
+
+    let recorded =
+        [both.0.unwrap(), both.1.unwrap()].iter().filter(|it| matches!(it, Intent::Recorded(_))).count();
+    assert_eq!(recorded, 1);
+}
+
+#[tokio::test]
+async fn policy_has_the_last_word_when_the_intent_is_recorded() {
+    let (_folder, store) = open();
+    let action = accept(&store, "a1").await;
+    store.advance(vec![queue(action)]).await.unwrap();
+
+    let shadow = Policy { mode: Mode::Shadow, ..POLICY };
+    let intent = store.record_intent(action, shadow, start_of_time()).await.unwrap();
+
+    assert!(matches!(intent, Intent::Overruled(_)));
+    assert_eq!(state(&store, action).await, State::Shadowed);
+    assert!(store.action(action).await.unwrap().unwrap().attempts.is_empty());
+}
+
+#[tokio::test]
+async fn moves_go_together_or_not_at_all_and_only_where_the_states_allow() {
+    let (_folder, store) = open();
+    let (first, second) = (accept(&store, "a1").await, accept(&store, "a2").await);
+
+    let leap = moves(second, State::Accepted, &[State::Sending]);
+    let refused = store.advance(vec![queue(first), leap]).await;
+
+    assert!(matches!(refused, Err(StoreError::Statement(_))), "{refused:?}");
+    assert_eq!((state(&store, first).await, state(&store, second).await), (State::Accepted, State::Accepted));
+    let history = store.action(first).await.unwrap().unwrap().history;
+    assert_eq!(history.len(), 1, "what was begun is undone");
+}
+
+#[tokio::test]
+async fn a_move_from_where_the_action_no_longer_is_does_nothing() {
+    let (_folder, store) = open();
+    let action = accept(&store, "a1").await;
+    store.advance(vec![queue(action)]).await.unwrap();
+    store.advance(vec![queue(action)]).await.unwrap();
+    assert_eq!(state(&store, action).await, State::Queued);
+    assert_eq!(store.action(action).await.unwrap().unwrap().history.len(), 4);
+}
+
+#[tokio::test]
+async fn after_damage_nothing_more_is_written() {
+    let (folder, store) = open();
+    let action = accept(&store, "a1").await;
+    let other = rusqlite::Connection::open(folder.path().join("bridge.db")).unwrap();
+    other.execute("UPDATE deliveries SET id = 'damaged'", []).unwrap();
+    let again =
+        |id| Accept { delivery: verified(id), alerts: Vec::new(), refused: Vec::new(), now: start_of_time() };
+    assert!(matches!(store.accept(again("msg_a1")).await, Err(StoreError::Corrupt(_))));
+
+    other.execute("UPDATE deliveries SET id = '019d4418-5b00-7c2e-9a61-3f0d8b7a5c11'", []).unwrap();
+
+    assert!(matches!(store.accept(again("msg_new")).await, Err(StoreError::Corrupt(_))));
+    assert!(store.advance(vec![queue(action)]).await.is_err());
+    assert!(!store.is_writable().await);
+}
