@@ -63,6 +63,9 @@ fn ours() -> MachineAction {
     }
 }
 
+/// What a record is like, how it comes to be so, and what it is taken for.
+type Case<'a> = (&'a str, &'a dyn Fn(&mut MachineAction), &'a str);
+
 #[test]
 fn only_the_same_device_file_and_comment_are_ours() {
     let of = |change: &dyn Fn(&mut MachineAction)| {
@@ -74,7 +77,7 @@ fn only_the_same_device_file_and_comment_are_ours() {
             Match::Nothing => "nothing",
         }
     };
-    let table: [(&str, &dyn Fn(&mut MachineAction), &str); 14] = [
+    let table: [Case<'_>; 14] = [
         ("as it is", &|_| {}, "ours"),
         ("whatever its status", &|it| it.status = "Failed".to_owned(), "ours"),
         ("upper case", &|it| it.file = Some(SHA1.to_uppercase()), "ours"),
