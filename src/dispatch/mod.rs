@@ -1,8 +1,7 @@
 //! The loop that takes an action from acceptance to its end, at its own pace.
 //!
-//! `turn` does all that is due and starts what takes time; `run` repeats it. What must be exact is in pure
-//! files: `budget`, `backoff`,
-//! `step`, `reconcile`, `track`.
+//! `turn` does all that is due and starts what takes time; `run` repeats it. What must be exact is in pure files:
+//! `budget`, `backoff`, `step`, `reconcile`, `track`.
 
 mod backoff;
 mod budget;

@@ -38,8 +38,12 @@ use problem::Problem;
 /// How long a client may take to send its headers.
 const HEADERS_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How many connections may be open at once.
-const CONNECTIONS_MAX: usize = 2_048;
+/// How many threads serve.
+const WORKERS: usize = 2;
+
+/// How many connections a worker may have open at once. Bodies are read before their senders are proven, so this bounds the
+/// memory that strangers can make us use: 128 MiB in all.
+const CONNECTIONS_PER_WORKER: usize = 256;
 
 /// How long deliveries that are under way may take when the service stops.
 const SHUTDOWN_SECS: u64 = 10;
@@ -107,7 +111,8 @@ pub fn bind(options: Options, parts: Parts) -> io::Result<(SocketAddr, Server)> 
     };
     let server = HttpServer::new(app)
         .client_request_timeout(HEADERS_TIMEOUT)
-        .max_connections(CONNECTIONS_MAX)
+        .workers(WORKERS)
+        .max_connections(CONNECTIONS_PER_WORKER)
         .shutdown_timeout(SHUTDOWN_SECS)
         .disable_signals()
         .listen(listener)?

@@ -53,7 +53,7 @@ pub(super) fn action(record: &ActionRecord, now: Timestamp) -> Value {
 fn waiting_for(action: &Action, now: Timestamp) -> Option<String> {
     let text = match action.state {
         State::Accepted | State::Resolving | State::Decided => "its decision",
-        State::Queued => "its turn in Defender's budget",
+        State::Queued => "its turn in Defender's budget, or the end of a pause that the log explains",
         State::Sending => "Defender's answer",
         State::Uncertain => "Defender's list of machine actions, to learn whether the call arrived",
         State::Held => "a person",
