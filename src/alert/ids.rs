@@ -3,10 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
-
-/// SHA1 of the empty file, seen in place of a real hash in public samples.
-const SHA1_OF_NOTHING: &str = "da39a3ee5e6b4b0d3255bfef95601890afd80709";
 
 /// The longest alert id taken. Azure resource ids, the longest seen, stay under 400 characters.
 const ALERT_ID_CHARS_MAX: usize = 512;
@@ -37,101 +35,6 @@ pub enum IdError {
         /// The text found, shortened.
         found: String,
     },
-}
-
-/// Bytes shown as lower-case hexadecimal digits.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-struct HexBytes<const N: usize>([u8; N]);
-
-impl<const N: usize> HexBytes<N> {
-    fn parse(what: &'static str, text: &str) -> Result<Self, IdError> {
-        let mut bytes = [0; N];
-        match hex::decode_to_slice(text, &mut bytes) {
-            Ok(()) => Ok(Self(bytes)),
-            Err(_) => Err(IdError::NotHex { what, digits: N.saturating_mul(2), found: shortened(text) }),
-        }
-    }
-}
-
-impl<const N: usize> fmt::Display for HexBytes<N> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&hex::encode(self.0))
-    }
-}
-
-impl<const N: usize> fmt::Debug for HexBytes<N> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
-
-/// Defender's id of a device: 40 lower-case hexadecimal digits (reference, defender-api 1.1).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct MachineId(HexBytes<20>);
-
-/// SHA1 of a file's content.
-///
-/// Placeholders are refused: one repeated digit, and the hash of the empty file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Sha1(HexBytes<20>);
-
-/// SHA256 of a file's content.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Sha256(HexBytes<32>);
-
-impl FromStr for MachineId {
-    type Err = IdError;
-
-    fn from_str(text: &str) -> Result<Self, IdError> {
-        HexBytes::parse("machine id", text).map(Self)
-    }
-}
-
-impl FromStr for Sha1 {
-    type Err = IdError;
-
-    fn from_str(text: &str) -> Result<Self, IdError> {
-        let sha1 = Self(HexBytes::parse("SHA1", text)?);
-        let shown = sha1.to_string();
-        let first = shown.chars().next();
-        if shown == SHA1_OF_NOTHING || shown.chars().all(|c| Some(c) == first) {
-            return Err(IdError::Placeholder(shown));
-        }
-        Ok(sha1)
-    }
-}
-
-impl FromStr for Sha256 {
-    type Err = IdError;
-
-    fn from_str(text: &str) -> Result<Self, IdError> {
-        HexBytes::parse("SHA256", text).map(Self)
-    }
-}
-
-impl Sha1 {
-    /// Says whether this is the same 20 bytes as a machine id: then one was taken for the other.
-    pub fn equals_machine(self, machine: MachineId) -> bool {
-        self.0 == machine.0
-    }
-}
-
-impl fmt::Display for MachineId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-impl fmt::Display for Sha1 {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-impl fmt::Display for Sha256 {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
 }
 
 /// The sender's id of an alert, verbatim.
@@ -304,6 +207,44 @@ impl fmt::Display for DeliveryId {
     }
 }
 
+/// Entra ID's id of a device, a GUID.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct AadDeviceId(Uuid);
+
+impl FromStr for AadDeviceId {
+    type Err = IdError;
+
+    fn from_str(text: &str) -> Result<Self, IdError> {
+        let uuid = from_uuid("Entra device id", text)?;
+        if uuid.is_nil() {
+            let problem = "is all zeros, which names no device";
+            return Err(IdError::Text { what: "Entra device id", problem, found: shortened(text) });
+        }
+        Ok(Self(uuid))
+    }
+}
+
+impl TryFrom<String> for AadDeviceId {
+    type Error = IdError;
+
+    fn try_from(text: String) -> Result<Self, IdError> {
+        text.parse()
+    }
+}
+
+impl From<AadDeviceId> for String {
+    fn from(id: AadDeviceId) -> Self {
+        id.to_string()
+    }
+}
+
+impl fmt::Display for AadDeviceId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
 /// Defender's id of its own machine action: 1 to 128 letters, digits and `-`, normally a GUID.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MachineActionId(String);
@@ -335,7 +276,7 @@ impl fmt::Display for MachineActionId {
 }
 
 /// Keeps an error text readable when the input was huge.
-fn shortened(text: &str) -> String {
+pub(super) fn shortened(text: &str) -> String {
     const SHOWN_CHARS: usize = 80;
     let mut shown: String = text.chars().take(SHOWN_CHARS).collect();
     if shown.len() < text.len() {

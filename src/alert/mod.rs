@@ -3,6 +3,7 @@
 mod action;
 mod advance;
 mod entity;
+mod hashes;
 mod ids;
 mod machine_action;
 mod mode;
@@ -17,9 +18,8 @@ use jiff::Timestamp;
 pub use action::{Action, Change, Unsettled, Who, comment};
 pub use advance::{Advance, Patch};
 pub use entity::{EntityPair, FileEntity, FoundAt, MachineEntity, Target, Unresolved};
-pub use ids::{
-    ActionId, AlertId, DeliveryId, IdError, MachineActionId, MachineId, Sha1, Sha256, SignedId, SourceName,
-};
+pub use hashes::{MachineId, Md5, Sha1, Sha256};
+pub use ids::{AadDeviceId, ActionId, AlertId, DeliveryId, IdError, MachineActionId, SignedId, SourceName};
 pub use machine_action::{MachineAction, MachineActionRef};
 pub use mode::{Mode, UnknownMode};
 pub use outcome::{Outcome, Refusal};

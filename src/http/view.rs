@@ -24,11 +24,14 @@ pub(super) fn action(record: &ActionRecord, now: Timestamp) -> Value {
             "occurred_at": time(action.occurred_at), "url": action.url,
         },
         "machine": {
-            "id": machine.id.map(|id| id.to_string()), "dns_name": machine.dns_name,
+            "id": machine.id.map(|id| id.to_string()),
+            "aad_device_id": machine.aad_device_id.map(|id| id.to_string()),
+            "dns_name": machine.dns_name, "ip": machine.ip.map(|ip| ip.to_string()),
             "found_at": action.pair.found_at.machine,
         },
         "file": {
             "sha1": file.sha1.map(|it| it.to_string()), "sha256": file.sha256.map(|it| it.to_string()),
+            "md5": file.md5.map(|it| it.to_string()),
             "name": file.name, "found_at": action.pair.found_at.file,
         },
         "target": action.target.map(|target| {
@@ -101,7 +104,7 @@ pub(super) fn delivery(record: &DeliveryRecord) -> Value {
     let encoded = text.is_none().then(|| STANDARD.encode(&record.body));
     json!({
         "id": record.id.to_string(), "source": record.source.as_str(), "signed_id": record.signed_id,
-        "key_id": record.key_id, "signed_at": time(Some(record.signed_at)),
+        "key_id": record.key_id, "signed_at": time(record.signed_at),
         "received_at": time(Some(record.received_at)), "outcome": record.outcome,
         "alert_ids": record.alert_ids, "refused": record.refused, "body": text, "body_base64": encoded,
     })

@@ -160,7 +160,7 @@ impl Reader {
             self.complain(Reason::Machine, &machine_path, detail);
             return None;
         }
-        let pair = EntityPair { machine, file, found_at };
+        let pair = EntityPair { machine, file, candidates: Vec::new(), found_at };
         (self.problems.len() == earlier).then_some(pair)
     }
 
@@ -179,7 +179,7 @@ impl Reader {
             self.complain(Reason::Machine, path, "the device has neither an id nor a name");
             return None;
         }
-        Some(MachineEntity { id, dns_name })
+        Some(MachineEntity { id, dns_name, ..MachineEntity::default() })
     }
 
     fn file(&mut self, value: &Val, path: &str) -> Option<FileEntity> {
@@ -202,7 +202,7 @@ impl Reader {
             self.complain(Reason::File, path, "the file has neither a SHA1 nor a SHA256");
             return None;
         }
-        Some(FileEntity { sha1, sha256, name: present(fields, "name").map(title) })
+        Some(FileEntity { sha1, sha256, md5: None, name: present(fields, "name").map(title) })
     }
 }
 

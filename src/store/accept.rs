@@ -120,7 +120,7 @@ struct KnownDelivery {
 
 fn known_delivery(tx: &Transaction<'_>, delivery: &Verified) -> Result<KnownDelivery, StoreError> {
     let mut statement = tx.prepare_cached(
-        "SELECT id, body_sha256, outcome, alert_ids FROM deliveries WHERE source = ?1 AND signed_id = ?2",
+        "SELECT id, body_sha256, outcome, alert_ids FROM deliveries WHERE source = ?1 AND delivery_key = ?2",
     )?;
     let mut rows = statement.query(params![delivery.source().as_str(), delivery.signed_id().as_str()])?;
     let row = rows.next()?.ok_or_else(|| StoreError::Corrupt("a known delivery is not there".to_owned()))?;
@@ -142,10 +142,10 @@ fn keep_delivery(
 ) -> Result<bool, StoreError> {
     let delivery = &accept.delivery;
     let mut statement = tx.prepare_cached(
-        "INSERT INTO deliveries (id, source, signed_id, key_id, signed_at, received_at, body, body_sha256,
+        "INSERT INTO deliveries (id, source, delivery_key, key_id, signed_at, received_at, body, body_sha256,
              outcome, alert_ids, refused)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
-         ON CONFLICT (source, signed_id) DO NOTHING",
+         ON CONFLICT (source, delivery_key) DO NOTHING",
     )?;
     let inserted = statement.execute(params![
         id.to_string(),
@@ -263,10 +263,10 @@ impl NewAction<'_> {
     fn keep(&self, tx: &Transaction<'_>) -> Result<Option<i64>, StoreError> {
         let (machine, file) = (&self.pair.machine, &self.pair.file);
         let mut statement = tx.prepare_cached(
-            "INSERT INTO actions (id, alert_seq, delivery_id, source, pair_key, given_machine_id, given_dns_name,
-                 given_sha1, given_sha256, given_file_name, machine_found_at, file_found_at, severity_rank,
-                 accepted_at, state, changed_at)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, 'accepted', ?14)
+            "INSERT INTO actions (id, alert_seq, delivery_id, source, pair_key, given_machine_id, given_aad_device_id,
+                 given_dns_name, given_ip, candidates, given_sha1, given_sha256, given_md5, given_file_name,
+                 machine_found_at, file_found_at, severity_rank, accepted_at, state, changed_at)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, 'accepted', ?18)
              ON CONFLICT (alert_seq, pair_key) DO NOTHING RETURNING seq",
         )?;
         let seq = statement.query_row(
@@ -277,9 +277,13 @@ impl NewAction<'_> {
                 self.source.as_str(),
                 format!("{} {}", machine.key(), file.key()),
                 machine.id.map(|id| id.to_string()),
+                machine.aad_device_id.map(|id| id.to_string()),
                 machine.dns_name,
+                machine.ip.map(|ip| ip.to_string()),
+                to_json(&self.pair.candidates)?,
                 file.sha1.map(|sha1| sha1.to_string()),
                 file.sha256.map(|sha256| sha256.to_string()),
+                file.md5.map(|md5| md5.to_string()),
                 file.name,
                 self.pair.found_at.machine,
                 self.pair.found_at.file,

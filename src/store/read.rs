@@ -75,8 +75,8 @@ pub struct DeliveryRecord {
     pub signed_id: String,
     /// Which key signed it.
     pub key_id: String,
-    /// When the sender signed it.
-    pub signed_at: Timestamp,
+    /// When the sender signed it, if it signs a time.
+    pub signed_at: Option<Timestamp>,
     /// When it came.
     pub received_at: Timestamp,
     /// Its bytes.
@@ -187,9 +187,9 @@ pub(super) fn delivery(db: &Connection, id: DeliveryId) -> Result<Option<Deliver
     Ok(Some(DeliveryRecord {
         id: columns.parsed("id")?,
         source: columns.parsed("source")?,
-        signed_id: columns.raw("signed_id")?,
+        signed_id: columns.raw("delivery_key")?,
         key_id: columns.raw("key_id")?,
-        signed_at: columns.time("signed_at")?,
+        signed_at: columns.maybe_time("signed_at")?,
         received_at: columns.time("received_at")?,
         body: columns.raw("body")?,
         outcome: columns.raw("outcome")?,

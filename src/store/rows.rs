@@ -18,8 +18,8 @@ use super::StoreError;
 
 /// The columns of an action, for [`action`], of [`ACTIONS`].
 pub(super) const ACTION: &str = "a.seq, a.id, a.delivery_id, a.source, l.alert_id, l.severity, l.title, l.url,
-    l.occurred_at, a.given_machine_id, a.given_dns_name, a.machine_found_at, a.given_sha1, a.given_sha256,
-    a.given_file_name, a.file_found_at, a.machine_id, a.sha1, a.accepted_at, a.state, a.changed_at, a.expires_at,
+    l.occurred_at, a.given_machine_id, a.given_aad_device_id, a.given_dns_name, a.given_ip, a.candidates,
+    a.machine_found_at, a.given_sha1, a.given_sha256, a.given_md5, a.given_file_name, a.file_found_at, a.machine_id, a.sha1, a.accepted_at, a.state, a.changed_at, a.expires_at,
     a.attempts, a.machine_action_id, a.machine_action_status, a.machine_action_since, a.intent_at,
     a.first_intent_at, a.empty_reads, a.empty_read_at";
 
@@ -123,13 +123,17 @@ fn pair(columns: &Columns<'_, '_>) -> Result<EntityPair, StoreError> {
     Ok(EntityPair {
         machine: MachineEntity {
             id: columns.maybe("given_machine_id")?,
+            aad_device_id: columns.maybe("given_aad_device_id")?,
             dns_name: columns.raw("given_dns_name")?,
+            ip: columns.maybe("given_ip")?,
         },
         file: FileEntity {
             sha1: columns.maybe("given_sha1")?,
             sha256: columns.maybe("given_sha256")?,
+            md5: columns.maybe("given_md5")?,
             name: columns.raw("given_file_name")?,
         },
+        candidates: columns.json("candidates")?,
         found_at: FoundAt { machine: columns.raw("machine_found_at")?, file: columns.raw("file_found_at")? },
     })
 }

@@ -38,7 +38,7 @@ fn verified(id: &str) -> Verified {
 
 /// Accepts an alert about the one target; returns its action.
 async fn accept(store: &Store, alert_id: &str) -> ActionId {
-    let machine = MachineEntity { id: Some(target().machine_id), dns_name: None };
+    let machine = MachineEntity { id: Some(target().machine_id), ..MachineEntity::default() };
     let file = FileEntity { sha1: Some(target().sha1), ..FileEntity::default() };
     let alert = Alert {
         alert_id: alert_id.parse().unwrap(),
@@ -46,7 +46,7 @@ async fn accept(store: &Store, alert_id: &str) -> ActionId {
         title: String::new(),
         occurred_at: Some(start_of_time()),
         url: None,
-        targets: vec![EntityPair { machine, file, found_at: FoundAt::default() }],
+        targets: vec![EntityPair { machine, file, candidates: Vec::new(), found_at: FoundAt::default() }],
     };
     let delivery = verified(&format!("msg_{alert_id}"));
     let accept = Accept { delivery, alerts: vec![alert], refused: Vec::new(), now: start_of_time() };

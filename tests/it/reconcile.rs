@@ -21,8 +21,8 @@ fn at(second: i64) -> Timestamp {
 /// An action whose first intent was recorded at the start of time, and its last at second 100.
 fn unsettled() -> Unsettled {
     let target = Target { machine_id: MACHINE.parse().unwrap(), sha1: SHA1.parse().unwrap() };
-    let machine = MachineEntity { id: Some(target.machine_id), dns_name: None };
-    let file = FileEntity { sha1: Some(target.sha1), sha256: None, name: None };
+    let machine = MachineEntity { id: Some(target.machine_id), ..MachineEntity::default() };
+    let file = FileEntity { sha1: Some(target.sha1), ..FileEntity::default() };
     let action = Action {
         id: ActionId::new(Uuid::nil()),
         delivery_id: DeliveryId::new(Uuid::nil()),
@@ -32,7 +32,7 @@ fn unsettled() -> Unsettled {
         title: String::new(),
         url: None,
         occurred_at: None,
-        pair: EntityPair { machine, file, found_at: FoundAt::default() },
+        pair: EntityPair { machine, file, candidates: Vec::new(), found_at: FoundAt::default() },
         target: Some(target),
         accepted_at: start_of_time(),
         state: State::Uncertain,

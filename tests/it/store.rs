@@ -11,9 +11,11 @@ use tempfile::TempDir;
 use crate::harness::{start_of_time, wait_until_unlocked};
 
 /// The migrations and the SHA-256 of each, which may never change once it has been released.
-const MIGRATIONS: &[(&str, &str)] = &[("0001_first.sql", FIRST)];
+const MIGRATIONS: &[(&str, &str)] = &[("0001_first.sql", FIRST), ("0002_entities_and_keys.sql", SECOND)];
 
 const FIRST: &str = "395a7fe3e0960a7e1b7de0f7b097c1f31a5bcace4efc03cd7ac8bd61bcb7e378";
+
+const SECOND: &str = "451ddddf8af550ee7d4b29c49a2ba26d127236a06d1df9f751ce076713defb87";
 
 fn folder() -> (TempDir, Options) {
     let folder = tempfile::tempdir().unwrap();
@@ -127,9 +129,12 @@ fn a_second_instance_is_refused() {
 #[tokio::test]
 async fn a_value_that_only_damage_can_have_put_there_is_told_and_not_guessed() {
     let (_folder, options) = folder();
-    let store = Store::open(&options).unwrap();
     let db = Connection::open(&options.path).unwrap();
+    db.execute_batch(&fs::read_to_string(migrations().join("0001_first.sql")).unwrap()).unwrap();
     db.execute_batch(include_str!("../data/migrations/0001.sql")).unwrap();
+    db.pragma_update(None, "application_id", 0x7162_7267).unwrap();
+    db.pragma_update(None, "user_version", 1).unwrap();
+    let store = Store::open(&options).unwrap();
     for damage in [
         "UPDATE actions SET state = 'sent'",
         "UPDATE actions SET machine_id = 'x', state = 'queued'",
