@@ -23,7 +23,7 @@ use std::thread;
 use actix_web::rt::System;
 use quarantine_bridge::clock::Clock;
 use quarantine_bridge::http::{self, Parts, Source};
-use quarantine_bridge::ingest::{Scheme, StandardWebhooks};
+use quarantine_bridge::ingest::Gate;
 use quarantine_bridge::mapping::{BuiltIn, Format, Mapper};
 use quarantine_bridge::store::{Options, Store};
 use quarantine_bridge::telemetry::Metrics;
@@ -68,7 +68,7 @@ fn accepts_per_second(store: Store) -> f64 {
     let format = BuiltIn::named("bridge").unwrap();
     let source = Source {
         name: "soc".parse().unwrap(),
-        scheme: Scheme::StandardWebhooks(StandardWebhooks::new(vec![load::key()])),
+        gate: Gate::standard_webhooks(vec![load::key()]).unwrap(),
         format: Arc::new(Format::load(format.name, format.code).unwrap()),
     };
     let options = http::Options { listen: "127.0.0.1:0".parse().unwrap(), sources: vec![source] };

@@ -1,12 +1,12 @@
 //! `check`: validates a configuration.
 
 use clap::Args as ClapArgs;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::config::{self, Secrets};
+use crate::config::{self, Complaint, Complaints, Secrets};
 
 use super::ConfigFile;
-use super::exit::say;
+use super::exit::{say, say_error};
 
 #[derive(Debug, ClapArgs)]
 pub(super) struct Arguments {
@@ -20,18 +20,15 @@ pub(super) struct Arguments {
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let loaded = config::load(&arguments.file.config, Secrets::Read);
     if arguments.json {
-        let complaints = loaded.as_ref().err().map(|complaints| complaints.0.as_slice());
-        let complaints: Vec<_> = complaints
-            .unwrap_or_default()
-            .iter()
-            .map(|it| {
-                json!({"file": it.file, "line": it.line, "key": it.key, "problem": it.problem, "remedy": it.remedy})
-            })
-            .collect();
-        say(&json!({"valid": loaded.is_ok(), "complaints": complaints}).to_string());
+        let complaints = loaded.as_ref().err().map(as_json).unwrap_or_default();
+        let warnings = loaded.as_ref().ok().map(|config| as_json(&config.warnings)).unwrap_or_default();
+        say(&json!({"valid": loaded.is_ok(), "complaints": complaints, "warnings": warnings}).to_string());
     }
     let config = loaded?;
     if !arguments.json {
+        for warning in &config.warnings.0 {
+            say_error(&format!("warning: {warning}"));
+        }
         say(&format!("{}: no complaints", arguments.file.config.display()));
         for source in &config.http.sources {
             let policy = config.dispatch.policies.get(&source.name);
@@ -40,4 +37,9 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         }
     }
     Ok(())
+}
+
+fn as_json(complaints: &Complaints) -> Vec<Value> {
+    let one = |it: &Complaint| json!({"file": it.file, "line": it.line, "key": it.key, "problem": it.problem, "remedy": it.remedy});
+    complaints.0.iter().map(one).collect()
 }

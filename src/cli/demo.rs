@@ -22,11 +22,11 @@ use uuid::Uuid;
 
 use crate::alert::{Mode, Severity, SourceName, after};
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{Complaints, Config};
 use crate::defender::{Options as DefenderOptions, http_client};
 use crate::dispatch;
 use crate::http::{ApiToken, Options as HttpOptions, Source};
-use crate::ingest::{Scheme, SigningKey, StandardWebhooks};
+use crate::ingest::{Gate, SigningKey};
 use crate::mapping::{BuiltIn, Format};
 use crate::policy::Policy;
 use crate::simulator::{Credentials, Machine, Simulator, World, new_state};
@@ -188,7 +188,7 @@ fn config(simulator: &Simulator, folder: &Path, key: SigningKey) -> anyhow::Resu
     let built_in = BuiltIn::named("defender-alert").context("the format is built in")?;
     let source = Source {
         name: name.clone(),
-        scheme: Scheme::StandardWebhooks(StandardWebhooks::new(vec![key])),
+        gate: Gate::standard_webhooks(vec![key])?,
         format: Arc::new(Format::load(built_in.name, built_in.code)?),
     };
     let policy = Policy {
@@ -213,6 +213,7 @@ fn config(simulator: &Simulator, folder: &Path, key: SigningKey) -> anyhow::Resu
         dispatch,
         log_format: LogFormat::Text,
         log_level: LevelFilter::OFF,
+        warnings: Complaints::default(),
     })
 }
 

@@ -33,6 +33,14 @@ pub(super) struct Arguments {
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let config = config::load(&arguments.file.config, Secrets::Read)?;
     start_logs(config.log_format, config.log_level);
+    for warning in &config.warnings.0 {
+        tracing::warn!(
+            key = warning.key,
+            line = warning.line,
+            problem = warning.problem,
+            remedy = warning.remedy
+        );
+    }
     let runtime = runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     runtime.context("the runtime cannot be started")?.block_on(serve(config))
 }

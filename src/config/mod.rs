@@ -1,8 +1,10 @@
 //! Reads the configuration: one TOML file and the secret files that it names, all complaints at once.
 
+mod auth;
 mod complaint;
 mod defender;
 mod duration;
+mod hmac;
 mod reader;
 mod secret;
 mod sources;
@@ -41,6 +43,8 @@ pub struct Config {
     pub log_format: LogFormat,
     /// Which log lines are written.
     pub log_level: LevelFilter,
+    /// What may be meant so and should be known.
+    pub warnings: Complaints,
 }
 
 /// Whether the secret files are read.
@@ -59,9 +63,10 @@ pub fn load(path: &Path, secrets: Secrets) -> Result<Config, Complaints> {
     let root = Section::root(&document, &root);
     let config = read(&root, secrets);
     root.finish();
-    match (config, document.into_complaints()) {
-        (Some(config), complaints) if complaints.is_empty() => Ok(config),
-        (_, complaints) => Err(complaints),
+    let (complaints, warnings) = document.into_complaints();
+    match config {
+        Some(config) if complaints.is_empty() => Ok(Config { warnings, ..config }),
+        Some(_) | None => Err(complaints),
     }
 }
 
@@ -84,6 +89,7 @@ fn read(root: &Section<'_>, secrets: Secrets) -> Option<Config> {
         dispatch,
         log_format,
         log_level,
+        warnings: Complaints::default(),
     })
 }
 

@@ -20,11 +20,17 @@ pub(super) struct Document {
     file: PathBuf,
     text: String,
     complaints: RefCell<Vec<Complaint>>,
+    warnings: RefCell<Vec<Complaint>>,
 }
 
 impl Document {
     pub(super) fn open(path: &Path) -> Result<Self, Complaints> {
-        let document = |text| Self { file: path.to_owned(), text, complaints: RefCell::default() };
+        let document = |text| Self {
+            file: path.to_owned(),
+            text,
+            complaints: RefCell::default(),
+            warnings: RefCell::default(),
+        };
         match fs::read_to_string(path) {
             Ok(text) => Ok(document(text)),
             Err(error) => {
@@ -35,7 +41,7 @@ impl Document {
                     format!("cannot be read: {error}"),
                     "name a readable file with --config",
                 );
-                Err(document.into_complaints())
+                Err(document.into_complaints().0)
             }
         }
     }
@@ -48,21 +54,21 @@ impl Document {
         })
     }
 
-    pub(super) fn into_complaints(self) -> Complaints {
-        let mut complaints = self.complaints.into_inner();
-        complaints.sort_by_key(|complaint| (complaint.line.is_none(), complaint.line));
-        Complaints(complaints)
+    /// Returns what is wrong, and what may be meant so and should be known.
+    pub(super) fn into_complaints(self) -> (Complaints, Complaints) {
+        let sorted = |mut complaints: Vec<Complaint>| {
+            complaints.sort_by_key(|complaint| (complaint.line.is_none(), complaint.line));
+            Complaints(complaints)
+        };
+        (sorted(self.complaints.into_inner()), sorted(self.warnings.into_inner()))
     }
 
     fn complain(&self, line: Option<usize>, key: &str, problem: String, remedy: &str) {
-        let complaint = Complaint {
-            file: self.file.clone(),
-            line,
-            key: key.to_owned(),
-            problem,
-            remedy: remedy.to_owned(),
-        };
-        self.complaints.borrow_mut().push(complaint);
+        self.complaints.borrow_mut().push(self.complaint(line, key, problem, remedy));
+    }
+
+    fn complaint(&self, line: Option<usize>, key: &str, problem: String, remedy: &str) -> Complaint {
+        Complaint { file: self.file.clone(), line, key: key.to_owned(), problem, remedy: remedy.to_owned() }
     }
 
     fn line_of(&self, offset: usize) -> usize {
@@ -116,6 +122,14 @@ impl<'d> Section<'d> {
         self.document.complain(line, &self.full(key), problem.into(), remedy);
     }
 
+    /// Tells of a key that may be meant so and should be known.
+    pub(super) fn warn(&self, key: &str, problem: impl Into<String>, remedy: &str) {
+        let value = self.table.and_then(|table| table.get(key));
+        let line = value.map(|value| self.document.line_of(value.span().start)).or(self.line);
+        let warning = self.document.complaint(line, &self.full(key), problem.into(), remedy);
+        self.document.warnings.borrow_mut().push(warning);
+    }
+
     /// Reads a value of one type; another type is a complaint.
     fn typed<T>(
         &self,
@@ -133,6 +147,16 @@ impl<'d> Section<'d> {
 
     pub(super) fn text(&self, key: &'static str) -> Option<&'d str> {
         self.typed(key, "a text in quotes", DeValue::as_str)
+    }
+
+    /// Reads an array of texts; `None` if it is not there.
+    pub(super) fn texts(&self, key: &'static str) -> Option<Vec<&'d str>> {
+        let items = self.typed(key, "an array of texts", DeValue::as_array)?;
+        let texts: Option<Vec<&str>> = items.iter().map(|item| item.get_ref().as_str()).collect();
+        if texts.is_none() {
+            self.complain(key, "holds something that is no text", "write [\"...\", \"...\"]");
+        }
+        texts
     }
 
     pub(super) fn required_text(&self, key: &'static str, remedy: &str) -> Option<&'d str> {

@@ -6,15 +6,14 @@ use std::sync::Arc;
 
 use jiff::SignedDuration;
 
-use crate::alert::{Mode, Severity, SourceName, parse_time};
+use crate::alert::{Mode, Severity, SourceName};
 use crate::http::Source;
-use crate::ingest::{Scheme, SigningKey, StandardWebhooks};
 use crate::mapping::{BUILT_IN, BuiltIn, Format};
 use crate::policy::Policy;
 
 use super::Secrets;
+use super::auth;
 use super::reader::Section;
-use super::secret;
 
 /// The age limit if a source does not say.
 const MAX_AGE: SignedDuration = SignedDuration::from_mins(60);
@@ -55,8 +54,8 @@ fn source(name: &str, section: &Section<'_>, secrets: Secrets) -> Option<(Source
     };
     let policy = policy(section);
     let format = format(section);
-    let scheme = section.section("auth").and_then(|auth| scheme(&auth, secrets));
-    Some((Source { name: name?, scheme: scheme?, format: Arc::new(format?) }, policy?))
+    let gate = auth::read(section, secrets);
+    Some((Source { name: name?, gate: gate?, format: Arc::new(format?) }, policy?))
 }
 
 fn policy(section: &Section<'_>) -> Option<Policy> {
@@ -115,50 +114,6 @@ fn load(section: &Section<'_>, key: &'static str, name: &str, code: &str) -> Opt
         Err(error) => {
             let remedy = "see `formats show NAME` for programs that are taken";
             section.complain(key, format!("{name}: {error}"), remedy);
-            None
-        }
-    }
-}
-
-fn scheme(auth: &Section<'_>, secrets: Secrets) -> Option<Scheme> {
-    let remedy = "write \"standard-webhooks\"";
-    let scheme = auth.required_text("scheme", remedy);
-    if scheme.is_some_and(|name| name != "standard-webhooks") {
-        auth.complain("scheme", format!("there is no scheme {:?}", scheme.unwrap_or_default()), remedy);
-    }
-    auth.require("secrets", "write secrets = [{ file = \"/run/secrets/name\" }]");
-    let files = auth.list("secrets");
-    auth.finish();
-    if secrets == Secrets::Skip {
-        return Some(Scheme::StandardWebhooks(StandardWebhooks::new(Vec::new())));
-    }
-    let keys: Option<Vec<SigningKey>> = files.iter().map(key).collect();
-    let keys = keys?;
-    if keys.is_empty() {
-        auth.complain("secrets", "names no secret", "nobody could ever be believed; name at least one file");
-        return None;
-    }
-    (scheme == Some("standard-webhooks")).then(|| Scheme::StandardWebhooks(StandardWebhooks::new(keys)))
-}
-
-fn key(section: &Section<'_>) -> Option<SigningKey> {
-    let not_after = match section.time_text("not_after") {
-        Some(text) => {
-            let time = parse_time(&text);
-            if time.is_none() {
-                section.complain("not_after", format!("{text:?} is no time"), "write 2027-01-31T00:00:00Z");
-            }
-            Some(time?)
-        }
-        None => None,
-    };
-    let secret = secret::read(section);
-    section.finish();
-    match SigningKey::from_whsec(&secret?, not_after) {
-        Ok(key) => Some(key),
-        Err(error) => {
-            let remedy = "make one with: echo \"whsec_$(openssl rand -base64 32)\"";
-            section.complain("file", error.to_string(), remedy);
             None
         }
     }

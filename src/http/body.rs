@@ -9,7 +9,7 @@ use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt as _;
 use tokio::time;
 
-use crate::ingest::{Headers, RawDelivery};
+use crate::ingest::{Headers, Peer, RawDelivery};
 
 use super::problem::{Problem, ProblemKind};
 
@@ -34,7 +34,9 @@ pub(super) async fn read(request: &HttpRequest, payload: Payload) -> Result<RawD
         let detail = "The whole body must come within 10 seconds.";
         return Err(Problem::new(ProblemKind::RequestTimeout, detail));
     };
-    Ok(RawDelivery { headers: headers(request), body: body? })
+    let address = request.peer_addr().map(|address| address.ip());
+    let peer = Peer { address, certificate: None };
+    Ok(RawDelivery { headers: headers(request), body: body?, peer, path_token: None })
 }
 
 /// Returns a request's headers, all of them.

@@ -48,7 +48,7 @@ fn believe(
     now: Timestamp,
 ) -> Result<Verified, Problem> {
     let name = source.name.as_str();
-    let verified = verify(&source.name, &source.scheme, delivery, now);
+    let verified = verify(&source.name, &source.gate, delivery, now);
     let verified = verified.map_err(|error: VerifyError| {
         let labels = [("source", name), ("reason", error.reason())];
         context.metrics.count(&metric::SIGNATURE_FAILURES, &labels);
@@ -57,8 +57,10 @@ fn believe(
     })?;
     let labels = [("source", name), ("key_id", verified.key_id().as_str())];
     context.metrics.count(&metric::KEY_USES, &labels);
-    let skew = now.duration_since(verified.signed_at()).as_secs_f64();
-    context.metrics.set(&metric::CLOCK_SKEW, &[("source", name)], skew);
+    if let Some(signed_at) = verified.signed_at() {
+        let skew = now.duration_since(signed_at).as_secs_f64();
+        context.metrics.set(&metric::CLOCK_SKEW, &[("source", name)], skew);
+    }
     let at = now.duration_since(Timestamp::UNIX_EPOCH).as_secs_f64();
     context.metrics.set(&metric::SOURCE_LAST_DELIVERY, &[("source", name)], at);
     Ok(verified)
@@ -93,7 +95,7 @@ async fn accept(
     mapped: Mapped,
     now: Timestamp,
 ) -> Result<HttpResponse, Problem> {
-    let signed_id = delivery.signed_id().clone();
+    let key = delivery.key().to_string();
     let Mapped { alerts, refused } = mapped;
     let accept = Accept { delivery, alerts, refused: refused.clone(), now };
     let receipt = context.store.accept(accept).await;
@@ -106,7 +108,7 @@ async fn accept(
     };
     let name = source.name.as_str();
     context.metrics.count(&metric::DELIVERIES, &[("source", name), ("result", result)]);
-    tracing::info!(source = name, delivery = signed_id.as_str(), result, "delivery");
+    tracing::info!(source = name, delivery = key, result, "delivery");
     match receipt? {
         Receipt::New(accepted) => Ok(answer(202, &accepted, &refused)),
         Receipt::Duplicate(accepted) => Ok(answer(200, &accepted, &refused)),

@@ -25,7 +25,7 @@ use tokio::sync::watch;
 
 use crate::alert::SourceName;
 use crate::clock::Clock;
-use crate::ingest::Scheme;
+use crate::ingest::Gate;
 use crate::mapping::{Format, Mapper};
 use crate::store::Store;
 use crate::telemetry::Metrics;
@@ -63,7 +63,7 @@ pub struct Source {
     /// Its name, the last part of its address.
     pub name: SourceName,
     /// How it proves itself.
-    pub scheme: Scheme,
+    pub gate: Gate,
     /// How its payloads are read.
     pub format: Arc<Format>,
 }

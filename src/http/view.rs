@@ -103,7 +103,7 @@ pub(super) fn delivery(record: &DeliveryRecord) -> Value {
     let text = str::from_utf8(&record.body).ok();
     let encoded = text.is_none().then(|| STANDARD.encode(&record.body));
     json!({
-        "id": record.id.to_string(), "source": record.source.as_str(), "signed_id": record.signed_id,
+        "id": record.id.to_string(), "source": record.source.as_str(), "delivery_key": record.delivery_key,
         "key_id": record.key_id, "signed_at": time(record.signed_at),
         "received_at": time(Some(record.received_at)), "outcome": record.outcome,
         "alert_ids": record.alert_ids, "refused": record.refused, "body": text, "body_base64": encoded,

@@ -18,17 +18,28 @@ impl Headers {
     /// Returns the only value of a header.
     ///
     /// Proxies disagree on which of two equal headers counts, so two are refused.
-    pub fn only(&self, name: &'static str) -> Result<&str, VerifyError> {
-        let mut values = self.0.iter().filter(|(have, _)| have == name).map(|(_, value)| value);
-        let value = values.next().ok_or(VerifyError::HeaderMissing(name))?;
+    pub fn only(&self, name: &str) -> Result<&str, VerifyError> {
+        self.only_within(name, VALUE_BYTES_MAX)
+    }
+
+    /// Returns the only value of a header that may be longer or must be shorter than usual.
+    pub fn only_within(&self, name: &str, bytes_max: usize) -> Result<&str, VerifyError> {
+        let mut values = self.all(name);
+        let value = values.next().ok_or_else(|| VerifyError::HeaderMissing(name.to_owned()))?;
         if values.next().is_some() {
-            return Err(VerifyError::HeaderRepeated(name));
+            return Err(VerifyError::HeaderRepeated(name.to_owned()));
         }
+        let malformed = || VerifyError::HeaderMalformed(name.to_owned());
         let printable = value.iter().all(|b| (b' '..=b'~').contains(b));
-        if !printable || value.len() > VALUE_BYTES_MAX {
-            return Err(VerifyError::HeaderMalformed(name));
+        if !printable || value.len() > bytes_max {
+            return Err(malformed());
         }
-        str::from_utf8(value).or(Err(VerifyError::HeaderMalformed(name)))
+        str::from_utf8(value).or(Err(malformed()))
+    }
+
+    /// Returns every value of a header, in order, as it came.
+    pub fn all<'a, 'n>(&'a self, name: &'n str) -> impl Iterator<Item = &'a [u8]> + use<'a, 'n> {
+        self.0.iter().filter(move |(have, _)| have == name).map(|(_, value)| value.as_slice())
     }
 }
 

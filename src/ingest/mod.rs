@@ -1,34 +1,160 @@
 //! Proves who sent a delivery: headers and raw bytes in, `Verified` or a reason out.
 //!
-//! Pure: `now` is an argument, and nothing of the body is read before its signature holds.
+//! Pure: `now` is an argument. Nothing of a body is read before its signature holds, where the sender signs.
 
+mod client_state;
+mod error;
+mod freshness;
 mod headers;
 mod key;
-mod standard_webhooks;
+mod peer;
+mod presets;
+mod signature;
+mod template;
+mod token;
+
+use std::fmt;
 
 use bytes::Bytes;
+use ipnet::IpNet;
 use jiff::Timestamp;
+use secrecy::SecretString;
+use sha2::{Digest as _, Sha256};
 
 use crate::alert::{SignedId, SourceName};
 
+pub use client_state::ClientStates;
+pub use error::VerifyError;
+pub use freshness::TimeFormat;
 pub use headers::Headers;
-pub use key::{KeyError, KeyId, SigningKey};
-pub use standard_webhooks::{StandardWebhooks, sign};
+pub use key::{Algorithm, KeyError, KeyId, SecretEncoding, SigningKey};
+pub use peer::{Certificates, ClientCertificate, Peer};
+pub use presets::{Encoding, Form, HMAC, PRESETS, Preset, STANDARD_WEBHOOKS, TOLERANCE, TimeAt, TimeField};
+pub use signature::{Signature, sign};
+pub use template::{Template, TemplateError};
+pub use token::{Place, StaticToken, TokenError, Tokens};
 
 /// One HTTP request as it came over the wire.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct RawDelivery {
     /// All headers, in order.
     pub headers: Headers,
     /// The body's bytes, neither decompressed nor decoded.
     pub body: Bytes,
+    /// The other end of the connection.
+    pub peer: Peer,
+    /// The part of the path after the source's name, if there is one.
+    pub path_token: Option<SecretString>,
 }
 
-/// How a source proves itself.
+/// One way in which a source proves itself.
 #[derive(Debug)]
 pub enum Scheme {
-    /// Standard Webhooks, symmetric (`v1`).
-    StandardWebhooks(StandardWebhooks),
+    /// It signs the body. Boxed, for it is much larger than the others.
+    Signature(Box<Signature>),
+    /// It shows a token.
+    Tokens(Tokens),
+    /// It shows a client certificate.
+    Certificates(Certificates),
+    /// It repeats the client state of a Graph subscription.
+    ClientStates(ClientStates),
+}
+
+/// What a scheme found out about a delivery that it believes.
+struct Proof {
+    key_id: KeyId,
+    signed_id: Option<SignedId>,
+    signed_at: Option<Timestamp>,
+}
+
+impl From<KeyId> for Proof {
+    /// A proof of who sends, and of nothing that is sent.
+    fn from(key_id: KeyId) -> Self {
+        Self { key_id, signed_id: None, signed_at: None }
+    }
+}
+
+impl Scheme {
+    /// Says whether the scheme covers the body: if not, whoever has seen one delivery can make others.
+    pub fn signs_body(&self) -> bool {
+        matches!(self, Self::Signature(_))
+    }
+
+    fn prove(&self, delivery: &RawDelivery, now: Timestamp) -> Result<Proof, VerifyError> {
+        match self {
+            Self::Signature(signature) => signature.prove(delivery, now),
+            Self::Tokens(tokens) => tokens.prove(delivery, now).map(Proof::from),
+            Self::Certificates(certificates) => certificates.prove(&delivery.peer).map(Proof::from),
+            Self::ClientStates(states) => states.prove(delivery, now).map(Proof::from),
+        }
+    }
+}
+
+/// All that a source must show to be believed.
+#[derive(Debug)]
+pub struct Gate {
+    schemes: Vec<Scheme>,
+    networks: Vec<IpNet>,
+}
+
+impl Gate {
+    /// Asks for every one of these schemes, and, if there are any, for an address in one of these networks.
+    ///
+    /// `first` is what is told of in logs and metrics.
+    pub fn new(first: Scheme, more: Vec<Scheme>, networks: Vec<IpNet>) -> Self {
+        let mut schemes = vec![first];
+        schemes.extend(more);
+        Self { schemes, networks }
+    }
+
+    /// Asks for a signature by Standard Webhooks.
+    pub fn standard_webhooks(keys: Vec<SigningKey>) -> Result<Self, TemplateError> {
+        let signature = Signature::new(STANDARD_WEBHOOKS.owned(), keys)?;
+        Ok(Self::new(Scheme::Signature(Box::new(signature)), Vec::new(), Vec::new()))
+    }
+
+    /// Says whether a scheme covers the body.
+    pub fn signs_body(&self) -> bool {
+        self.schemes.iter().any(Scheme::signs_body)
+    }
+
+    /// Says whether the source's address has its token as a last part.
+    pub fn has_path_token(&self) -> bool {
+        self.schemes.iter().any(|scheme| matches!(scheme, Scheme::Tokens(tokens) if tokens.is_in_path()))
+    }
+
+    /// Says whether the sender asks first whether it is meant, as Microsoft Graph does.
+    pub fn answers_validation(&self) -> bool {
+        self.schemes.iter().any(|scheme| matches!(scheme, Scheme::ClientStates(_)))
+    }
+
+    /// Says whether a delivery that is proven is its sender's test: answered, and not acted upon.
+    pub fn is_test(&self, headers: &Headers) -> bool {
+        let is_test = |scheme: &Scheme| match scheme {
+            Scheme::Signature(signature) => signature.is_test(headers),
+            Scheme::Tokens(_) | Scheme::Certificates(_) | Scheme::ClientStates(_) => false,
+        };
+        self.schemes.iter().any(is_test)
+    }
+}
+
+/// What tells whether a delivery is known already.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum DeliveryKey {
+    /// The sender's id, covered by the signature.
+    Signed(SignedId),
+    /// The digest of the body. An id that is not signed could be changed by whoever sends a delivery again.
+    Body([u8; 32]),
+}
+
+impl fmt::Display for DeliveryKey {
+    /// Writes the text under which the delivery is kept. A signed id holds no colon, so the two are never the same.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Signed(id) => write!(f, "{id}"),
+            Self::Body(digest) => write!(f, "sha256:{}", hex::encode(digest)),
+        }
+    }
 }
 
 /// A delivery whose sender is proven.
@@ -37,10 +163,11 @@ pub enum Scheme {
 #[derive(Debug, Clone)]
 pub struct Verified {
     source: SourceName,
-    signed_id: SignedId,
+    key: DeliveryKey,
     key_id: KeyId,
-    signed_at: Timestamp,
+    signed_at: Option<Timestamp>,
     body: Bytes,
+    body_sha256: [u8; 32],
 }
 
 impl Verified {
@@ -49,90 +176,49 @@ impl Verified {
         &self.source
     }
 
-    /// The delivery's id, covered by the signature.
-    pub fn signed_id(&self) -> &SignedId {
-        &self.signed_id
+    /// What tells whether the delivery is known already.
+    pub fn key(&self) -> &DeliveryKey {
+        &self.key
     }
 
-    /// Which of the source's keys made the signature.
+    /// Which of the source's keys, tokens or certificates proved it.
     pub fn key_id(&self) -> &KeyId {
         &self.key_id
     }
 
-    /// When the sender says it signed.
-    pub fn signed_at(&self) -> Timestamp {
+    /// When the sender says it signed, if it signs a time.
+    pub fn signed_at(&self) -> Option<Timestamp> {
         self.signed_at
     }
 
-    /// The body that the signature covers.
+    /// The body as it came.
     pub fn body(&self) -> &Bytes {
         &self.body
     }
-}
 
-/// Why a delivery was not believed. Senders are told none of this; logs and metrics are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
-pub enum VerifyError {
-    /// A header that the scheme needs is not there.
-    #[error("the {0} header is missing")]
-    HeaderMissing(&'static str),
-    /// A header that must be there once is there more than once.
-    #[error("the {0} header is there more than once")]
-    HeaderRepeated(&'static str),
-    /// A header is too long, not ASCII, or not of its form.
-    #[error("the {0} header is malformed")]
-    HeaderMalformed(&'static str),
-    /// Signed too long ago.
-    #[error("the signature is too old: compare the clocks of sender and bridge, or replay the alert")]
-    Stale,
-    /// Signed in the future.
-    #[error("the signature lies in the future: compare the clocks of sender and bridge")]
-    Early,
-    /// No key of the source made this signature over these bytes.
-    #[error(
-        "no key of this source made the signature: compare the secrets, and check that nothing between \
-         sender and bridge rewrites the body"
-    )]
-    Mismatch,
-    /// Every key of the source has passed its `not_after`.
-    #[error("every key of this source has expired")]
-    KeysExpired,
-}
-
-impl VerifyError {
-    /// Every reason, as metric labels know them.
-    pub const REASONS: [&'static str; 7] = [
-        "header_missing",
-        "header_repeated",
-        "header_malformed",
-        "stale",
-        "early",
-        "mismatch",
-        "keys_expired",
-    ];
-
-    /// Returns the word used as metric label and in logs.
-    pub fn reason(self) -> &'static str {
-        match self {
-            Self::HeaderMissing(_) => "header_missing",
-            Self::HeaderRepeated(_) => "header_repeated",
-            Self::HeaderMalformed(_) => "header_malformed",
-            Self::Stale => "stale",
-            Self::Early => "early",
-            Self::Mismatch => "mismatch",
-            Self::KeysExpired => "keys_expired",
-        }
+    /// SHA-256 of the body.
+    pub fn body_sha256(&self) -> &[u8; 32] {
+        &self.body_sha256
     }
 }
 
-/// Proves that `source` sent the delivery.
+/// Proves that `source` sent the delivery: the address first, then every scheme of its gate.
 pub fn verify(
     source: &SourceName,
-    scheme: &Scheme,
+    gate: &Gate,
     delivery: &RawDelivery,
     now: Timestamp,
 ) -> Result<Verified, VerifyError> {
-    match scheme {
-        Scheme::StandardWebhooks(scheme) => scheme.verify(source, delivery, now),
+    if !peer::is_allowed(&gate.networks, &delivery.peer) {
+        return Err(VerifyError::AddressNotAllowed);
     }
+    let proofs: Result<Vec<Proof>, VerifyError> =
+        gate.schemes.iter().map(|scheme| scheme.prove(delivery, now)).collect();
+    let proofs = proofs?;
+    let key_id = proofs.first().map(|proof| proof.key_id.clone()).ok_or(VerifyError::KeysExpired)?;
+    let signed_at = proofs.iter().find_map(|proof| proof.signed_at);
+    let signed_id = proofs.into_iter().find_map(|proof| proof.signed_id);
+    let body_sha256: [u8; 32] = Sha256::digest(&delivery.body).into();
+    let key = signed_id.map_or(DeliveryKey::Body(body_sha256), DeliveryKey::Signed);
+    Ok(Verified { source: source.clone(), key, key_id, signed_at, body: delivery.body.clone(), body_sha256 })
 }

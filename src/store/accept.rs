@@ -2,7 +2,6 @@
 
 use jiff::Timestamp;
 use rusqlite::{OptionalExtension as _, Transaction, params};
-use sha2::{Digest as _, Sha256};
 
 use crate::alert::{
     ActionId, Alert, AlertId, DeliveryId, EntityPair, RefusedAlert, Severity, SourceName, State, Who, millis,
@@ -78,13 +77,12 @@ pub struct AcceptedAction {
 ///
 /// What is new, the usual case, is written without looking first: the unique indices tell what is known.
 pub(super) fn accept(tx: &Transaction<'_>, accept: &Accept) -> Result<Receipt, StoreError> {
-    let digest: [u8; 32] = Sha256::digest(accept.delivery.body()).into();
     let new_id = DeliveryId::new(new_uuid(accept.now));
-    if keep_delivery(tx, new_id, accept, &digest)? {
+    if keep_delivery(tx, new_id, accept)? {
         return keep_alerts(tx, new_id, accept);
     }
     let known = known_delivery(tx, &accept.delivery)?;
-    if known.body_sha256 != digest {
+    if known.body_sha256 != *accept.delivery.body_sha256() {
         return Ok(Receipt::Conflict(known.id));
     }
     if known.is_accepted {
@@ -122,7 +120,7 @@ fn known_delivery(tx: &Transaction<'_>, delivery: &Verified) -> Result<KnownDeli
     let mut statement = tx.prepare_cached(
         "SELECT id, body_sha256, outcome, alert_ids FROM deliveries WHERE source = ?1 AND delivery_key = ?2",
     )?;
-    let mut rows = statement.query(params![delivery.source().as_str(), delivery.signed_id().as_str()])?;
+    let mut rows = statement.query(params![delivery.source().as_str(), delivery.key().to_string()])?;
     let row = rows.next()?.ok_or_else(|| StoreError::Corrupt("a known delivery is not there".to_owned()))?;
     let columns = Columns(row);
     Ok(KnownDelivery {
@@ -134,12 +132,7 @@ fn known_delivery(tx: &Transaction<'_>, delivery: &Verified) -> Result<KnownDeli
 }
 
 /// Writes the delivery; says whether it was new.
-fn keep_delivery(
-    tx: &Transaction<'_>,
-    id: DeliveryId,
-    accept: &Accept,
-    digest: &[u8],
-) -> Result<bool, StoreError> {
+fn keep_delivery(tx: &Transaction<'_>, id: DeliveryId, accept: &Accept) -> Result<bool, StoreError> {
     let delivery = &accept.delivery;
     let mut statement = tx.prepare_cached(
         "INSERT INTO deliveries (id, source, delivery_key, key_id, signed_at, received_at, body, body_sha256,
@@ -150,12 +143,12 @@ fn keep_delivery(
     let inserted = statement.execute(params![
         id.to_string(),
         delivery.source().as_str(),
-        delivery.signed_id().as_str(),
+        delivery.key().to_string(),
         delivery.key_id().as_str(),
-        millis(delivery.signed_at()),
+        delivery.signed_at().map(millis),
         millis(accept.now),
         &delivery.body()[..],
-        digest,
+        delivery.body_sha256(),
         outcome(accept),
         to_json(&alert_ids(accept))?,
         to_json(&accept.refused)?,

@@ -71,8 +71,8 @@ pub struct DeliveryRecord {
     pub id: DeliveryId,
     /// Who sent it.
     pub source: SourceName,
-    /// The sender's id of it.
-    pub signed_id: String,
+    /// What tells whether it is known: the sender's id if that is signed, else the digest of the body.
+    pub delivery_key: String,
     /// Which key signed it.
     pub key_id: String,
     /// When the sender signed it, if it signs a time.
@@ -187,7 +187,7 @@ pub(super) fn delivery(db: &Connection, id: DeliveryId) -> Result<Option<Deliver
     Ok(Some(DeliveryRecord {
         id: columns.parsed("id")?,
         source: columns.parsed("source")?,
-        signed_id: columns.raw("delivery_key")?,
+        delivery_key: columns.raw("delivery_key")?,
         key_id: columns.raw("key_id")?,
         signed_at: columns.maybe_time("signed_at")?,
         received_at: columns.time("received_at")?,

@@ -78,7 +78,7 @@ async fn a_delivery_is_read_back_as_it_came() {
         bridge.get(&format!("/v1/deliveries/{}", answer.body["delivery_id"].as_str().unwrap())).await.body;
 
     assert_eq!(delivery["body"], String::from_utf8(alert).unwrap());
-    assert_eq!(delivery["signed_id"], "msg_1");
+    assert_eq!(delivery["delivery_key"], "msg_1");
     assert_eq!(delivery["source"], "soc");
     assert_eq!(delivery["outcome"], "accepted");
     assert_eq!(delivery["alert_ids"], json!(["a1"]));

@@ -49,7 +49,7 @@ fn check_is_content_with_a_good_configuration() {
 
     let output = installation.run(&["check", "--json"]);
     let verdict: Value = serde_json::from_str(&out(&output)).unwrap();
-    assert_eq!(verdict, json!({"valid": true, "complaints": []}));
+    assert_eq!(verdict, json!({"valid": true, "warnings": [], "complaints": []}));
 }
 
 /// An edit of a good configuration, the key that is complained about, and words of problem and remedy.
@@ -85,7 +85,7 @@ const MISTAKES: &[(&str, &str, &str, &str)] = &[
         "line 2: a definition may not call itself",
     ),
     ("[sources.soc]", "[sources.SOC]", "sources.SOC", "rename the source"),
-    ("standard-webhooks", "hmac", "sources.soc.auth.scheme", "there is no scheme"),
+    ("standard-webhooks", "twilio", "sources.soc.auth.scheme", "there is no scheme"),
     ("secrets = [{ file = \"soc-secret\" }]", "secrets = []", "sources.soc.auth.secrets", "names no secret"),
     ("secrets = [{ file = \"soc-secret\" }]", "", "sources.soc.auth.secrets", "is missing"),
     (
@@ -96,7 +96,7 @@ const MISTAKES: &[(&str, &str, &str, &str)] = &[
     ),
     ("\"soc-secret\" }", "\"missing\" }", "sources.soc.auth.secrets[0].file", "cannot be read"),
     ("\"soc-secret\" }", "\"empty\" }", "sources.soc.auth.secrets[0].file", "is empty"),
-    ("\"soc-secret\" }", "\"short\" }", "sources.soc.auth.secrets[0].file", "decodes to 3 bytes"),
+    ("\"soc-secret\" }", "\"short\" }", "sources.soc.auth.secrets[0].file", "has 3 bytes"),
     ("\"soc-secret\" }", "\"text\" }", "sources.soc.auth.secrets[0].file", "standard base64"),
     ("\"soc-secret\" }", "\"open\" }", "sources.soc.auth.secrets[0].file", "chmod o-rwx"),
     ("\"soc-secret\" }", "\".\" }", "sources.soc.auth.secrets[0].file", "regular file"),

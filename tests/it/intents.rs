@@ -6,7 +6,7 @@ use quarantine_bridge::alert::{
     ActionId, Advance, Alert, Change, EntityPair, FileEntity, FoundAt, MachineEntity, Mode, Patch, Severity,
     State, Target, Who,
 };
-use quarantine_bridge::ingest::{RawDelivery, Scheme, StandardWebhooks, Verified, sign, verify};
+use quarantine_bridge::ingest::{Gate, RawDelivery, Verified, sign, verify};
 use quarantine_bridge::policy::Policy;
 use quarantine_bridge::store::{Accept, Intent, Options, Receipt, Store, StoreError};
 use tempfile::TempDir;
@@ -32,8 +32,9 @@ fn verified(id: &str) -> Verified {
     let seconds = now.as_second().to_string();
     let headers = [("webhook-id", id), ("webhook-timestamp", &seconds), ("webhook-signature", &signature)];
     let headers = headers.into_iter().map(|(name, value)| (name, value.as_bytes())).collect();
-    let scheme = Scheme::StandardWebhooks(StandardWebhooks::new(vec![key()]));
-    verify(&"soc".parse().unwrap(), &scheme, &RawDelivery { headers, body }, now).unwrap()
+    let gate = Gate::standard_webhooks(vec![key()]).unwrap();
+    verify(&"soc".parse().unwrap(), &gate, &RawDelivery { headers, body, ..RawDelivery::default() }, now)
+        .unwrap()
 }
 
 /// Accepts an alert about the one target; returns its action.

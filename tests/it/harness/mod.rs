@@ -15,9 +15,9 @@ use jiff::{SignedDuration, Timestamp};
 use quarantine_bridge::alert::{Mode, Severity, SourceName, after};
 use quarantine_bridge::cli::{Service, assemble};
 use quarantine_bridge::clock::Clock;
-use quarantine_bridge::config::Config;
+use quarantine_bridge::config::{Complaints, Config};
 use quarantine_bridge::dispatch::{self, Dispatcher};
-use quarantine_bridge::ingest::{Scheme, SigningKey, StandardWebhooks, sign};
+use quarantine_bridge::ingest::{Gate, SigningKey, sign};
 use quarantine_bridge::mapping::{BuiltIn, Format};
 use quarantine_bridge::policy::Policy;
 use quarantine_bridge::simulator::{Credentials, Simulator, World, new_state};
@@ -289,7 +289,7 @@ fn config(setup: &Setup, simulator: &Simulator, folder: &TempDir) -> Config {
     let built_in = BuiltIn::named(setup.format).unwrap();
     let source = http::Source {
         name: name.clone(),
-        scheme: Scheme::StandardWebhooks(StandardWebhooks::new(vec![key()])),
+        gate: Gate::standard_webhooks(vec![key()]).unwrap(),
         format: Arc::new(Format::load(built_in.name, built_in.code).unwrap()),
     };
     let policy =
@@ -310,6 +310,7 @@ fn config(setup: &Setup, simulator: &Simulator, folder: &TempDir) -> Config {
         dispatch,
         log_format: LogFormat::Text,
         log_level: LevelFilter::OFF,
+        warnings: Complaints::default(),
     }
 }
 
