@@ -1,4 +1,4 @@
-//! `POST /v1/hooks/{source}`: verify, map, accept, answer.
+//! `POST /v1/hooks/{source}` and `/v1/hooks/{source}/{token}`: verify, map, accept, answer.
 
 use std::sync::Arc;
 
@@ -6,6 +6,7 @@ use actix_web::web::{Data, Path, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use jiff::Timestamp;
 use serde_json::{Value, json};
+use url::form_urlencoded;
 
 use crate::alert::{Reason, RefusedAlert};
 use crate::ingest::{RawDelivery, Verified, VerifyError, verify};
@@ -16,25 +17,70 @@ use crate::telemetry::metric;
 use super::problem::{Problem, ProblemKind};
 use super::{Context, Source, body};
 
+/// The longest token that Microsoft Graph may ask to be repeated.
+const VALIDATION_CHARS_MAX: usize = 1024;
+
 pub(super) async fn receive(
     request: HttpRequest,
     path: Path<String>,
     payload: Payload,
     context: Data<Context>,
 ) -> Result<HttpResponse, Problem> {
-    let name = path.parse().ok();
-    let source = name.and_then(|name| context.sources.get(&name));
+    let source = source(&context, &path).ok_or_else(Problem::nothing_here)?;
+    if source.gate.answers_validation()
+        && let Some(token) = validation_token(request.query_string())
+    {
+        return Ok(plain(token));
+    }
+    let delivery = body::read(&request, payload).await?;
+    take(&context, source, delivery).await
+}
+
+/// For sources that can set nothing but an address: its last part is their token.
+pub(super) async fn receive_by_path(
+    request: HttpRequest,
+    path: Path<(String, String)>,
+    payload: Payload,
+    context: Data<Context>,
+) -> Result<HttpResponse, Problem> {
+    let (name, token) = path.into_inner();
+    let source = source(&context, &name).filter(|source| source.gate.has_path_token());
     let source = source.ok_or_else(Problem::nothing_here)?;
     let delivery = body::read(&request, payload).await?;
+    take(&context, source, RawDelivery { path_token: Some(token.into()), ..delivery }).await
+}
+
+fn source<'c>(context: &'c Context, name: &str) -> Option<&'c Source> {
+    context.sources.get(&name.parse().ok()?)
+}
+
+/// What Microsoft Graph asks to be repeated when a subscription is made, to see that it is wanted.
+fn validation_token(query: &str) -> Option<String> {
+    let mut parameters = form_urlencoded::parse(query.as_bytes());
+    let (_, token) = parameters.find(|(name, _)| name == "validationToken")?;
+    let is_plain = token.chars().all(|c| !c.is_control()) && token.chars().count() <= VALIDATION_CHARS_MAX;
+    is_plain.then(|| token.into_owned())
+}
+
+/// An answer for senders that want to be answered, and that nothing is done about.
+fn plain(text: String) -> HttpResponse {
+    HttpResponse::Ok().content_type("text/plain; charset=utf-8").body(text)
+}
+
+async fn take(context: &Context, source: &Source, delivery: RawDelivery) -> Result<HttpResponse, Problem> {
     let now = context.clock.now();
-    let verified = believe(&context, source, &delivery, now)?;
+    let verified = believe(context, source, &delivery, now)?;
+    if source.gate.is_test(&delivery.headers) {
+        tracing::info!(source = source.name.as_str(), "a test of the sender: answered, nothing done");
+        return Ok(plain("A test: nothing was done.".to_owned()));
+    }
     check_content_type(&delivery)?;
-    let mapped = map(&context, source, &verified).await?;
+    let mapped = map(context, source, &verified).await?;
     for reason in mapped.refused.iter().flat_map(|refused| &refused.problems) {
         let labels = [("source", source.name.as_str()), ("reason", reason.reason.as_str())];
         context.metrics.count(&metric::ALERTS_REFUSED, &labels);
     }
-    let answer = accept(&context, source, verified, mapped, now).await;
+    let answer = accept(context, source, verified, mapped, now).await;
     let took = context.clock.now().duration_since(now).as_secs_f64();
     context.metrics.observe(&metric::ACCEPT_DURATION, &[], took);
     answer

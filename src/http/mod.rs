@@ -130,6 +130,11 @@ struct Route {
 /// Every route. `openapi.yaml` describes each, and a test holds the two together.
 const ROUTES: &[Route] = &[
     Route { method: "POST", path: "/v1/hooks/{source}", handler: || web::post().to(hooks::receive) },
+    Route {
+        method: "POST",
+        path: "/v1/hooks/{source}/{token}",
+        handler: || web::post().to(hooks::receive_by_path),
+    },
     Route { method: "GET", path: "/v1/actions", handler: || web::get().to(actions::list) },
     Route { method: "GET", path: "/v1/actions/{id}", handler: || web::get().to(actions::one) },
     Route { method: "GET", path: "/v1/deliveries/{id}", handler: || web::get().to(deliveries::one) },

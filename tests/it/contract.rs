@@ -5,10 +5,11 @@ use std::collections::BTreeSet;
 
 use quarantine_bridge::alert::State;
 use quarantine_bridge::http::{TABLE, paths};
+use quarantine_bridge::ingest::{Gate, Place, Scheme, Tokens};
 use serde_json::Value;
 
 use crate::harness::contract::{OPENAPI, conforms, operations, resolve};
-use crate::harness::{Bridge, WHSEC};
+use crate::harness::{Bridge, Setup, WHSEC};
 
 /// Every object of the document, with its JSON pointer.
 fn objects() -> Vec<(String, &'static Value)> {
@@ -51,7 +52,8 @@ fn the_document_has_the_routes_of_the_service_and_no_others() {
 
 #[tokio::test]
 async fn every_route_is_there() {
-    let bridge = Bridge::start().await;
+    let gate = || Gate::new(Scheme::Tokens(Tokens::new(Place::Path, Vec::new())), Vec::new(), Vec::new());
+    let bridge = Bridge::with(Setup { gate, ..Setup::default() }).await;
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
     for (method, path) in paths() {
         let path = path.replace("{source}", "soc").replace("{id}", "019d4418-5b00-7c2e-9a61-402d1b9e6f02");
@@ -116,7 +118,10 @@ fn every_example_is_of_its_schema() {
 #[test]
 fn every_example_of_a_problem_is_a_row_of_the_table() {
     for (name, response) in OPENAPI["components"]["responses"].as_object().unwrap() {
-        let example = &response["content"]["application/problem+json"]["example"];
+        let Some(problem) = response["content"].get("application/problem+json") else {
+            continue;
+        };
+        let example = &problem["example"];
         let code = example["type"].as_str().unwrap().trim_start_matches("urn:quarantine-bridge:problem:");
         let row = TABLE.iter().find(|row| row.code == code).unwrap_or_else(|| panic!("{name}: {code}"));
         assert_eq!(

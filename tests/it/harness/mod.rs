@@ -46,6 +46,8 @@ pub(crate) struct Setup {
     pub(crate) min_severity: Severity,
     pub(crate) calls_per_minute: u32,
     pub(crate) client_secret: &'static str,
+    /// What the source must show.
+    pub(crate) gate: fn() -> Gate,
     /// Where Defender's API is, if not at the simulator.
     pub(crate) api_url: Option<String>,
 }
@@ -58,6 +60,7 @@ impl Default for Setup {
             min_severity: Severity::Low,
             calls_per_minute: 100,
             client_secret: SECRET,
+            gate: || Gate::standard_webhooks(vec![key()]).unwrap(),
             api_url: None,
         }
     }
@@ -289,7 +292,7 @@ fn config(setup: &Setup, simulator: &Simulator, folder: &TempDir) -> Config {
     let built_in = BuiltIn::named(setup.format).unwrap();
     let source = http::Source {
         name: name.clone(),
-        gate: Gate::standard_webhooks(vec![key()]).unwrap(),
+        gate: (setup.gate)(),
         format: Arc::new(Format::load(built_in.name, built_in.code).unwrap()),
     };
     let policy =
