@@ -148,10 +148,12 @@ const SLACK: Row = Row {
     ..body_only("slack", "x-slack-signature", one("v0="))
 };
 
-/// Grafana signs a time only if its operator names a header for it; here it must.
+/// Grafana signs a time only if its operator names a header for it; here it must. Its documentation and its code differ
+/// in the default name of the signature's header.
 const GRAFANA: Row = Row {
     signed_content: "{timestamp}:{body}",
     timestamp: Some(time(TimeAt::Header("x-grafana-alerting-timestamp"), TimeFormat::Unix)),
+    other_spelling: Some(("x-grafana-alerting-signature", "x-grafana-alert-signature")),
     ..body_only("grafana", "x-grafana-alerting-signature", one(""))
 };
 

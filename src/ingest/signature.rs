@@ -85,7 +85,10 @@ impl Signature {
         let Some((own, other)) = self.preset.other_spelling else {
             return name.to_owned();
         };
-        let in_other = |name: &str| format!("{other}{}", name.strip_prefix(own).unwrap_or(name));
+        let in_other = |name: &str| match name.strip_prefix(own) {
+            Some(rest) => format!("{other}{rest}"),
+            None => name.to_owned(),
+        };
         let signature = &self.preset.header;
         if !headers.contains(signature) && headers.contains(&in_other(signature)) {
             in_other(name)

@@ -1,0 +1,215 @@
+//! Schemes over HTTP: addresses with a token, senders that ask or test first, and who gets a 2xx at all.
+
+use std::fs;
+
+use quarantine_bridge::http::{ApiToken, paths};
+use quarantine_bridge::ingest::{
+    ClientStates, Gate, Place, Preset, Scheme, SecretEncoding, Signature, SigningKey, StaticToken, Tokens,
+};
+use quarantine_bridge::store::Scope;
+use reqwest::Client;
+use serde_json::json;
+
+use crate::harness::binary::Installation;
+use crate::harness::{Bridge, MACHINE, SHA1, Setup};
+
+const TOKEN: &str = "Zk3-a-static-token_9d1f7c2e8b4a6052";
+const NOWHERE: &str = "http://127.0.0.1:9";
+
+fn token(place: &Place) -> StaticToken {
+    StaticToken::read(&TOKEN.to_owned().into(), place, None).unwrap()
+}
+
+fn tokens(place: Place) -> Gate {
+    let tokens = vec![token(&place)];
+    Gate::new(Scheme::Tokens(Tokens::new(place, tokens)), Vec::new(), Vec::new())
+}
+
+fn graph() -> Gate {
+    let states = ClientStates::new(vec![token(&Place::Bearer)]);
+    Gate::new(Scheme::ClientStates(states), Vec::new(), Vec::new())
+}
+
+fn rapid7() -> Gate {
+    let key = SigningKey::read(&TOKEN.to_owned().into(), SecretEncoding::Utf8, None).unwrap();
+    let signature = Signature::new(Preset::named("rapid7").unwrap().owned(), vec![key]).unwrap();
+    Gate::new(Scheme::Signature(Box::new(signature)), Vec::new(), Vec::new())
+}
+
+async fn bridge(gate: fn() -> Gate) -> Bridge {
+    Bridge::with(Setup { gate, ..Setup::default() }).await
+}
+
+#[tokio::test]
+async fn a_token_in_the_path_lets_in_and_nothing_else_does() {
+    let bridge = bridge(|| tokens(Place::Path)).await;
+    let post = async |path: &str| {
+        let body = bridge.alert("a1", MACHINE, SHA1);
+        bridge.send(bridge.request(path).body(body)).await.status
+    };
+
+    assert_eq!(post(&format!("/v1/hooks/soc/{TOKEN}")).await, 202);
+    assert_eq!(post(&format!("/v1/hooks/soc/{}x", TOKEN)).await, 401);
+    assert_eq!(post("/v1/hooks/soc").await, 401);
+    assert_eq!(post(&format!("/v1/hooks/soc?token={TOKEN}")).await, 401);
+    assert_eq!(post(&format!("/v1/hooks/other/{TOKEN}")).await, 404);
+}
+
+#[tokio::test]
+async fn other_sources_have_no_address_with_a_token() {
+    let bridge = Bridge::start().await;
+    let body = bridge.alert("a1", MACHINE, SHA1);
+    let answer = bridge.send(bridge.request(&format!("/v1/hooks/soc/{TOKEN}")).body(body)).await;
+    assert_eq!(answer.status, 404);
+}
+
+#[tokio::test]
+async fn a_token_in_the_path_is_in_no_log_line() {
+    let installation = Installation::new(NOWHERE, "");
+    installation.write_secret("soc-secret", TOKEN);
+    installation
+        .edit("scheme = \"standard-webhooks\"", "scheme = \"path-token\"\nallow_cidrs = [\"127.0.0.1\"]");
+    installation.edit("mode = \"enforce\"", "mode = \"shadow\"\naccept_unsigned = true");
+    installation.edit("[server]", "[log]\nlevel = \"trace\"\n[server]");
+    let serving = installation.serve();
+    installation.wait_until_ready().await;
+    let client = Client::builder().no_proxy().build().unwrap();
+    let url = installation.url(&format!("/v1/hooks/soc/{TOKEN}"));
+
+    let good = client.post(&url).header("content-type", "application/json").body("{}").send().await.unwrap();
+    let wrong = client.post(format!("{url}-wrong")).body("{}").send().await.unwrap();
+
+    assert_eq!((good.status().as_u16(), wrong.status().as_u16()), (422, 401));
+    assert_eq!(serving.terminate().await, Some(0));
+    let log = installation.log();
+    assert!(log.contains("was not believed"), "{log}");
+    assert!(!log.contains("static-token"), "{log}");
+    assert!(!fs::read_to_string(installation.config()).unwrap().contains("static-token"));
+}
+
+#[tokio::test]
+async fn graph_is_answered_with_its_own_token_and_only_where_graph_sends() {
+    let asked = "/v1/hooks/soc?validationToken=Validation%3A+Testing%20%3Cb%3E";
+    let with_graph = bridge(graph).await;
+
+    let answer = with_graph.send(with_graph.request(asked)).await;
+
+    assert_eq!(answer.status, 200);
+    assert_eq!(answer.body, json!("Validation: Testing <b>"));
+    assert_eq!(answer.headers["content-type"], "text/plain; charset=utf-8");
+    assert_eq!(answer.headers["x-content-type-options"], "nosniff");
+    for bad in ["validationToken=a%0D%0Ab", &format!("validationToken={}", "a".repeat(1025)), "other=1"] {
+        let answer = with_graph.send(with_graph.request(&format!("/v1/hooks/soc?{bad}"))).await;
+        assert_eq!(answer.status, 401, "{bad}");
+    }
+    let without = Bridge::start().await;
+    assert_eq!(without.send(without.request(asked)).await.status, 401);
+}
+
+#[tokio::test]
+async fn a_test_of_rapid7_is_answered_and_nothing_is_kept_unless_it_is_forged() {
+    let bridge = bridge(rapid7).await;
+    let body = bridge.alert("a1", MACHINE, SHA1);
+    let mac = {
+        use base64::Engine as _;
+        use hmac::{Hmac, KeyInit as _, Mac as _};
+        let mut mac = Hmac::<sha2::Sha256>::new_from_slice(TOKEN.as_bytes()).unwrap();
+        mac.update(&body);
+        base64::engine::general_purpose::STANDARD.encode(mac.finalize().into_bytes())
+    };
+    let signed =
+        |mac: &str| bridge.request("/v1/hooks/soc").header("x-rapid7-signature", mac).body(body.clone());
+
+    let test = bridge.send(signed(&mac).header("x-rapid7-event", "test")).await;
+    let forged = bridge.send(signed("AAAA").header("x-rapid7-event", "test")).await;
+    let none = bridge.get("/v1/actions").await.body;
+    let real = bridge.send(signed(&mac).header("x-rapid7-event", "alert")).await;
+
+    assert_eq!((test.status, forged.status, real.status), (200, 401, 202));
+    assert_eq!(none["actions"], json!([]));
+}
+
+#[tokio::test]
+async fn an_array_of_alerts_is_answered_alert_by_alert() {
+    let bridge = bridge(|| tokens(Place::Bearer)).await;
+    let good =
+        |id: &str| -> serde_json::Value { serde_json::from_slice(&bridge.alert(id, MACHINE, SHA1)).unwrap() };
+    let body = json!([good("a1"), {"alert_id": "a2", "targets": []}, good("a3"), good("a1")]).to_string();
+
+    let answer = bridge.send(bridge.request("/v1/hooks/soc").bearer_auth(TOKEN).body(body)).await;
+
+    assert_eq!(answer.status, 202);
+    let ids: Vec<_> = answer.body["alerts"].as_array().unwrap().iter().map(|it| &it["alert_id"]).collect();
+    assert_eq!(ids, ["a1", "a3", "a1"]);
+    assert_eq!(answer.body["refused"][0]["alert_id"], "a2");
+    assert_eq!(bridge.get("/v1/actions").await.body["actions"].as_array().unwrap().len(), 2);
+}
+
+/// What is replayed a month later under the same body is known, and what comes under the same id too.
+#[tokio::test]
+async fn what_came_thirty_days_ago_is_still_known() {
+    let bridge = bridge(|| tokens(Place::Bearer)).await;
+    let body = bridge.alert("a1", MACHINE, SHA1);
+    let post =
+        async || bridge.send(bridge.request("/v1/hooks/soc").bearer_auth(TOKEN).body(body.clone())).await;
+    let first = post().await;
+    bridge.clock.advance(jiff::SignedDuration::from_hours(24 * 31));
+
+    let again = post().await;
+
+    assert_eq!((first.status, again.status), (202, 200));
+    assert_eq!(again.body["delivery_id"], first.body["delivery_id"]);
+    assert_eq!(again.body["duplicate"], true);
+}
+
+/// Everybody at every door: who holds what, and the routes that answer 2xx to it. All other pairs must not.
+#[tokio::test]
+async fn nobody_gets_a_2xx_who_should_not() {
+    let bridge = bridge(|| tokens(Place::Bearer)).await;
+    let accepted = bridge.request("/v1/hooks/soc").bearer_auth(TOKEN).body(bridge.alert("a1", MACHINE, SHA1));
+    let accepted = bridge.send(accepted).await.body;
+    let action = accepted["alerts"][0]["actions"][0]["id"].as_str().unwrap().to_owned();
+    let delivery = accepted["delivery_id"].as_str().unwrap().to_owned();
+    let mut holders: Vec<(String, Option<String>)> = vec![
+        ("nobody".to_owned(), None),
+        ("a stranger's API token".to_owned(), Some(ApiToken::generate().reveal())),
+        ("another word".to_owned(), Some("x".repeat(40))),
+        ("the source".to_owned(), Some(TOKEN.to_owned())),
+    ];
+    for scope in Scope::ALL {
+        holders.push((scope.to_string(), Some(bridge.new_token(&[scope]))));
+    }
+    let client = Client::builder().no_proxy().build().unwrap();
+    let mut tried = 0;
+    for (method, template) in paths() {
+        let id = if template.contains("deliveries") { &delivery } else { &action };
+        let path = template.replace("{source}", "soc").replace("{token}", TOKEN).replace("{id}", id);
+        for (holder, credential) in &holders {
+            let request = client.request(method.parse().unwrap(), bridge.url(&path));
+            let body = bridge.alert("a2", MACHINE, SHA1);
+            let request = if method == "POST" { request.body(body) } else { request };
+            let request = request.header("content-type", "application/json");
+            let request = match credential {
+                Some(credential) => request.bearer_auth(credential),
+                None => request,
+            };
+            let status = bridge.send(request).await.status;
+            tried += 1;
+            let may = may(method, template, holder);
+            assert_eq!((200..300).contains(&status), may, "{method} {template} as {holder}: {status}");
+        }
+    }
+    eprintln!("{tried} pairs of route and holder, none let in that should not be");
+}
+
+fn may(method: &str, template: &str, holder: &str) -> bool {
+    match (method, template) {
+        ("GET", "/livez" | "/readyz") => true,
+        ("GET", "/metrics") => holder == "metrics",
+        ("POST", "/v1/hooks/{source}") => holder == "the source",
+        // The source's token is for the header, and there is no such address.
+        ("POST", "/v1/hooks/{source}/{token}") => false,
+        ("GET", "/v1/actions" | "/v1/actions/{id}" | "/v1/deliveries/{id}") => holder == "actions:read",
+        _ => panic!("say who may {method} {template}"),
+    }
+}
