@@ -69,6 +69,10 @@ async fn simulate(arguments: &Arguments) -> anyhow::Result<()> {
          api_url = \"{url}\"\nlogin_url = \"{url}\"\nallow_custom_endpoint = true",
         arguments.client_secret
     ));
+    say(&format!(
+        "# it issues tokens to sources with scheme = \"jwt\" too, for any scope api://NAME/.default:\n\
+         # issuer = \"{url}/{TENANT}/v2.0\", allow = {{ azp = [\"{CLIENT}\"] }}, allow_insecure_loopback = true"
+    ));
     let handle = server.handle();
     tokio::select! {
         result = server => result.context("the simulator ended")?,

@@ -1,4 +1,4 @@
-//! The simulated Entra ID: hands out tokens for the client-credentials flow and later recognises them.
+//! The simulated Entra ID: hands out tokens for the client-credentials flow, and later recognises Defender's.
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use secrecy::ExposeSecret as _;
@@ -9,6 +9,7 @@ use uuid::Uuid;
 use super::Shared;
 use super::credentials::{AUDIENCES, Credentials};
 use super::faults::{FaultKind, Place};
+use super::issuer;
 use super::state::{CallRecord, State};
 
 pub(super) fn routes(config: &mut web::ServiceConfig) {
@@ -31,7 +32,7 @@ async fn token(
 ) -> HttpResponse {
     let response = shared.with(|state| {
         let fault = state.faults.strike(Place::Token);
-        answer(state, &tenant, &form, fault.as_ref())
+        answer(state, &issuer::name(&request, &tenant), (&tenant, &form), fault.as_ref())
     });
     let status = response.status().as_u16();
     shared.with(|state| {
@@ -44,7 +45,8 @@ async fn token(
     response
 }
 
-fn answer(state: &State, tenant: &str, form: &Form, fault: Option<&FaultKind>) -> HttpResponse {
+fn answer(state: &mut State, issuer: &str, asked: (&str, &Form), fault: Option<&FaultKind>) -> HttpResponse {
+    let (tenant, form) = asked;
     match fault {
         Some(FaultKind::InvalidClient) => {
             return refuse(401, "invalid_client", 7_000_215, "Invalid client secret provided.");
@@ -62,10 +64,14 @@ fn answer(state: &State, tenant: &str, form: &Form, fault: Option<&FaultKind>) -
         Ok(audience) => audience,
         Err(no) => return refuse(no.status, no.error, no.number, &no.message),
     };
+    let (now, life_s) = (state.now(), state.switches.token_life_s);
+    let token = if AUDIENCES.contains(&audience) {
+        state.credentials.token(audience, &state.switches, now)
+    } else {
+        state.issuer_key.token(issuer, audience, &state.credentials, (now, life_s))
+    };
     let mut body = json!({
-        "token_type": "Bearer", "expires_in": state.switches.token_life_s,
-        "ext_expires_in": state.switches.token_life_s,
-        "access_token": state.credentials.token(audience, &state.switches, state.now()),
+        "token_type": "Bearer", "expires_in": life_s, "ext_expires_in": life_s, "access_token": token,
     });
     if let (Some(FaultKind::NoExpiry), Value::Object(body)) = (fault, &mut body) {
         body.remove("expires_in");
@@ -101,7 +107,8 @@ fn check<'a>(known: &Credentials, tenant: &str, form: &'a Form) -> Result<&'a st
         return no(401, "invalid_client", 7_000_215, "Invalid client secret provided.");
     }
     let scope = form.scope.as_deref().unwrap_or_default();
-    match scope.strip_suffix("/.default").filter(|scope| AUDIENCES.contains(scope)) {
+    let is_known = |scope: &&str| AUDIENCES.contains(scope) || scope.starts_with("api://");
+    match scope.strip_suffix("/.default").filter(is_known) {
         Some(audience) => Ok(audience),
         None => no(400, "invalid_scope", 70_011, &format!("The scope {scope} is not valid.")),
     }

@@ -9,6 +9,7 @@ mod control;
 mod credentials;
 mod entra;
 mod faults;
+mod issuer;
 mod limits;
 mod machine_actions;
 mod odata;
@@ -72,6 +73,7 @@ impl Simulator {
             App::new()
                 .app_data(data.clone())
                 .configure(entra::routes)
+                .configure(issuer::routes)
                 .configure(control::routes)
                 .configure(api::routes)
         };

@@ -8,6 +8,7 @@ use crate::clock::Clock;
 
 use super::credentials::Credentials;
 use super::faults::{FaultKind, Faults, Place};
+use super::issuer::IssuerKey;
 use super::limits::Limits;
 use super::machine_actions::{MachineActions, Pace};
 use super::refusals::No;
@@ -34,6 +35,7 @@ pub struct State {
     pub calls: Vec<CallRecord>,
     /// Every machine action, oldest first.
     pub actions: MachineActions,
+    pub(super) issuer_key: IssuerKey,
     pub(super) quarantine_limits: Limits,
     pub(super) list_limits: Limits,
     pub(super) machine_limits: Limits,
@@ -64,6 +66,7 @@ impl State {
             faults: Faults::default(),
             calls: Vec::new(),
             actions: MachineActions::default(),
+            issuer_key: IssuerKey::default(),
             quarantine_limits: Limits::default(),
             list_limits: Limits::default(),
             machine_limits: Limits::default(),
