@@ -25,6 +25,7 @@ use quarantine_bridge::clock::Clock;
 use quarantine_bridge::http::{self, Parts, Source};
 use quarantine_bridge::ingest::Gate;
 use quarantine_bridge::mapping::{BuiltIn, Format, Mapper};
+use quarantine_bridge::oidc;
 use quarantine_bridge::store::{Options, Store};
 use quarantine_bridge::telemetry::Metrics;
 use tokio::runtime;
@@ -72,13 +73,9 @@ fn accepts_per_second(store: Store) -> f64 {
         format: Arc::new(Format::load(format.name, format.code).unwrap()),
     };
     let options = http::Options { listen: "127.0.0.1:0".parse().unwrap(), sources: vec![source] };
-    let parts = Parts {
-        store,
-        mapper: Mapper::start(2).unwrap(),
-        clock: Clock::system(),
-        metrics: Metrics::new(),
-        ready: is_ready,
-    };
+    let (clock, metrics) = (Clock::system(), Metrics::new());
+    let (keys, _) = oidc::keys([], &clock, &metrics).unwrap();
+    let parts = Parts { store, mapper: Mapper::start(2).unwrap(), clock, metrics, keys, ready: is_ready };
     let (address, server) = http::bind(options, parts).unwrap();
     let handle = server.handle();
     let serving = thread::spawn(move || System::new().block_on(server).unwrap());

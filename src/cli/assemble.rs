@@ -13,6 +13,7 @@ use crate::defender::Defender;
 use crate::dispatch::Dispatcher;
 use crate::http;
 use crate::mapping::Mapper;
+use crate::oidc::{self, Fetcher};
 use crate::store::Store;
 use crate::telemetry::Metrics;
 
@@ -27,6 +28,8 @@ pub struct Service {
     pub server: Server,
     /// The loop that sends.
     pub dispatcher: Dispatcher,
+    /// The loop that fetches the keys of issuers of tokens.
+    pub key_fetcher: Fetcher,
     /// The durable state.
     pub store: Store,
     /// The metrics.
@@ -46,11 +49,14 @@ pub async fn assemble(config: Config, clock: Clock) -> anyhow::Result<Service> {
     let mapper = Mapper::start(MAPPER_THREADS).context("the threads for payloads cannot be started")?;
     let (ready, is_ready) = watch::channel(false);
     let defender = Defender::new(&config.defender, clock.clone(), metrics.clone())?;
+    let issuers = config.http.sources.iter().filter_map(|source| source.gate.issuer().cloned());
+    let (keys, key_fetcher) = oidc::keys(issuers, &clock, &metrics)?;
     let parts = http::Parts {
         store: store.clone(),
         mapper,
         clock: clock.clone(),
         metrics: metrics.clone(),
+        keys,
         ready: is_ready,
     };
     let listen = config.http.listen;
@@ -59,5 +65,5 @@ pub async fn assemble(config: Config, clock: Clock) -> anyhow::Result<Service> {
     let dispatcher =
         Dispatcher::start(store.clone(), defender, config.dispatch, clock, metrics.clone()).await?;
     ready.send_replace(true);
-    Ok(Service { address, server, dispatcher, store, metrics })
+    Ok(Service { address, server, dispatcher, key_fetcher, store, metrics })
 }

@@ -14,10 +14,10 @@ use crate::ingest::{
 
 use super::Secrets;
 use super::reader::Section;
-use super::{hmac, secret};
+use super::{hmac, jwt, secret};
 
 /// The schemes that sign nothing, as the configuration names them.
-const UNSIGNED: [&str; 6] = ["bearer", "header", "basic", "path-token", "mtls", "graph"];
+const UNSIGNED: [&str; 7] = ["bearer", "header", "basic", "path-token", "mtls", "graph", "jwt"];
 
 /// The shortest tolerance: clocks differ by seconds.
 const TOLERANCE_SECS: std::ops::RangeInclusive<i64> = 5..=3600;
@@ -33,6 +33,9 @@ pub(super) fn read(section: &Section<'_>, secrets: Secrets) -> Option<Gate> {
         also.finish();
         scheme
     });
+    if let Some(also) = &also {
+        check_header(&auth, also);
+    }
     auth.finish();
     let more = match second {
         Some(scheme) => vec![scheme?],
@@ -48,6 +51,17 @@ pub(super) fn read(section: &Section<'_>, secrets: Secrets) -> Option<Gate> {
     }
     consent(section, &gate);
     Some(gate)
+}
+
+/// Two schemes cannot share a header that is taken once only.
+fn check_header(first: &Section<'_>, second: &Section<'_>) {
+    const IN_AUTHORIZATION: [&str; 3] = ["bearer", "basic", "jwt"];
+    let is_there =
+        |section: &Section<'_>| section.text("scheme").is_some_and(|name| IN_AUTHORIZATION.contains(&name));
+    if is_there(first) && is_there(second) {
+        let problem = "needs the Authorization header, which the first scheme needs too";
+        second.complain("scheme", problem, "use mtls, header or a scheme that signs as one of the two");
+    }
 }
 
 /// What signs nothing must be wanted, and once more to act without a person.
@@ -109,6 +123,7 @@ fn scheme(auth: &Section<'_>, secrets: Secrets) -> Option<Scheme> {
                 keys(auth, secrets, |secret, not_after| StaticToken::read(secret, &Place::Bearer, not_after));
             Some(Scheme::ClientStates(ClientStates::new(states?)))
         }
+        "jwt" => jwt::read(auth).map(|jwt| Scheme::Jwt(Box::new(jwt))),
         "mtls" => certificates(auth).map(Scheme::Certificates),
         name => {
             let Some(preset) = Preset::named(name) else {

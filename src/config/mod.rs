@@ -5,6 +5,7 @@ mod complaint;
 mod defender;
 mod duration;
 mod hmac;
+mod jwt;
 mod reader;
 mod secret;
 mod sources;

@@ -1,5 +1,6 @@
 //! `POST /v1/hooks/{source}` and `/v1/hooks/{source}/{token}`: verify, map, accept, answer.
 
+use std::fmt;
 use std::sync::Arc;
 
 use actix_web::web::{Data, Path, Payload};
@@ -9,8 +10,10 @@ use serde_json::{Value, json};
 use url::form_urlencoded;
 
 use crate::alert::{Reason, RefusedAlert};
-use crate::ingest::{RawDelivery, Verified, VerifyError, verify};
+use crate::ingest::jwt::JwtError;
+use crate::ingest::{RawDelivery, Verified, VerifyError, verify, verify_with_keys};
 use crate::mapping::{MapError, Mapped, MapperError};
+use crate::oidc::KeysUnavailable;
 use crate::store::{Accept, Accepted, AcceptedAlert, Receipt};
 use crate::telemetry::metric;
 
@@ -19,6 +22,9 @@ use super::{Context, Source, body};
 
 /// The longest token that Microsoft Graph may ask to be repeated.
 const VALIDATION_CHARS_MAX: usize = 1024;
+
+/// The reason told where nobody knows whether a token is good.
+const KEYS_UNAVAILABLE: &str = "token_keys_unavailable";
 
 pub(super) async fn receive(
     request: HttpRequest,
@@ -69,7 +75,7 @@ fn plain(text: String) -> HttpResponse {
 
 async fn take(context: &Context, source: &Source, delivery: RawDelivery) -> Result<HttpResponse, Problem> {
     let now = context.clock.now();
-    let verified = believe(context, source, &delivery, now)?;
+    let verified = believe(context, source, &delivery, now).await?;
     if source.gate.is_test(&delivery.headers) {
         tracing::info!(source = source.name.as_str(), "a test of the sender: answered, nothing done");
         return Ok(plain("A test: nothing was done.".to_owned()));
@@ -87,18 +93,23 @@ async fn take(context: &Context, source: &Source, delivery: RawDelivery) -> Resu
 }
 
 /// Proves the sender. A failure is told to the log and the metrics only.
-fn believe(
+async fn believe(
     context: &Context,
     source: &Source,
     delivery: &RawDelivery,
     now: Timestamp,
 ) -> Result<Verified, Problem> {
     let name = source.name.as_str();
-    let verified = verify(&source.name, &source.gate, delivery, now);
-    let verified = verified.map_err(|error: VerifyError| {
-        let labels = [("source", name), ("reason", error.reason())];
-        context.metrics.count(&metric::SIGNATURE_FAILURES, &labels);
-        tracing::warn!(source = name, reason = error.reason(), %error, "a delivery was not believed");
+    let not_believed = |reason: &'static str, error: &dyn fmt::Display| {
+        context.metrics.count(&metric::SIGNATURE_FAILURES, &[("source", name), ("reason", reason)]);
+        tracing::warn!(source = name, reason, %error, "a delivery was not believed");
+    };
+    let verified = judge(context, source, delivery, now).await.map_err(|error| {
+        not_believed(KEYS_UNAVAILABLE, &error);
+        Problem::new(ProblemKind::IssuerUnavailable, "Nothing was stored. Send it again.")
+    })?;
+    let verified = verified.map_err(|error| {
+        not_believed(error.reason(), &error);
         Problem::unauthorized()
     })?;
     let labels = [("source", name), ("key_id", verified.key_id().as_str())];
@@ -110,6 +121,27 @@ fn believe(
     let at = now.duration_since(Timestamp::UNIX_EPOCH).as_secs_f64();
     context.metrics.set(&metric::SOURCE_LAST_DELIVERY, &[("source", name)], at);
     Ok(verified)
+}
+
+/// Verifies a delivery, with the keys of the token's issuer if the source has one.
+///
+/// A token with an unknown key gets a second chance: the issuer may have a new key.
+async fn judge(
+    context: &Context,
+    source: &Source,
+    delivery: &RawDelivery,
+    now: Timestamp,
+) -> Result<Result<Verified, VerifyError>, KeysUnavailable> {
+    let Some(issuer) = source.gate.issuer() else {
+        return Ok(verify(&source.name, &source.gate, delivery, now));
+    };
+    let keys = context.keys.current(issuer)?;
+    let verified = verify_with_keys(&source.name, &source.gate, delivery, &keys, now);
+    if !matches!(verified, Err(VerifyError::Jwt(JwtError::KeyUnknown))) {
+        return Ok(verified);
+    }
+    let keys = context.keys.renewed(issuer).await?;
+    Ok(verify_with_keys(&source.name, &source.gate, delivery, &keys, now))
 }
 
 /// Takes `application/json` and `application/*+json`; the header is not signed, so nothing else depends on

@@ -27,6 +27,7 @@ use crate::alert::SourceName;
 use crate::clock::Clock;
 use crate::ingest::Gate;
 use crate::mapping::{Format, Mapper};
+use crate::oidc::Keys;
 use crate::store::Store;
 use crate::telemetry::Metrics;
 
@@ -75,6 +76,7 @@ struct Context {
     mapper: Mapper,
     clock: Clock,
     metrics: Metrics,
+    keys: Keys,
     sources: HashMap<SourceName, Source>,
     /// True once dispatch has taken up where the last run ended.
     ready: watch::Receiver<bool>,
@@ -91,6 +93,8 @@ pub struct Parts {
     pub clock: Clock,
     /// The metrics.
     pub metrics: Metrics,
+    /// The keys of the issuers of the sources' tokens.
+    pub keys: Keys,
     /// True once dispatch has taken up where the last run ended.
     pub ready: watch::Receiver<bool>,
 }
@@ -100,8 +104,8 @@ pub fn bind(options: Options, parts: Parts) -> io::Result<(SocketAddr, Server)> 
     let listener = TcpListener::bind(options.listen)?;
     let address = listener.local_addr()?;
     let sources = options.sources.into_iter().map(|source| (source.name.clone(), source)).collect();
-    let Parts { store, mapper, clock, metrics, ready } = parts;
-    let context = web::Data::new(Context { store, mapper, clock, metrics, sources, ready });
+    let Parts { store, mapper, clock, metrics, keys, ready } = parts;
+    let context = web::Data::new(Context { store, mapper, clock, metrics, keys, sources, ready });
     let app = move || {
         App::new()
             .app_data(context.clone())

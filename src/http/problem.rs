@@ -37,6 +37,8 @@ pub enum ProblemKind {
     StoreUnavailable,
     /// More is going on than can be served.
     Busy,
+    /// The keys of a token's issuer are not known.
+    IssuerUnavailable,
     /// The service is not ready.
     NotReady,
 }
@@ -79,6 +81,10 @@ pub const TABLE: &[Row] = &[
     row(ProblemKind::Unmappable, "unmappable", 422, "No alert in the body can become an action."),
     retry(row(ProblemKind::StoreUnavailable, "store-unavailable", 503, "Nothing can be stored now."), 5),
     retry(row(ProblemKind::Busy, "busy", 503, "Too much is going on."), 2),
+    retry(
+        row(ProblemKind::IssuerUnavailable, "issuer-unavailable", 503, "The token cannot be judged now."),
+        10,
+    ),
     retry(row(ProblemKind::NotReady, "not-ready", 503, "The service is not ready."), 2),
 ];
 

@@ -1,5 +1,7 @@
 //! Why a delivery was not believed.
 
+use super::jwt::JwtError;
+
 /// Why a delivery was not believed. Senders are told none of this; logs and metrics are.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum VerifyError {
@@ -41,11 +43,14 @@ pub enum VerifyError {
     /// The body does not carry what proves it.
     #[error("the body does not carry the source's client state in every item")]
     ClientState,
+    /// The token of an issuer proves nothing.
+    #[error(transparent)]
+    Jwt(#[from] JwtError),
 }
 
 impl VerifyError {
     /// Every reason, as metric labels know them.
-    pub const REASONS: [&'static str; 11] = [
+    pub const REASONS: [&'static str; 22] = [
         "address",
         "header_missing",
         "header_repeated",
@@ -57,6 +62,17 @@ impl VerifyError {
         "certificate_missing",
         "certificate_mismatch",
         "client_state",
+        "token_malformed",
+        "token_algorithm",
+        "token_issuer",
+        "token_audience",
+        "token_expired",
+        "token_early",
+        "token_caller",
+        "token_role",
+        "token_key_unknown",
+        "token_key_unfit",
+        "token_signature",
     ];
 
     /// Returns the word used as metric label and in logs.
@@ -73,6 +89,7 @@ impl VerifyError {
             Self::CertificateMissing => "certificate_missing",
             Self::CertificateMismatch => "certificate_mismatch",
             Self::ClientState => "client_state",
+            Self::Jwt(error) => error.reason(),
         }
     }
 }

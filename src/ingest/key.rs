@@ -14,7 +14,7 @@ use sha2::{Digest as _, Sha256, Sha384, Sha512};
 /// Tells the keys of a source apart in logs and metrics without telling the key.
 ///
 /// It is the first 8 hexadecimal digits of the SHA-256 of the key, so the same secret has the same id
-/// everywhere.
+/// everywhere; for a caller with an issuer's token, its value in the source's allow-list.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct KeyId(String);
 
@@ -27,6 +27,11 @@ impl KeyId {
     /// Names a key by a digest that need not be kept from anybody.
     pub(super) fn of_public(digest: &[u8]) -> Self {
         Self(hex::encode(digest).chars().take(8).collect())
+    }
+
+    /// Names a caller by what the allow-list calls it.
+    pub(super) fn of_caller(name: &str) -> Self {
+        Self(name.to_owned())
     }
 
     /// Returns the id as text.

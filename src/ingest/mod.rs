@@ -6,6 +6,7 @@ mod client_state;
 mod error;
 mod freshness;
 mod headers;
+pub mod jwt;
 mod key;
 mod peer;
 mod presets;
@@ -22,6 +23,8 @@ use secrecy::SecretString;
 use sha2::{Digest as _, Sha256};
 
 use crate::alert::{SignedId, SourceName};
+
+use jwt::{Issuer, Jwt, KeySet};
 
 pub use client_state::ClientStates;
 pub use error::VerifyError;
@@ -58,6 +61,8 @@ pub enum Scheme {
     Certificates(Certificates),
     /// It repeats the client state of a Graph subscription.
     ClientStates(ClientStates),
+    /// It shows a token of an issuer.
+    Jwt(Box<Jwt>),
 }
 
 /// What a scheme found out about a delivery that it believes.
@@ -80,12 +85,18 @@ impl Scheme {
         matches!(self, Self::Signature(_))
     }
 
-    fn prove(&self, delivery: &RawDelivery, now: Timestamp) -> Result<Proof, VerifyError> {
+    fn prove(
+        &self,
+        delivery: &RawDelivery,
+        keys: Option<&KeySet>,
+        now: Timestamp,
+    ) -> Result<Proof, VerifyError> {
         match self {
             Self::Signature(signature) => signature.prove(delivery, now),
             Self::Tokens(tokens) => tokens.prove(delivery, now).map(Proof::from),
             Self::Certificates(certificates) => certificates.prove(&delivery.peer).map(Proof::from),
             Self::ClientStates(states) => states.prove(delivery, now).map(Proof::from),
+            Self::Jwt(jwt) => jwt.prove(delivery, keys, now).map(Proof::from),
         }
     }
 }
@@ -128,11 +139,21 @@ impl Gate {
         self.schemes.iter().any(|scheme| matches!(scheme, Scheme::ClientStates(_)))
     }
 
+    /// The issuer whose keys tell whether a token of this gate is good, if the gate asks for one.
+    pub fn issuer(&self) -> Option<&Issuer> {
+        self.schemes.iter().find_map(|scheme| match scheme {
+            Scheme::Jwt(jwt) => Some(&jwt.issuer),
+            Scheme::Signature(_) | Scheme::Tokens(_) | Scheme::Certificates(_) | Scheme::ClientStates(_) => {
+                None
+            }
+        })
+    }
+
     /// Says whether a delivery that is proven is its sender's test: answered, and not acted upon.
     pub fn is_test(&self, headers: &Headers) -> bool {
         let is_test = |scheme: &Scheme| match scheme {
             Scheme::Signature(signature) => signature.is_test(headers),
-            Scheme::Tokens(_) | Scheme::Certificates(_) | Scheme::ClientStates(_) => false,
+            Scheme::Tokens(_) | Scheme::Certificates(_) | Scheme::ClientStates(_) | Scheme::Jwt(_) => false,
         };
         self.schemes.iter().any(is_test)
     }
@@ -203,17 +224,40 @@ impl Verified {
 }
 
 /// Proves that `source` sent the delivery: the address first, then every scheme of its gate.
+///
+/// No token of an issuer is good here; [`verify_with_keys`] is for gates that ask for one.
 pub fn verify(
     source: &SourceName,
     gate: &Gate,
     delivery: &RawDelivery,
     now: Timestamp,
 ) -> Result<Verified, VerifyError> {
+    prove(source, gate, delivery, None, now)
+}
+
+/// The same for a gate that has an issuer, with that issuer's keys.
+pub fn verify_with_keys(
+    source: &SourceName,
+    gate: &Gate,
+    delivery: &RawDelivery,
+    keys: &KeySet,
+    now: Timestamp,
+) -> Result<Verified, VerifyError> {
+    prove(source, gate, delivery, Some(keys), now)
+}
+
+fn prove(
+    source: &SourceName,
+    gate: &Gate,
+    delivery: &RawDelivery,
+    keys: Option<&KeySet>,
+    now: Timestamp,
+) -> Result<Verified, VerifyError> {
     if !peer::is_allowed(&gate.networks, &delivery.peer) {
         return Err(VerifyError::AddressNotAllowed);
     }
     let proofs: Result<Vec<Proof>, VerifyError> =
-        gate.schemes.iter().map(|scheme| scheme.prove(delivery, now)).collect();
+        gate.schemes.iter().map(|scheme| scheme.prove(delivery, keys, now)).collect();
     let proofs = proofs?;
     let key_id = proofs.first().map(|proof| proof.key_id.clone()).ok_or(VerifyError::KeysExpired)?;
     let signed_at = proofs.iter().find_map(|proof| proof.signed_at);

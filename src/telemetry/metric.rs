@@ -125,6 +125,18 @@ pub const TOKEN_EXPIRY: Metric = gauge(
     "When the current token expires, in seconds since 1970.",
 );
 
+/// Fetches of an issuer's keys, by issuer and result: ok, error.
+pub const ISSUER_FETCHES: Metric = counter(
+    "quarantine_bridge_issuer_fetches_total",
+    "Fetches of the keys of an issuer of tokens, by issuer and result.",
+);
+
+/// When the keys of an issuer were last fetched.
+pub const ISSUER_KEYS_FETCHED: Metric = gauge(
+    "quarantine_bridge_issuer_keys_fetched_timestamp_seconds",
+    "When the keys of an issuer of tokens were last fetched, in seconds since 1970; they serve for 24 hours.",
+);
+
 /// All metrics.
 pub const ALL: &[Metric] = &[
     BUILD_INFO,
@@ -145,4 +157,6 @@ pub const ALL: &[Metric] = &[
     RECONCILED,
     ROLES_MISSING,
     TOKEN_EXPIRY,
+    ISSUER_FETCHES,
+    ISSUER_KEYS_FETCHED,
 ];

@@ -2,6 +2,7 @@
 
 use jiff::SignedDuration;
 use quarantine_bridge::clock::Clock;
+use quarantine_bridge::ingest::jwt::{Algorithm, Caller, CallerClaim, Issuer, Jwt, KeyAddress, KeySet};
 use quarantine_bridge::simulator::{
     Credentials, DuplicateAnswer, DuplicateKey, Machine, Simulator, WindowKind, World, new_state,
 };
@@ -315,4 +316,32 @@ async fn faults_and_switches_are_set_from_outside() {
     assert_eq!(rig.quarantine(MACHINE, good()).await.0, 201);
     let (_, switches) = rig.get("/simulator/switches").await;
     assert_eq!(switches["per_hour"], 1_500);
+}
+
+#[tokio::test]
+async fn tokens_for_other_services_are_signed_with_a_key_that_the_simulator_publishes() {
+    let rig = Rig::start().await;
+    let (_, body) = rig.ask_for_token(&form(&[("scope", "api://quarantine-bridge/.default")])).await;
+    let name = format!("{}/{TENANT}/v2.0", rig.simulator.url());
+    let (_, document) = rig.get(&format!("/{TENANT}/v2.0/.well-known/openid-configuration")).await;
+    assert_eq!(document["issuer"], name);
+    let address = document["jwks_uri"].as_str().unwrap();
+    let (_, keys) = rig.get(address.strip_prefix(&rig.simulator.url()).unwrap()).await;
+    let keys = KeySet::parse(keys.to_string().as_bytes()).unwrap();
+    let rules = Jwt {
+        issuer: Issuer { keys: KeyAddress::discovered(&name).unwrap(), name },
+        audiences: vec!["api://quarantine-bridge".to_owned()],
+        algorithms: vec![Algorithm::Rs256],
+        callers: vec![Caller { claim: CallerClaim::Azp, value: CLIENT.to_owned() }],
+        roles: vec!["Alerts.Send".to_owned()],
+        max_age: None,
+    };
+    let authorization = format!("Bearer {}", body["access_token"].as_str().unwrap());
+
+    let proven = rules.check(&authorization, &keys, start_of_time());
+
+    assert_eq!(proven.unwrap().value, CLIENT);
+    // Defender takes its own tokens only.
+    let list = rig.client.get(format!("{}/api/machineactions", rig.simulator.url()));
+    assert_eq!(read(list.header("authorization", authorization)).await.0, 401);
 }

@@ -11,6 +11,8 @@ const TABLE: &[(&str, &[&str], &[&str])] = &[
     ("clock", &["alert"], &[]),
     ("telemetry", &[], &["std::io"]),
     ("ingest", &["alert"], &[]),
+    ("oidc/kept", &["alert", "ingest"], &[]),
+    ("oidc", &["ingest", "clock", "telemetry", "defender::is_loopback"], &["reqwest", "tokio"]),
     ("mapping/mapper", &["alert"], &["tokio", "std::thread", "std::io"]),
     ("mapping/program", &["alert"], &["std::thread"]),
     ("mapping", &["alert"], &[]),
@@ -31,7 +33,7 @@ const TABLE: &[(&str, &[&str], &[&str])] = &[
     ("dispatch", &["alert", "policy", "store", "defender", "clock", "telemetry"], &["tokio"]),
     (
         "http",
-        &["alert", "ingest", "mapping", "store", "clock", "telemetry"],
+        &["alert", "ingest", "mapping", "oidc", "store", "clock", "telemetry"],
         &["actix_web", "tokio", "std::net", "std::io"],
     ),
     (
@@ -51,6 +53,7 @@ const TABLE: &[(&str, &[&str], &[&str])] = &[
             "http",
             "ingest",
             "mapping",
+            "oidc",
             "policy",
             "simulator",
             "store",

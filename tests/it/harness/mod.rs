@@ -3,6 +3,7 @@
 pub(crate) mod binary;
 pub(crate) mod contract;
 mod invariants;
+pub(crate) mod issuer;
 
 use std::collections::HashMap;
 use std::fs;
@@ -17,7 +18,8 @@ use quarantine_bridge::cli::{Service, assemble};
 use quarantine_bridge::clock::Clock;
 use quarantine_bridge::config::{Complaints, Config};
 use quarantine_bridge::dispatch::{self, Dispatcher};
-use quarantine_bridge::ingest::{Gate, SigningKey, sign};
+use quarantine_bridge::ingest::jwt::Jwt;
+use quarantine_bridge::ingest::{Gate, Scheme, SigningKey, sign};
 use quarantine_bridge::mapping::{BuiltIn, Format};
 use quarantine_bridge::policy::Policy;
 use quarantine_bridge::simulator::{Credentials, Simulator, World, new_state};
@@ -28,6 +30,7 @@ use reqwest::{Client, RequestBuilder};
 use secrecy::SecretString;
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tracing::level_filters::LevelFilter;
 
@@ -48,6 +51,8 @@ pub(crate) struct Setup {
     pub(crate) client_secret: &'static str,
     /// What the source must show.
     pub(crate) gate: fn() -> Gate,
+    /// What its token must say, if it must show one of an issuer instead.
+    pub(crate) jwt: Option<Jwt>,
     /// Where Defender's API is, if not at the simulator.
     pub(crate) api_url: Option<String>,
 }
@@ -61,6 +66,7 @@ impl Default for Setup {
             calls_per_minute: 100,
             client_secret: SECRET,
             gate: || Gate::standard_webhooks(vec![key()]).unwrap(),
+            jwt: None,
             api_url: None,
         }
     }
@@ -83,6 +89,8 @@ pub(crate) struct Bridge {
     address: SocketAddr,
     dispatcher: Option<Dispatcher>,
     server: ServerHandle,
+    /// The keys of issuers are fetched for as long as it is there.
+    _fetching: watch::Sender<bool>,
     client: Client,
     token: String,
     setup: Setup,
@@ -119,9 +127,11 @@ impl Bridge {
     ) -> Self {
         let config = config(&setup, &simulator, &folder);
         let store_options = config.store.clone();
-        let Service { address, server, dispatcher, metrics, .. } =
+        let Service { address, server, dispatcher, key_fetcher, metrics, .. } =
             assemble(config, clock.clone()).await.unwrap();
         let handle = server.handle();
+        let (fetching, stopped) = watch::channel(false);
+        tasks.spawn(key_fetcher.run(stopped));
         tasks.spawn(async move { server.await.unwrap() });
         let token = token(&store_options, &clock, &[Scope::ActionsRead, Scope::Metrics]);
         Self {
@@ -132,6 +142,7 @@ impl Bridge {
             address,
             dispatcher: Some(dispatcher),
             server: handle,
+            _fetching: fetching,
             client: Client::builder().no_proxy().build().unwrap(),
             token,
             setup,
@@ -292,7 +303,10 @@ fn config(setup: &Setup, simulator: &Simulator, folder: &TempDir) -> Config {
     let built_in = BuiltIn::named(setup.format).unwrap();
     let source = http::Source {
         name: name.clone(),
-        gate: (setup.gate)(),
+        gate: match &setup.jwt {
+            None => (setup.gate)(),
+            Some(jwt) => Gate::new(Scheme::Jwt(Box::new(jwt.clone())), Vec::new(), Vec::new()),
+        },
         format: Arc::new(Format::load(built_in.name, built_in.code).unwrap()),
     };
     let policy =
