@@ -2,6 +2,9 @@
 
 use std::fs;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use hmac::{Hmac, KeyInit as _, Mac as _};
 use quarantine_bridge::http::{ApiToken, paths};
 use quarantine_bridge::ingest::{
     ClientStates, Gate, Place, Preset, Scheme, SecretEncoding, Signature, SigningKey, StaticToken, Tokens,
@@ -9,6 +12,7 @@ use quarantine_bridge::ingest::{
 use quarantine_bridge::store::Scope;
 use reqwest::Client;
 use serde_json::json;
+use sha2::Sha256;
 
 use crate::harness::binary::Installation;
 use crate::harness::{Bridge, MACHINE, SHA1, Setup};
@@ -49,7 +53,7 @@ async fn a_token_in_the_path_lets_in_and_nothing_else_does() {
     };
 
     assert_eq!(post(&format!("/v1/hooks/soc/{TOKEN}")).await, 202);
-    assert_eq!(post(&format!("/v1/hooks/soc/{}x", TOKEN)).await, 401);
+    assert_eq!(post(&format!("/v1/hooks/soc/{TOKEN}x")).await, 401);
     assert_eq!(post("/v1/hooks/soc").await, 401);
     assert_eq!(post(&format!("/v1/hooks/soc?token={TOKEN}")).await, 401);
     assert_eq!(post(&format!("/v1/hooks/other/{TOKEN}")).await, 404);
@@ -110,13 +114,9 @@ async fn graph_is_answered_with_its_own_token_and_only_where_graph_sends() {
 async fn a_test_of_rapid7_is_answered_and_nothing_is_kept_unless_it_is_forged() {
     let bridge = bridge(rapid7).await;
     let body = bridge.alert("a1", MACHINE, SHA1);
-    let mac = {
-        use base64::Engine as _;
-        use hmac::{Hmac, KeyInit as _, Mac as _};
-        let mut mac = Hmac::<sha2::Sha256>::new_from_slice(TOKEN.as_bytes()).unwrap();
-        mac.update(&body);
-        base64::engine::general_purpose::STANDARD.encode(mac.finalize().into_bytes())
-    };
+    let mut mac = Hmac::<Sha256>::new_from_slice(TOKEN.as_bytes()).unwrap();
+    mac.update(&body);
+    let mac = STANDARD.encode(mac.finalize().into_bytes());
     let signed =
         |mac: &str| bridge.request("/v1/hooks/soc").header("x-rapid7-signature", mac).body(body.clone());
 
