@@ -14,6 +14,8 @@ pub mod ingest;
 pub mod mapping;
 pub mod oidc;
 pub mod policy;
+pub mod relay;
 pub mod simulator;
+pub mod spool;
 pub mod store;
 pub mod telemetry;

@@ -6,10 +6,12 @@ mod demo;
 mod exit;
 mod explain;
 mod formats;
+mod relay;
 mod send;
 mod serve;
 mod sign;
 mod simulate;
+mod spool;
 mod token;
 
 use std::ffi::OsString;
@@ -43,6 +45,10 @@ enum Command {
     Sign(sign::Arguments),
     /// Sign a payload and post it.
     Send(send::Arguments),
+    /// Sign for tools of this machine that cannot: keep what they send on disk until the bridge has it.
+    Relay(relay::Arguments),
+    /// Look into the folder in which relay and send keep deliveries.
+    Spool(spool::Arguments),
     /// Run a local Defender and Entra ID to rehearse against.
     Simulate(simulate::Arguments),
     /// List the built-in formats, or print one.
@@ -76,6 +82,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Explain(arguments) => explain::run(&arguments),
         Command::Sign(arguments) => sign::run(&arguments),
         Command::Send(arguments) => send::run(&arguments),
+        Command::Relay(arguments) => relay::run(&arguments),
+        Command::Spool(arguments) => spool::run(&arguments),
         Command::Simulate(arguments) => simulate::run(&arguments),
         Command::Formats(arguments) => formats::run(&arguments),
         Command::Token(arguments) => token::run(&arguments),

@@ -16,24 +16,48 @@ use crate::ingest::{SigningKey, sign};
 
 use super::exit::say;
 
-/// A payload, the key to sign it with, and the id to send it under.
+/// The key to sign with.
 #[derive(Debug, ClapArgs)]
-pub(super) struct ToSign {
-    /// The payload; - for standard input.
-    payload: PathBuf,
+pub(super) struct KeyFile {
     /// File with the source's secret, whsec_ and base64.
     #[arg(long, value_name = "FILE")]
     secret_file: PathBuf,
+}
+
+impl KeyFile {
+    pub(super) fn read(&self) -> anyhow::Result<SigningKey> {
+        let name = || self.secret_file.display().to_string();
+        let secret = read_secret_file(&self.secret_file).with_context(name)?;
+        SigningKey::from_whsec(&secret, None).with_context(name)
+    }
+}
+
+/// The id to send a payload under.
+#[derive(Debug, ClapArgs)]
+pub(super) struct DeliveryId {
     /// Id of the delivery; a new one if left out. Sending again under the same id is recognised as the same
     /// delivery.
     #[arg(long)]
-    id: Option<SignedId>,
+    pub(super) id: Option<SignedId>,
+}
+
+impl DeliveryId {
+    pub(super) fn or_new(&self) -> anyhow::Result<SignedId> {
+        match &self.id {
+            Some(id) => Ok(id.clone()),
+            None => Ok(format!("msg_{}", Uuid::new_v4().simple()).parse()?),
+        }
+    }
 }
 
 #[derive(Debug, ClapArgs)]
 pub(super) struct Arguments {
+    /// The payload; - for standard input.
+    payload: PathBuf,
     #[command(flatten)]
-    to_sign: ToSign,
+    key: KeyFile,
+    #[command(flatten)]
+    id: DeliveryId,
     /// Print a curl line for this address instead of the headers.
     #[arg(long, value_name = "URL")]
     curl: Option<String>,
@@ -49,22 +73,6 @@ pub(super) struct Signed {
     pub(super) headers: [(&'static str, String); 3],
 }
 
-impl ToSign {
-    /// Reads payload and secret, and signs.
-    pub(super) fn sign(&self) -> anyhow::Result<Signed> {
-        let body = read_payload(&self.payload)?;
-        let secret =
-            read_secret_file(&self.secret_file).with_context(|| self.secret_file.display().to_string())?;
-        let key =
-            SigningKey::from_whsec(&secret, None).with_context(|| self.secret_file.display().to_string())?;
-        let id = match &self.id {
-            Some(id) => id.clone(),
-            None => format!("msg_{}", Uuid::new_v4().simple()).parse()?,
-        };
-        Ok(headers(&key, &id, body))
-    }
-}
-
 /// Signs a payload now.
 pub(super) fn headers(key: &SigningKey, id: &SignedId, body: Vec<u8>) -> Signed {
     let now = Clock::system().now();
@@ -78,7 +86,8 @@ pub(super) fn headers(key: &SigningKey, id: &SignedId, body: Vec<u8>) -> Signed 
 }
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
-    let signed = arguments.to_sign.sign()?;
+    let body = read_payload(&arguments.payload)?;
+    let signed = headers(&arguments.key.read()?, &arguments.id.or_new()?, body);
     if arguments.json {
         let headers: serde_json::Map<_, _> =
             signed.headers.iter().map(|(name, value)| ((*name).to_owned(), json!(value))).collect();
@@ -86,7 +95,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     } else if let Some(url) = &arguments.curl {
         let headers: Vec<String> =
             signed.headers.iter().map(|(name, value)| format!("-H '{name}: {value}'")).collect();
-        let payload = arguments.to_sign.payload.display().to_string();
+        let payload = arguments.payload.display().to_string();
         say(&format!(
             "curl -sS -X POST {} -H 'content-type: application/json' {} --data-binary @{}",
             quoted(url),

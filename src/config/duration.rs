@@ -3,7 +3,7 @@
 use jiff::SignedDuration;
 
 /// Reads `500ms`, `90s`, `10m`, `24h` or `7d`.
-pub(super) fn parse(text: &str) -> Option<SignedDuration> {
+pub fn parse(text: &str) -> Option<SignedDuration> {
     let digits = text.find(|c: char| !c.is_ascii_digit())?;
     let (number, unit) = text.split_at(digits);
     let number: i64 = number.parse().ok()?;

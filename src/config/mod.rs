@@ -22,6 +22,7 @@ use crate::telemetry::LogFormat;
 use crate::{http, store};
 
 pub use complaint::{Complaint, Complaints};
+pub use duration::parse as parse_duration;
 pub use secret::{SecretError, read_file as read_secret_file};
 
 use reader::{Document, Section};

@@ -20,7 +20,7 @@ pub(super) const BODY_BYTES_MAX: usize = 256 * 1024;
 const BODY_DEADLINE: Duration = Duration::from_secs(10);
 
 /// Reads a request as it came over the wire, without decompressing anything.
-pub(super) async fn read(request: &HttpRequest, payload: Payload) -> Result<RawDelivery, Problem> {
+pub(crate) async fn read(request: &HttpRequest, payload: Payload) -> Result<RawDelivery, Problem> {
     let encoding = request.headers().get(CONTENT_ENCODING);
     if encoding.is_some_and(|value| !value.as_bytes().eq_ignore_ascii_case(b"identity")) {
         let detail = "A compressed body is not taken.";

@@ -3,13 +3,13 @@
 
 mod actions;
 mod auth;
-mod body;
+pub(crate) mod body;
 mod deliveries;
 mod health;
 mod hooks;
-mod problem;
+pub(crate) mod problem;
 mod token;
-mod trace;
+pub(crate) mod trace;
 mod view;
 
 use std::collections::HashMap;

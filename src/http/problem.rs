@@ -90,7 +90,7 @@ pub const TABLE: &[Row] = &[
 
 /// A problem on its way to the caller.
 #[derive(Debug)]
-pub(super) struct Problem {
+pub(crate) struct Problem {
     row: Row,
     detail: String,
     members: Map<String, Value>,
@@ -99,7 +99,7 @@ pub(super) struct Problem {
 }
 
 impl Problem {
-    pub(super) fn new(kind: ProblemKind, detail: impl Into<String>) -> Self {
+    pub(crate) fn new(kind: ProblemKind, detail: impl Into<String>) -> Self {
         // Every kind has a row; a test walks the table.
         let fallback = row(kind, "internal", 500, "Something is wrong with the service.");
         let row = TABLE.iter().find(|row| row.kind == kind).copied().unwrap_or(fallback);
@@ -113,7 +113,7 @@ impl Problem {
     }
 
     /// The one answer to every caller who is not known.
-    pub(super) fn unauthorized() -> Self {
+    pub(crate) fn unauthorized() -> Self {
         Self::new(ProblemKind::Unauthorized, "The signature or token is missing or wrong.")
     }
 
@@ -123,7 +123,7 @@ impl Problem {
     }
 
     /// The answer where another method is to be used.
-    pub(super) fn method_not_allowed(allow: &'static str) -> Self {
+    pub(crate) fn method_not_allowed(allow: &'static str) -> Self {
         let problem = Self::new(ProblemKind::MethodNotAllowed, format!("Use {allow}."));
         Self { allow: Some(allow), ..problem }
     }
@@ -178,6 +178,6 @@ impl From<StoreError> for Problem {
     }
 }
 
-pub(super) async fn not_found() -> Result<HttpResponse, Problem> {
+pub(crate) async fn not_found() -> Result<HttpResponse, Problem> {
     Err(Problem::nothing_here())
 }

@@ -14,7 +14,7 @@ const CACHE_CONTROL: HeaderName = HeaderName::from_static("cache-control");
 const NOSNIFF: HeaderName = HeaderName::from_static("x-content-type-options");
 
 /// Serves one request under an id of its own.
-pub(super) async fn request<B: MessageBody + 'static>(
+pub(crate) async fn request<B: MessageBody + 'static>(
     request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {

@@ -93,9 +93,13 @@ secrets = [{{ file = "soc-secret" }}]
 
     /// Starts the service; its log goes to a file.
     pub(crate) fn serve(&self) -> Serving {
-        let log = fs::OpenOptions::new().create(true).append(true).open(self.path("log")).unwrap();
-        let child = command(&["serve"]).current_dir(self.folder.path()).stderr(log).spawn().unwrap();
-        Serving(child)
+        self.start(command(&["serve"]), "log")
+    }
+
+    /// Starts a command that runs until it is told to stop; its log goes to a file.
+    pub(crate) fn start(&self, mut command: Command, log: &str) -> Serving {
+        let log = fs::OpenOptions::new().create(true).append(true).open(self.path(log)).unwrap();
+        Serving(command.current_dir(self.folder.path()).stderr(log).spawn().unwrap())
     }
 
     pub(crate) fn log(&self) -> String {

@@ -4,6 +4,7 @@ pub(crate) mod binary;
 pub(crate) mod contract;
 mod invariants;
 pub(crate) mod issuer;
+pub(crate) mod relay;
 
 use std::collections::HashMap;
 use std::fs;

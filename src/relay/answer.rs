@@ -1,0 +1,81 @@
+//! What an answer of the bridge means for a delivery. Pure.
+
+use jiff::Timestamp;
+use jiff::fmt::rfc2822;
+use serde_json::Value;
+
+/// What came back from one try.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// The bridge has it.
+    Taken,
+    /// No answer came, so the bridge may or may not have it: try again soon.
+    Away {
+        /// Why.
+        reason: String,
+    },
+    /// The bridge has trouble: try again soon, not before `retry_after`.
+    Later {
+        /// What came back.
+        reason: String,
+        /// When the bridge asks to be tried again.
+        retry_after: Option<Timestamp>,
+    },
+    /// Address or secret are wrong: a person can mend that, so try again now and then.
+    Mend {
+        /// What came back.
+        reason: String,
+    },
+    /// The bridge will never take this body.
+    Refused {
+        /// What came back.
+        reason: String,
+    },
+}
+
+impl Verdict {
+    /// What came of it, in words.
+    pub fn reason(&self) -> &str {
+        match self {
+            Self::Taken => "taken",
+            Self::Away { reason }
+            | Self::Later { reason, .. }
+            | Self::Mend { reason }
+            | Self::Refused { reason } => reason,
+        }
+    }
+}
+
+/// Classifies an answer by its status and body.
+///
+/// A 2xx counts only if it is the bridge's: a proxy's page in its place would lose the alert.
+pub fn classify(status: u16, retry_after: Option<&str>, body: &[u8], now: Timestamp) -> Verdict {
+    let reason = format!("HTTP {status}");
+    match status {
+        200..=299 if names_a_delivery(body) => Verdict::Taken,
+        200..=299 => {
+            Verdict::Mend { reason: format!("{reason}, but not from a bridge: compare the address") }
+        }
+        408 | 429 | 500..=599 => {
+            Verdict::Later { reason, retry_after: retry_after.and_then(|text| retry_time(text, now)) }
+        }
+        400 | 409 | 413 | 415 | 422 => Verdict::Refused { reason },
+        _ => Verdict::Mend { reason },
+    }
+}
+
+fn names_a_delivery(body: &[u8]) -> bool {
+    let body: Option<Value> = serde_json::from_slice(body).ok();
+    body.is_some_and(|body| body.get("delivery_id").is_some_and(Value::is_string))
+}
+
+/// Reads `Retry-After`: seconds or a date (RFC 9110, section 10.2.3).
+fn retry_time(text: &str, now: Timestamp) -> Option<Timestamp> {
+    let text = text.trim();
+    if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) {
+        // More digits than fit are a wait without end; the schedule bounds it.
+        let seconds = text.parse().unwrap_or(i64::MAX);
+        return Some(now.checked_add(jiff::SignedDuration::from_secs(seconds)).unwrap_or(Timestamp::MAX));
+    }
+    rfc2822::parse(text).ok().map(|time| time.timestamp())
+}

@@ -1,0 +1,196 @@
+//! The real binary as a relay, and a stand-in for a bridge that answers as a test wants.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::process::{Command, Stdio};
+use std::sync::{Arc, Mutex};
+
+use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
+use jiff::Timestamp;
+use quarantine_bridge::spool::{Place, Spool, entries};
+use reqwest::{Client, RequestBuilder, Response};
+use serde_json::{Value, json};
+use tokio::task::JoinSet;
+
+use super::binary::{Installation, Serving, command};
+use super::{SHA1, poll};
+
+/// A relay that runs beside an installation, with its spool and its log in the same folder.
+pub(crate) struct Relay {
+    pub(crate) serving: Serving,
+    url: String,
+    client: Client,
+}
+
+impl Relay {
+    /// Starts one that forwards to the installation's source.
+    pub(crate) async fn start(installation: &Installation, more: &[&str]) -> Self {
+        Self::start_to(installation, &installation.url("/v1/hooks/soc"), more).await
+    }
+
+    pub(crate) async fn start_to(installation: &Installation, to: &str, more: &[&str]) -> Self {
+        let mut relay = command(&arguments(to));
+        relay.args(more);
+        Self::start_command(installation, relay).await
+    }
+
+    /// Starts one that can write no file larger than 64 KiB, as if the disk were full beyond.
+    pub(crate) async fn start_with_little_disk(installation: &Installation) -> Self {
+        let mut relay = Command::new("bash");
+        relay.args([
+            "-c",
+            "trap '' XFSZ; ulimit -f 64; exec \"$0\" \"$@\"",
+            env!("CARGO_BIN_EXE_quarantine-bridge"),
+        ]);
+        relay.args(arguments(&installation.url("/v1/hooks/soc"))).stdin(Stdio::null());
+        Self::start_command(installation, relay).await
+    }
+
+    async fn start_command(installation: &Installation, relay: Command) -> Self {
+        let before = log_lines(installation).len();
+        let serving = installation.start(relay, "relay.log");
+        let mut address = None;
+        poll("the relay to listen", || {
+            let lines = log_lines(installation);
+            let line = lines.iter().skip(before).find(|line| line["message"] == "listening");
+            address = line.map(|line| line["address"].as_str().unwrap().to_owned());
+            address.is_some()
+        })
+        .await;
+        let client = Client::builder().no_proxy().build().unwrap();
+        Self { serving, url: format!("http://{}", address.unwrap()), client }
+    }
+
+    /// A request as a tool with static headers makes it.
+    pub(crate) fn request(&self, body: impl Into<Vec<u8>>) -> RequestBuilder {
+        self.client.post(&self.url).header("content-type", "text/plain").body(body.into())
+    }
+
+    pub(crate) async fn post(&self, body: impl Into<Vec<u8>>) -> u16 {
+        self.request(body).send().await.unwrap().status().as_u16()
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Response {
+        self.client.get(format!("{}{path}", self.url)).send().await.unwrap()
+    }
+}
+
+fn arguments(to: &str) -> [&str; 9] {
+    ["relay", "--listen", "127.0.0.1:0", "--to", to, "--secret-file", "soc-secret", "--spool", "spool"]
+}
+
+/// The JSON of an answer.
+pub(crate) async fn json_of(response: Response) -> Value {
+    serde_json::from_slice(&response.bytes().await.unwrap()).unwrap()
+}
+
+/// The relay's log, a JSON object a line.
+pub(crate) fn log_lines(installation: &Installation) -> Vec<Value> {
+    let text = fs::read_to_string(installation.path("relay.log")).unwrap_or_default();
+    let (whole, _) = text.rsplit_once('\n').unwrap_or_default();
+    whole.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// What `spool list` says.
+pub(crate) fn spool_list(installation: &Installation) -> Value {
+    let output = installation.run(&["spool", "list", "spool", "--json"]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+/// How many files are in waiting, dead and rejected.
+pub(crate) fn counts(installation: &Installation) -> [usize; 3] {
+    let entries = entries(&Spool::existing(&installation.path("spool")).unwrap()).unwrap();
+    Place::ALL.map(|place| entries.iter().filter(|entry| entry.place == place).count())
+}
+
+pub(crate) async fn wait_for_counts(installation: &Installation, wanted: [usize; 3]) {
+    let what = format!("{wanted:?} in the spool");
+    poll(&what, || counts(installation) == wanted).await;
+}
+
+/// An alert in our own form that has just happened, about a device of its own.
+pub(crate) fn alert(number: usize) -> String {
+    let target = json!({"machine": format!("{number:040x}"), "file": SHA1});
+    let now = quarantine_bridge::clock::Clock::system().now();
+    json!({"alert_id": format!("alert-{number}"), "severity": "high", "targets": [target],
+           "occurred_at": now.to_string()})
+    .to_string()
+}
+
+/// One try as the stand-in saw it.
+#[derive(Debug, Clone)]
+pub(crate) struct Seen {
+    pub(crate) id: String,
+    pub(crate) signed_at: i64,
+    pub(crate) signature: String,
+    pub(crate) body: String,
+    pub(crate) at: Timestamp,
+}
+
+/// What the stand-in answers to a body, by the number of earlier tries of that body.
+type Script = fn(&str, usize) -> HttpResponse;
+
+/// A stand-in for a bridge, whose answers a test writes.
+pub(crate) struct StandIn {
+    pub(crate) url: String,
+    seen: Arc<Mutex<Vec<Seen>>>,
+    _tasks: JoinSet<()>,
+}
+
+impl StandIn {
+    pub(crate) fn start(script: Script) -> Self {
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let shared = web::Data::from(Arc::clone(&seen));
+        let app = move || {
+            App::new()
+                .app_data(shared.clone())
+                .app_data(web::Data::new(script))
+                .default_service(web::to(answer))
+        };
+        let server = HttpServer::new(app).workers(1).disable_signals().bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}/v1/hooks/soc", server.addrs()[0]);
+        let mut tasks = JoinSet::new();
+        let server = server.run();
+        tasks.spawn(async move { server.await.unwrap() });
+        Self { url, seen, _tasks: tasks }
+    }
+
+    pub(crate) fn seen(&self) -> Vec<Seen> {
+        self.seen.lock().unwrap().clone()
+    }
+
+    /// How often each body was tried.
+    pub(crate) fn tries(&self) -> BTreeMap<String, usize> {
+        let mut tries = BTreeMap::new();
+        for seen in self.seen() {
+            *tries.entry(seen.body).or_default() += 1;
+        }
+        tries
+    }
+}
+
+async fn answer(
+    request: HttpRequest,
+    body: web::Bytes,
+    seen: web::Data<Mutex<Vec<Seen>>>,
+    script: web::Data<Script>,
+) -> HttpResponse {
+    let header = |name| request.headers().get(name).unwrap().to_str().unwrap().to_owned();
+    let body = String::from_utf8(body.to_vec()).unwrap();
+    let mut seen = seen.lock().unwrap();
+    let tries = seen.iter().filter(|seen| seen.body == body).count();
+    seen.push(Seen {
+        id: header("webhook-id"),
+        signed_at: header("webhook-timestamp").parse().unwrap(),
+        signature: header("webhook-signature"),
+        body: body.clone(),
+        at: quarantine_bridge::clock::Clock::system().now(),
+    });
+    script(&body, tries)
+}
+
+/// The answer by which a relay knows that a bridge has taken a delivery.
+pub(crate) fn taken() -> HttpResponse {
+    HttpResponse::Accepted().json(json!({"delivery_id": "d1"}))
+}
