@@ -44,6 +44,9 @@ impl Intake {
     }
 
     /// Keeps a delivery; when this returns, it survives a kill and a power cut.
+    ///
+    /// After a failure it may be there all the same, and be sent. Then its sender sends the alert again, and the
+    /// bridge knows it.
     pub fn put(
         &mut self,
         signed_id: Option<SignedId>,

@@ -30,7 +30,7 @@ pub fn entries(spool: &Spool) -> Result<Vec<Entry>, SpoolError> {
         let found = names.into_iter().filter_map(|name| match Name::of(&name) {
             Name::Delivery(id) => delivery(spool, place, id),
             Name::Foreign => Some(foreign(place, name.to_string_lossy().into_owned())),
-            Name::Note | Name::Unfinished => None,
+            Name::Note(_) | Name::Unfinished => None,
         });
         entries.extend(found);
     }

@@ -122,18 +122,22 @@ impl Spool {
     /// Returns what waits, oldest first. What is no delivery is set aside. For the holder of the lock.
     pub fn waiting(&self, now: Timestamp) -> Result<Vec<SpoolId>, SpoolError> {
         let folder = self.folder(Place::Waiting);
-        let mut ids = Vec::new();
+        let (mut ids, mut notes) = (Vec::new(), Vec::new());
         for name in disk::names(&folder)? {
             match Name::of(&name) {
                 Name::Delivery(id) if folder.join(&name).symlink_metadata().is_ok_and(|it| it.is_file()) => {
                     ids.push(id);
                 }
-                Name::Note => {}
+                Name::Note(id) => notes.push(id),
                 Name::Unfinished => remove_if_left_behind(&folder.join(name), now),
                 Name::Delivery(_) | Name::Foreign => self.set_foreign_aside(&name),
             }
         }
         ids.sort_unstable();
+        // Left by a process that noted a failure while another one had success.
+        for id in notes.into_iter().filter(|id| ids.binary_search(id).is_err()) {
+            drop(fs::remove_file(folder.join(id.note_name())));
+        }
         Ok(ids)
     }
 
@@ -238,7 +242,7 @@ impl Spool {
 #[derive(Debug, Clone, Copy)]
 enum Name {
     Delivery(SpoolId),
-    Note,
+    Note(SpoolId),
     /// Being written, or left behind by a crash.
     Unfinished,
     Foreign,
@@ -254,7 +258,7 @@ impl Name {
         }
         match (SpoolId::of_delivery_file(name), SpoolId::of_note_file(name)) {
             (Some(id), _) => Self::Delivery(id),
-            (None, Some(_)) => Self::Note,
+            (None, Some(id)) => Self::Note(id),
             (None, None) => Self::Foreign,
         }
     }

@@ -32,7 +32,9 @@ fn alert(severity: &str) -> String {
 fn without_a_command_the_commands_are_shown() {
     let output = command(&[]).output().unwrap();
     assert_eq!(output.status.code(), Some(2));
-    for word in ["serve", "demo", "check", "explain", "sign", "send", "simulate", "formats", "token"] {
+    for word in [
+        "serve", "demo", "check", "explain", "sign", "send", "relay", "spool", "simulate", "formats", "token",
+    ] {
         assert!(err(&output).contains(&format!("\n  {word}")), "{word}");
     }
     assert_eq!(command(&["--help"]).output().unwrap().status.code(), Some(0));

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::{MetadataExt as _, symlink};
 
 use actix_web::HttpResponse;
 use actix_web::http::header::RETRY_AFTER;
@@ -15,7 +15,8 @@ use serde_json::{Value, json};
 
 use crate::harness::binary::{Installation, set_mode};
 use crate::harness::relay::{
-    Relay, StandIn, alert, counts, json_of, log_lines, spool_list, taken, wait_for_counts,
+    Relay, SlowStandIn, StandIn, TlsStandIn, alert, counts, json_of, log_lines, spool_list, taken,
+    wait_for_counts,
 };
 use crate::harness::{key, poll, simulate, start_of_time};
 
@@ -205,9 +206,12 @@ async fn nothing_is_answered_202_that_the_disk_did_not_take() {
     assert_eq!(relay.post(large).await, 503);
     assert_eq!(relay.post("\"small\"").await, 202);
     assert_eq!(counts(&installation), [1, 0, 0]);
-    let files = fs::read_dir(installation.path("spool/waiting")).unwrap();
-    let names: Vec<_> = files.map(|file| file.unwrap().file_name().into_string().unwrap()).collect();
-    assert!(!names.iter().any(|name| name.ends_with(".part")), "{names:?}");
+    // The forwarder writes its notes aside too, and is done with them soon.
+    poll("no unfinished file", || {
+        let mut files = fs::read_dir(installation.path("spool/waiting")).unwrap();
+        !files.any(|file| file.unwrap().file_name().to_string_lossy().ends_with(".part"))
+    })
+    .await;
 
     fs::rename(installation.path("spool/waiting"), installation.path("spool/away")).unwrap();
     assert_eq!(relay.post("\"small\"").await, 503);
@@ -386,7 +390,7 @@ async fn what_is_no_delivery_in_the_folder_is_set_aside_and_told() {
     fs::write(&files[1], "").unwrap();
     fs::write(waiting.join("notes.txt"), "mine").unwrap();
     fs::create_dir(waiting.join("folder")).unwrap();
-    std::os::unix::fs::symlink("/etc/hostname", waiting.join("link")).unwrap();
+    symlink("/etc/hostname", waiting.join("link")).unwrap();
 
     let bridge = StandIn::start(|_, _| taken());
     fs::remove_file(installation.path("spool/destination")).unwrap();
@@ -400,6 +404,41 @@ async fn what_is_no_delivery_in_the_folder_is_set_aside_and_told() {
     let told = log_lines(&installation);
     let told = told.iter().filter(|line| line["message"].as_str().unwrap().contains("set aside in rejected"));
     assert_eq!(told.count(), 5);
+}
+
+#[tokio::test]
+async fn a_stop_lets_the_try_under_way_end_and_keeps_the_rest() {
+    let bridge = SlowStandIn::start().await;
+    let installation = Installation::new("http://127.0.0.1:9", "");
+    let relay = Relay::start_to(&installation, &bridge.url, &[]).await;
+    assert_eq!(relay.post("{}").await, 202);
+    assert_eq!(relay.post("{}").await, 202);
+    let asked = bridge.asked().await;
+    let answer = async {
+        let is_stopping = |line: &Value| line["message"].as_str().unwrap().starts_with("stopping");
+        poll("the relay to begin to stop", || log_lines(&installation).iter().any(is_stopping)).await;
+        asked.take().await;
+    };
+    let (code, ()) = tokio::join!(relay.serving.terminate(), answer);
+    assert_eq!(code, Some(0));
+    assert_eq!(counts(&installation), [1, 0, 0]);
+}
+
+#[tokio::test]
+async fn a_private_authority_is_trusted_if_it_is_named_and_only_then() {
+    let bridge = TlsStandIn::start().await;
+    let installation = Installation::new("http://127.0.0.1:9", "");
+    installation.write("authority.pem", &bridge.authority);
+    let without = Relay::start_to(&installation, &bridge.url, &[]).await;
+    assert_eq!(without.post("{}").await, 202);
+    let refused =
+        |line: &Value| line["reason"].as_str().is_some_and(|it| it.to_lowercase().contains("certificate"));
+    poll("the refusal", || log_lines(&installation).iter().any(refused)).await;
+    assert_eq!(counts(&installation), [1, 0, 0]);
+    drop(without);
+
+    let _relay = Relay::start_to(&installation, &bridge.url, &["--ca-file", "authority.pem"]).await;
+    wait_for_counts(&installation, [0, 0, 0]).await;
 }
 
 fn later(retry_after: Option<i64>) -> Verdict {
@@ -460,6 +499,11 @@ fn answers_are_told_apart() {
     for status in [408, 429, 500, 502, 503, 504, 599] {
         assert!(matches!(is(status, body), Verdict::Later { .. }), "{status}");
     }
+}
+
+#[test]
+fn retry_after_is_read_as_seconds_or_a_date() {
+    let now = start_of_time();
     for (text, seconds) in [
         ("120", Some(120)),
         (" 0 ", Some(0)),

@@ -3,14 +3,23 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::process::{Command, Stdio};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
 use jiff::Timestamp;
+use quarantine_bridge::clock::Clock;
 use quarantine_bridge::spool::{Place, Spool, entries};
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use reqwest::{Client, RequestBuilder, Response};
 use serde_json::{Value, json};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::crypto::aws_lc_rs;
+use tokio_rustls::rustls::pki_types::PrivatePkcs8KeyDer;
 
 use super::binary::{Installation, Serving, command};
 use super::{SHA1, poll};
@@ -112,7 +121,7 @@ pub(crate) async fn wait_for_counts(installation: &Installation, wanted: [usize;
 /// An alert in our own form that has just happened, about a device of its own.
 pub(crate) fn alert(number: usize) -> String {
     let target = json!({"machine": format!("{number:040x}"), "file": SHA1});
-    let now = quarantine_bridge::clock::Clock::system().now();
+    let now = Clock::system().now();
     json!({"alert_id": format!("alert-{number}"), "severity": "high", "targets": [target],
            "occurred_at": now.to_string()})
     .to_string()
@@ -134,14 +143,14 @@ type Script = fn(&str, usize) -> HttpResponse;
 /// A stand-in for a bridge, whose answers a test writes.
 pub(crate) struct StandIn {
     pub(crate) url: String,
-    seen: Arc<Mutex<Vec<Seen>>>,
+    seen: watch::Sender<Vec<Seen>>,
     _tasks: JoinSet<()>,
 }
 
 impl StandIn {
     pub(crate) fn start(script: Script) -> Self {
-        let seen = Arc::new(Mutex::new(Vec::new()));
-        let shared = web::Data::from(Arc::clone(&seen));
+        let (seen, _) = watch::channel(Vec::new());
+        let shared = web::Data::new(seen.clone());
         let app = move || {
             App::new()
                 .app_data(shared.clone())
@@ -157,7 +166,7 @@ impl StandIn {
     }
 
     pub(crate) fn seen(&self) -> Vec<Seen> {
-        self.seen.lock().unwrap().clone()
+        self.seen.borrow().clone()
     }
 
     /// How often each body was tried.
@@ -173,24 +182,108 @@ impl StandIn {
 async fn answer(
     request: HttpRequest,
     body: web::Bytes,
-    seen: web::Data<Mutex<Vec<Seen>>>,
+    seen: web::Data<watch::Sender<Vec<Seen>>>,
     script: web::Data<Script>,
 ) -> HttpResponse {
     let header = |name| request.headers().get(name).unwrap().to_str().unwrap().to_owned();
     let body = String::from_utf8(body.to_vec()).unwrap();
-    let mut seen = seen.lock().unwrap();
-    let tries = seen.iter().filter(|seen| seen.body == body).count();
-    seen.push(Seen {
+    let tries = seen.borrow().iter().filter(|seen| seen.body == body).count();
+    let now = Seen {
         id: header("webhook-id"),
         signed_at: header("webhook-timestamp").parse().unwrap(),
         signature: header("webhook-signature"),
         body: body.clone(),
-        at: quarantine_bridge::clock::Clock::system().now(),
-    });
+        at: Clock::system().now(),
+    };
+    seen.send_modify(|seen| seen.push(now));
     script(&body, tries)
 }
 
 /// The answer by which a relay knows that a bridge has taken a delivery.
 pub(crate) fn taken() -> HttpResponse {
     HttpResponse::Accepted().json(json!({"delivery_id": "d1"}))
+}
+
+/// A stand-in that speaks TLS with a certificate of an authority of its own, and takes everything.
+pub(crate) struct TlsStandIn {
+    pub(crate) url: String,
+    /// The authority's certificate, in PEM form.
+    pub(crate) authority: String,
+    _tasks: JoinSet<()>,
+}
+
+impl TlsStandIn {
+    pub(crate) async fn start() -> Self {
+        let authority_key = KeyPair::generate().unwrap();
+        let mut authority = CertificateParams::new(Vec::new()).unwrap();
+        authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let authority_pem = authority.self_signed(&authority_key).unwrap().pem();
+        let issuer = Issuer::new(authority, authority_key);
+        let server_key = KeyPair::generate().unwrap();
+        let server = CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap();
+        let chain = vec![server.signed_by(&server_key, &issuer).unwrap().der().clone()];
+        let key = PrivatePkcs8KeyDer::from(server_key.serialize_der()).into();
+        let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()));
+        let config = config.with_safe_default_protocol_versions().unwrap().with_no_client_auth();
+        let acceptor = TlsAcceptor::from(Arc::new(config.with_single_cert(chain, key).unwrap()));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("https://{}/v1/hooks/soc", listener.local_addr().unwrap());
+        let mut tasks = JoinSet::new();
+        tasks.spawn(async move {
+            loop {
+                let (stream, _) = listener.accept().await.unwrap();
+                // A client that does not trust the certificate hangs up.
+                if let Ok(mut stream) = acceptor.accept(stream).await {
+                    read_request(&mut stream).await;
+                    say_taken(stream).await;
+                }
+            }
+        });
+        Self { url, authority: authority_pem, _tasks: tasks }
+    }
+}
+
+/// Reads a request whose body ends with a brace.
+async fn read_request(stream: &mut (impl AsyncRead + Unpin)) {
+    let mut request = Vec::new();
+    while !request.ends_with(b"}") {
+        assert_ne!(stream.read_buf(&mut request).await.unwrap(), 0, "the request broke off");
+    }
+}
+
+/// Answers as a bridge does that has taken a delivery.
+async fn say_taken(mut stream: impl AsyncWrite + Unpin) {
+    let answer =
+        b"HTTP/1.1 202 Accepted\r\ncontent-length: 20\r\nconnection: close\r\n\r\n{\"delivery_id\":\"d1\"}";
+    stream.write_all(answer).await.unwrap();
+    drop(stream.shutdown().await);
+}
+
+/// A stand-in that takes one delivery, and answers when it is told to.
+pub(crate) struct SlowStandIn {
+    pub(crate) url: String,
+    listener: TcpListener,
+}
+
+impl SlowStandIn {
+    pub(crate) async fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Self { url: format!("http://{}/v1/hooks/soc", listener.local_addr().unwrap()), listener }
+    }
+
+    /// Waits for a delivery; it is answered by [`Asked::take`].
+    pub(crate) async fn asked(&self) -> Asked {
+        let (mut stream, _) = self.listener.accept().await.unwrap();
+        read_request(&mut stream).await;
+        Asked(stream)
+    }
+}
+
+/// A delivery that has not been answered yet.
+pub(crate) struct Asked(TcpStream);
+
+impl Asked {
+    pub(crate) async fn take(self) {
+        say_taken(self.0).await;
+    }
 }
