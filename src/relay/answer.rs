@@ -48,7 +48,8 @@ impl Verdict {
 
 /// Classifies an answer by its status and body.
 ///
-/// A 2xx counts only if it is the bridge's: a proxy's page in its place would lose the alert.
+/// A 2xx or a refusal for good counts only if it is the bridge's: a proxy's page in its place would lose the
+/// alert, or set it aside.
 pub fn classify(status: u16, retry_after: Option<&str>, body: &[u8], now: Timestamp) -> Verdict {
     let reason = format!("HTTP {status}");
     match status {
@@ -59,7 +60,8 @@ pub fn classify(status: u16, retry_after: Option<&str>, body: &[u8], now: Timest
         408 | 429 | 500..=599 => {
             Verdict::Later { reason, retry_after: retry_after.and_then(|text| retry_time(text, now)) }
         }
-        400 | 409 | 413 | 415 | 422 => Verdict::Refused { reason },
+        400 | 409 | 413 | 415 | 422 if is_problem(body) => Verdict::Refused { reason },
+        400 | 409 | 413 | 415 | 422 => Verdict::Mend { reason: format!("{reason}, but not from a bridge") },
         _ => Verdict::Mend { reason },
     }
 }
@@ -67,6 +69,13 @@ pub fn classify(status: u16, retry_after: Option<&str>, body: &[u8], now: Timest
 fn names_a_delivery(body: &[u8]) -> bool {
     let body: Option<Value> = serde_json::from_slice(body).ok();
     body.is_some_and(|body| body.get("delivery_id").is_some_and(Value::is_string))
+}
+
+/// Says whether a body is one of the bridge's problems (RFC 9457).
+fn is_problem(body: &[u8]) -> bool {
+    let body: Option<Value> = serde_json::from_slice(body).ok();
+    let kind = body.as_ref().and_then(|body| body.get("type")).and_then(Value::as_str);
+    kind.is_some_and(|kind| kind.starts_with("urn:quarantine-bridge:problem:"))
 }
 
 /// Reads `Retry-After`: seconds or a date (RFC 9110, section 10.2.3).

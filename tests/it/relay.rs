@@ -164,10 +164,12 @@ async fn one_that_fails_does_not_keep_back_those_behind_it_and_a_strange_200_tak
     wait_for_counts(&installation, [2, 0, 0]).await;
     let tries = bridge.tries();
     assert_eq!((tries["a"], tries["b"], tries["proxied"]), (1, 1, 1), "{tries:?}");
-    let list = spool_list(&installation);
-    let reasons: Vec<_> =
-        list["deliveries"].as_array().unwrap().iter().map(|it| it["note"]["reason"].clone()).collect();
-    assert_eq!(reasons, ["HTTP 500", "HTTP 200, but not from a bridge: compare the address"]);
+    poll("both notes", || {
+        let list = spool_list(&installation);
+        let reasons = list["deliveries"].as_array().unwrap().iter().map(|it| it["note"]["reason"].clone());
+        reasons.eq([json!("HTTP 500"), json!("HTTP 200, but not from a bridge: compare the address")])
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -485,13 +487,15 @@ fn waits_double_up_to_a_minute_and_retry_after_is_never_undercut() {
 fn answers_are_told_apart() {
     let now = start_of_time();
     let body = br#"{"delivery_id": "d1"}"#;
+    let problem = br#"{"type": "urn:quarantine-bridge:problem:conflict"}"#;
     let is = |status, body: &[u8]| classify(status, None, body, now);
     assert_eq!((is(202, body), is(200, body)), (Verdict::Taken, Verdict::Taken));
     for strange in [&b""[..], b"<html>", b"{}", b"[]", br#"{"delivery_id": 1}"#] {
         assert!(matches!(is(200, strange), Verdict::Mend { .. }));
     }
     for status in [400, 409, 413, 415, 422] {
-        assert!(matches!(is(status, body), Verdict::Refused { .. }), "{status}");
+        assert!(matches!(is(status, problem), Verdict::Refused { .. }), "{status}");
+        assert!(matches!(is(status, b"<html>nginx</html>"), Verdict::Mend { .. }), "{status}");
     }
     for status in [301, 302, 307, 401, 403, 404, 405, 410, 451] {
         assert!(matches!(is(status, body), Verdict::Mend { .. }), "{status}");
