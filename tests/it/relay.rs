@@ -483,25 +483,41 @@ fn waits_double_up_to_a_minute_and_retry_after_is_never_undercut() {
     assert_eq!(next_try(&Verdict::Refused { reason: String::new() }, 1, 0, start_of_time()), None);
 }
 
+const TAKEN: &[u8] = br#"{"delivery_id": "d1"}"#;
+const PROBLEM: &[u8] = br#"{"type": "urn:quarantine-bridge:problem:conflict"}"#;
+
+/// The kind of a verdict, in a word.
+fn kind(status: u16, body: &[u8]) -> &'static str {
+    match classify(status, None, body, start_of_time()) {
+        Verdict::Taken => "taken",
+        Verdict::Away { .. } => "away",
+        Verdict::Later { .. } => "later",
+        Verdict::Mend { .. } => "mend",
+        Verdict::Refused { .. } => "refused",
+    }
+}
+
 #[test]
-fn answers_are_told_apart() {
-    let now = start_of_time();
-    let body = br#"{"delivery_id": "d1"}"#;
-    let problem = br#"{"type": "urn:quarantine-bridge:problem:conflict"}"#;
-    let is = |status, body: &[u8]| classify(status, None, body, now);
-    assert_eq!((is(202, body), is(200, body)), (Verdict::Taken, Verdict::Taken));
-    for strange in [&b""[..], b"<html>", b"{}", b"[]", br#"{"delivery_id": 1}"#] {
-        assert!(matches!(is(200, strange), Verdict::Mend { .. }));
+fn answers_are_told_apart_by_status_and_by_whether_they_are_a_bridges() {
+    let strange =
+        [&b""[..], b"<html>nginx</html>", b"{}", b"[]", br#"{"delivery_id": 1, "type": "about:blank"}"#];
+    for (statuses, body, wanted) in [
+        (&[200, 202][..], TAKEN, "taken"),
+        (&[400, 409, 413, 415, 422], PROBLEM, "refused"),
+        (&[301, 302, 307, 401, 403, 404, 405, 410, 451], PROBLEM, "mend"),
+        (&[408, 429, 500, 502, 503, 504, 599], PROBLEM, "later"),
+    ] {
+        for status in statuses {
+            assert_eq!(kind(*status, body), wanted, "{status}");
+        }
     }
-    for status in [400, 409, 413, 415, 422] {
-        assert!(matches!(is(status, problem), Verdict::Refused { .. }), "{status}");
-        assert!(matches!(is(status, b"<html>nginx</html>"), Verdict::Mend { .. }), "{status}");
+    for (status, body) in
+        [200, 202, 204, 400, 409, 413, 415, 422].into_iter().zip(strange.into_iter().cycle())
+    {
+        assert_eq!(kind(status, body), "mend", "{status} {body:?}");
     }
-    for status in [301, 302, 307, 401, 403, 404, 405, 410, 451] {
-        assert!(matches!(is(status, body), Verdict::Mend { .. }), "{status}");
-    }
-    for status in [408, 429, 500, 502, 503, 504, 599] {
-        assert!(matches!(is(status, body), Verdict::Later { .. }), "{status}");
+    for body in strange {
+        assert_eq!((kind(200, body), kind(400, body)), ("mend", "mend"), "{body:?}");
     }
 }
 
