@@ -16,7 +16,9 @@ use tokio::time::timeout;
 use crate::harness::binary::Installation;
 use crate::harness::{key, simulate};
 
+/// Kills at the least. A slow machine gets more, until enough was accepted between them.
 const KILLS: usize = 100;
+const KILLS_MAX: usize = 500;
 const ALERTS: usize = 1_000;
 
 /// Pseudo-random numbers from a seed, so that a failing run can be repeated.
@@ -77,11 +79,12 @@ async fn nothing_is_lost_or_doubled_by_100_kills_while_1000_alerts_come_in() {
     let occurred_at = Clock::system().now();
     let mut accepted = BTreeSet::new();
 
-    for kill in 0..KILLS {
+    let mut kills = 0;
+    while kills < KILLS || (accepted.len() < ALERTS / 2 && kills < KILLS_MAX) {
         let serving = installation.serve();
         let wanted: Vec<_> = (0..ALERTS).filter(|number| !accepted.contains(number)).take(12).collect();
         let moment = Duration::from_millis(random.below(150));
-        let starts_at_once = kill % 4 == 0;
+        let starts_at_once = kills % 4 == 0;
         if !starts_at_once {
             installation.wait_until_ready().await;
         }
@@ -103,6 +106,7 @@ async fn nothing_is_lost_or_doubled_by_100_kills_while_1000_alerts_come_in() {
             .await,
         );
         serving.kill();
+        kills += 1;
     }
 
     let accepted_under_fire = accepted.len();
@@ -118,9 +122,9 @@ async fn nothing_is_lost_or_doubled_by_100_kills_while_1000_alerts_come_in() {
 
     let caught = states.values().filter(|way| way.contains("uncertain")).count();
     eprintln!(
-        "{KILLS} kills, {accepted_under_fire} of {ALERTS} alerts accepted under fire, {caught} caught while sending"
+        "{kills} kills, {accepted_under_fire} of {ALERTS} alerts accepted under fire, {caught} caught while sending"
     );
-    assert!(accepted_under_fire >= ALERTS / 2, "the kills left too little time to accept anything");
+    assert!(accepted_under_fire >= ALERTS / 2, "{kills} kills left too little time to accept anything");
     assert!(caught > 0, "no kill came between an intent and its outcome");
     assert_eq!(states.len(), ALERTS, "an accepted alert was lost");
     let unsettled: Vec<_> = states.iter().filter(|(_, way)| !way.ends_with("succeeded")).collect();
