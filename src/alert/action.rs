@@ -1,14 +1,17 @@
 //! An action and the record of what happened to it.
 
 use std::fmt;
+use std::str::FromStr;
 
 use jiff::Timestamp;
 
+use super::completion::Completion;
 use super::entity::{EntityPair, Target};
 use super::ids::{ActionId, AlertId, DeliveryId, SourceName};
 use super::machine_action::MachineActionRef;
 use super::severity::Severity;
 use super::state::State;
+use super::unresolved::HeldReason;
 
 /// Our one intended StopAndQuarantineFile, for one pair of entities because of one alert.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,6 +36,10 @@ pub struct Action {
     pub pair: EntityPair,
     /// Device and file as Defender knows them, once resolved.
     pub target: Option<Target>,
+    /// What a person added to it last.
+    pub completion: Option<Completion>,
+    /// Why it is held, where that is because device or file are not known.
+    pub held_reason: Option<HeldReason>,
     /// When the alert was on disk.
     pub accepted_at: Timestamp,
     /// Where it stands.
@@ -48,6 +55,12 @@ pub struct Action {
 }
 
 impl Action {
+    /// Returns since when the action counts as fresh: since the alert happened, or since a person last looked at it.
+    pub fn fresh_since(&self) -> Option<Timestamp> {
+        let looked_at = self.completion.as_ref().map(|completion| completion.at);
+        self.occurred_at.map(|at| looked_at.map_or(at, |looked_at| looked_at.max(at)))
+    }
+
     /// Returns the comment that Defender keeps with the call.
     pub fn comment(&self) -> String {
         comment(&self.alert_id)
@@ -95,7 +108,7 @@ pub struct Change {
 }
 
 /// Who made a change happen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Who {
     /// The sender, by its alert.
     Source,
@@ -103,29 +116,38 @@ pub enum Who {
     Bridge,
     /// Defender, by its answer.
     Defender,
-}
-
-impl Who {
-    /// All who can.
-    pub const ALL: [Self; 3] = [Self::Source, Self::Bridge, Self::Defender];
-
-    /// Returns the word used in API, store and logs.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Source => "source",
-            Self::Bridge => "bridge",
-            Self::Defender => "defender",
-        }
-    }
-
-    /// Returns who the word stands for.
-    pub fn parse(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|who| who.as_str() == text)
-    }
+    /// Whoever holds the API token of this name.
+    Token(String),
 }
 
 impl fmt::Display for Who {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
+        match self {
+            Self::Source => f.write_str("source"),
+            Self::Bridge => f.write_str("bridge"),
+            Self::Defender => f.write_str("defender"),
+            Self::Token(name) => write!(f, "token:{name}"),
+        }
+    }
+}
+
+/// A word that stands for nobody.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is nobody")]
+pub struct UnknownWho(String);
+
+impl FromStr for Who {
+    type Err = UnknownWho;
+
+    fn from_str(text: &str) -> Result<Self, UnknownWho> {
+        match text {
+            "source" => Ok(Self::Source),
+            "bridge" => Ok(Self::Bridge),
+            "defender" => Ok(Self::Defender),
+            _ => match text.strip_prefix("token:") {
+                Some(name) => Ok(Self::Token(name.to_owned())),
+                None => Err(UnknownWho(text.chars().take(40).collect())),
+            },
+        }
     }
 }

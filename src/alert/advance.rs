@@ -7,6 +7,7 @@ use super::entity::Target;
 use super::ids::ActionId;
 use super::machine_action::MachineActionRef;
 use super::state::State;
+use super::unresolved::HeldReason;
 
 /// A move of one action, through one or more states.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,6 +27,8 @@ pub struct Advance {
 pub struct Patch {
     /// Device and file, once resolved.
     pub target: Option<Target>,
+    /// Why it is held, where that is because device or file are not known. It ends with the hold anyway.
+    pub held_reason: Option<HeldReason>,
     /// When its wait ends. It ends with the wait anyway: once Defender has the action or it is over, nothing expires.
     pub expires_at: Option<Timestamp>,
     /// When to look at it next. States in which nobody looks have no such time.

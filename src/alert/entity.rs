@@ -80,15 +80,6 @@ pub struct FoundAt {
     pub file: Option<String>,
 }
 
-impl EntityPair {
-    /// Returns the target if the sender named it completely.
-    pub fn as_given(&self) -> Result<Target, Unresolved> {
-        let machine_id = self.machine.id.ok_or(Unresolved::MachineIdMissing)?;
-        let sha1 = self.file.sha1.ok_or(Unresolved::Sha1Missing)?;
-        Ok(Target { machine_id, sha1 })
-    }
-}
-
 /// A resolved pair: one device and one file, as Defender knows them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Target {
@@ -96,31 +87,4 @@ pub struct Target {
     pub machine_id: MachineId,
     /// The file.
     pub sha1: Sha1,
-}
-
-/// Why a pair of entities could not be made a target.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Unresolved {
-    /// The alert names the device otherwise than by Defender's id.
-    MachineIdMissing,
-    /// The alert names the file otherwise than by its SHA1.
-    Sha1Missing,
-}
-
-impl Unresolved {
-    /// Returns the word used in API, metrics and logs.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::MachineIdMissing => "machine_id_missing",
-            Self::Sha1Missing => "sha1_missing",
-        }
-    }
-
-    /// Returns what is missing, for a person.
-    pub fn explained(self) -> &'static str {
-        match self {
-            Self::MachineIdMissing => "the alert does not give Defender's machine id of the device",
-            Self::Sha1Missing => "the alert does not give the SHA1 of the file",
-        }
-    }
 }

@@ -77,7 +77,7 @@ impl fmt::Display for AlertId {
 }
 
 /// Says whether a character hides itself or changes how the text around it is shown.
-fn is_deceptive(c: char) -> bool {
+pub fn is_deceptive(c: char) -> bool {
     c.is_control()
         || matches!(c,
             '\u{00AD}' | '\u{061C}' | '\u{180E}' | '\u{200B}'..='\u{200F}'

@@ -2,31 +2,43 @@
 
 mod action;
 mod advance;
+mod completion;
+mod dns_name;
 mod entity;
 mod hashes;
 mod ids;
+mod machine;
 mod machine_action;
 mod mode;
 mod outcome;
+mod question;
 mod refused;
 mod severity;
 mod state;
 mod time;
+mod unresolved;
 
 use jiff::Timestamp;
 
-pub use action::{Action, Change, Unsettled, Who, comment};
+pub use action::{Action, Change, UnknownWho, Unsettled, Who, comment};
 pub use advance::{Advance, Patch};
-pub use entity::{EntityPair, FileEntity, FoundAt, MachineEntity, Target, Unresolved};
+pub use completion::Completion;
+pub use dns_name::DnsName;
+pub use entity::{EntityPair, FileEntity, FoundAt, MachineEntity, Target};
 pub use hashes::{MachineId, Md5, Sha1, Sha256};
-pub use ids::{AadDeviceId, ActionId, AlertId, DeliveryId, IdError, MachineActionId, SignedId, SourceName};
+pub use ids::{
+    AadDeviceId, ActionId, AlertId, DeliveryId, IdError, MachineActionId, SignedId, SourceName, is_deceptive,
+};
+pub use machine::{FileRecord, Machine};
 pub use machine_action::{MachineAction, MachineActionRef};
 pub use mode::{Mode, UnknownMode};
 pub use outcome::{Outcome, Refusal};
+pub use question::{Found, LookupApi, Question};
 pub use refused::{MapProblem, Reason, RefusedAlert};
 pub use severity::{Severity, UnknownSeverity};
 pub use state::{State, UnknownState};
 pub use time::{after, before, from_millis, millis, parse_time};
+pub use unresolved::{HeldReason, UnknownHeldReason, Unresolved};
 
 /// One alert inside a delivery, as its format's program read it.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -103,11 +103,13 @@ impl State {
             Self::Accepted => &[Self::Resolving, Self::Expired],
             Self::Resolving => &[Self::Decided, Self::Held, Self::Expired],
             Self::Decided => &[Self::Queued, Self::Held, Self::Denied, Self::Shadowed, Self::Expired],
-            Self::Queued => &[Self::Sending, Self::Held, Self::Denied, Self::Shadowed, Self::Expired],
+            Self::Queued => {
+                &[Self::Sending, Self::Held, Self::Denied, Self::Shadowed, Self::Expired, Self::Superseded]
+            }
             Self::Sending => &[Self::Submitted, Self::Queued, Self::Rejected, Self::Uncertain],
             Self::Uncertain => &[Self::Submitted, Self::Queued, Self::Superseded],
             Self::Submitted => &[Self::Succeeded, Self::Failed, Self::TimedOut, Self::Cancelled],
-            Self::Held => &[Self::Expired],
+            Self::Held => &[Self::Resolving, Self::Expired],
             Self::Succeeded
             | Self::Failed
             | Self::TimedOut

@@ -136,7 +136,7 @@ fn start_simulator(alert: &Alert, tasks: &mut JoinSet<()>) -> anyhow::Result<Sim
         files: vec![alert.sha1.clone()],
         ..Machine::default()
     };
-    let world = World { machines: vec![machine], any_machine: false };
+    let world = World { machines: vec![machine], ..World::default() };
     let credentials = Credentials::new(TENANT, CLIENT, CLIENT_SECRET.to_owned().into());
     let mut state = new_state(Clock::system(), credentials, world);
     state.switches.in_progress_after_ms = 1_000;

@@ -8,11 +8,12 @@ use clap::Args as ClapArgs;
 use serde_json::{Value, json};
 use tokio::runtime;
 
-use crate::alert::{Alert, EntityPair, RefusedAlert, Severity, SourceName, comment};
+use crate::alert::{Alert, EntityPair, HeldReason, RefusedAlert, Severity, SourceName, Unresolved, comment};
 use crate::clock::Clock;
 use crate::config::{self, Config, Secrets};
+use crate::dispatch::resolve::{Given, Plan, Resolution, Rules, Step, plan, resolve};
 use crate::mapping::{Format, Mapped, Mapper, MapperError};
-use crate::policy::{Candidate, Policy, decide};
+use crate::policy::{Candidate, Decision, Policy, decide};
 
 use super::ConfigFile;
 use super::exit::{FAILURE, Failure, say};
@@ -42,7 +43,8 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     })?;
     let payload = read_payload(&arguments.payload)?;
     let mapped = map(Arc::clone(&source.format), payload)?;
-    let steps = explained(&mapped, policy, &config);
+    let rules = config.dispatch.rules.get(&arguments.source).copied().unwrap_or_default();
+    let steps = explained(&mapped, &Rulebook { policy, rules: &rules }, &config);
     if arguments.json {
         let head = json!({"source": arguments.source.as_str(), "format": source.format.name(), "mode": policy.mode.as_str()});
         say(&json!({"source": head, "alerts": steps, "refused": mapped.refused}).to_string());
@@ -78,10 +80,16 @@ fn map(format: Arc<Format>, payload: Vec<u8>) -> anyhow::Result<Mapped> {
     }
 }
 
-fn explained(mapped: &Mapped, policy: &Policy, config: &Config) -> Vec<Value> {
+/// What the configuration says of the source.
+struct Rulebook<'a> {
+    policy: &'a Policy,
+    rules: &'a Rules,
+}
+
+fn explained(mapped: &Mapped, rulebook: &Rulebook<'_>, config: &Config) -> Vec<Value> {
     let alert = |alert: &Alert| {
         let targets: Vec<Value> =
-            alert.targets.iter().map(|pair| target(alert, pair, policy, config)).collect();
+            alert.targets.iter().map(|pair| target(alert, pair, rulebook, config)).collect();
         json!({
             "alert_id": alert.alert_id.as_str(), "severity": alert.severity.map(Severity::as_str),
             "title": alert.title, "occurred_at": alert.occurred_at.map(|at| format!("{at:.3}")), "targets": targets,
@@ -90,10 +98,30 @@ fn explained(mapped: &Mapped, policy: &Policy, config: &Config) -> Vec<Value> {
     mapped.alerts.iter().map(alert).collect()
 }
 
-fn target(alert: &Alert, pair: &EntityPair, policy: &Policy, config: &Config) -> Value {
-    let target = pair.as_given();
-    let candidate = Candidate { severity: alert.severity, occurred_at: alert.occurred_at, target };
-    let verdict = decide(&candidate, policy, Clock::system().now());
+fn target(alert: &Alert, pair: &EntityPair, rulebook: &Rulebook<'_>, config: &Config) -> Value {
+    let now = Clock::system().now();
+    let (occurred_at, rules) = (alert.occurred_at, rulebook.rules);
+    let given = Given { pair, occurred_at, completion: None, rules, now };
+    // Nothing is asked: what Defender would have to say first is told instead.
+    let resolution = resolve(&given, &|_| None);
+    let asks = matches!(resolution, Resolution::Ask(_));
+    let target = match resolution {
+        Resolution::Resolved(target, _) => Ok(target),
+        Resolution::Unresolved(unresolved) => Err(unresolved),
+        Resolution::Ask(question) => {
+            Err(Unresolved::new(HeldReason::NotLookedUp, format!("Defender is asked first for {question}")))
+        }
+    };
+    let severity = alert.severity;
+    let candidate = Candidate { severity, occurred_at, completed_at: None, target: target.clone() };
+    let verdict = decide(&candidate, rulebook.policy, now);
+    // Denied or too late is what it is, whatever Defender would say.
+    let is_open = asks && matches!(verdict.decision, Decision::Hold);
+    let (decision, state) = if is_open {
+        ("look_up", "resolving")
+    } else {
+        (verdict.decision.as_str(), verdict.state().as_str())
+    };
     let call = target.ok().map(|target| {
         let base = config.defender.api_url.as_str().trim_end_matches('/');
         json!({
@@ -110,9 +138,15 @@ fn target(alert: &Alert, pair: &EntityPair, policy: &Policy, config: &Config) ->
     json!({
         "machine": {"entity": pair.machine.key(), "dns_name": pair.machine.dns_name, "found_at": pair.found_at.machine},
         "file": {"entity": pair.file.key(), "name": pair.file.name, "found_at": pair.found_at.file},
-        "guards": guards, "decision": verdict.decision.as_str(), "reason": verdict.reason,
-        "state": verdict.state().as_str(), "call": call,
+        "resolution": resolution_json(&plan(&given)), "guards": guards, "decision": decision,
+        "reason": verdict.reason, "state": state, "call": call,
     })
+}
+
+/// How device and file would be found, in order.
+fn resolution_json(plan: &Plan) -> Value {
+    let steps = |steps: &[Step]| steps.iter().map(Step::explained).collect::<Vec<_>>();
+    json!({"machine": steps(&plan.machine), "file": steps(&plan.file), "left_out": plan.left_out})
 }
 
 fn word<'a>(value: &'a Value, name: &str) -> &'a str {
@@ -141,6 +175,12 @@ fn say_target(target: &Value) {
             word(entity, name),
             word(entity, "found_at")
         ));
+    }
+    for (label, name) in [("device", "machine"), ("file", "file"), ("left out", "left_out")] {
+        let steps = target.pointer(&format!("/resolution/{name}")).and_then(Value::as_array);
+        for (n, step) in (1..).zip(steps.into_iter().flatten()) {
+            say(&format!("  {:<9}{n}. {}", label, step.as_str().unwrap_or_default()));
+        }
     }
     for guard in target.get("guards").and_then(Value::as_array).into_iter().flatten() {
         say(&format!(

@@ -7,6 +7,7 @@ mod duration;
 mod hmac;
 mod jwt;
 mod reader;
+mod resolve;
 mod secret;
 mod sources;
 
@@ -80,6 +81,7 @@ fn read(root: &Section<'_>, secrets: Secrets) -> Option<Config> {
     let log = log(root);
     let sources = sources::read(root, secrets);
     let mut dispatch = dispatch::Options::new(sources.policies);
+    dispatch.rules = sources.rules;
     let is_local = defender.as_ref().is_some_and(|options| is_loopback(&options.api_url));
     budget(root, &mut dispatch, is_local);
     intervals(root, &mut dispatch, is_local);
@@ -147,6 +149,8 @@ fn budget(root: &Section<'_>, dispatch: &mut dispatch::Options, is_local: bool) 
     let limits = [
         ("calls_per_minute", &mut dispatch.calls_per_minute),
         ("calls_per_hour", &mut dispatch.calls_per_hour),
+        ("lookups_per_minute", &mut dispatch.lookups_per_minute),
+        ("lookups_per_hour", &mut dispatch.lookups_per_hour),
     ];
     for (key, limit) in limits {
         let Some(number) = section.integer(key) else {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use jiff::SignedDuration;
 
 use crate::alert::{Mode, Severity, SourceName};
+use crate::dispatch::resolve::Rules;
 use crate::http::Source;
 use crate::mapping::{BUILT_IN, BuiltIn, Format};
 use crate::policy::Policy;
@@ -14,6 +15,7 @@ use crate::policy::Policy;
 use super::Secrets;
 use super::auth;
 use super::reader::Section;
+use super::resolve;
 
 /// The age limit if a source does not say.
 const MAX_AGE: SignedDuration = SignedDuration::from_mins(60);
@@ -26,6 +28,7 @@ const MIN_SEVERITY: Severity = Severity::Medium;
 pub(super) struct Sources {
     pub(super) sources: Vec<Source>,
     pub(super) policies: HashMap<SourceName, Policy>,
+    pub(super) rules: HashMap<SourceName, Rules>,
 }
 
 /// Reads every source.
@@ -35,8 +38,10 @@ pub(super) fn read(root: &Section<'_>, secrets: Secrets) -> Sources {
         return sources;
     };
     for (name, section) in all.named() {
+        let rules = resolve::read(&section);
         if let Some((source, policy)) = source(name, &section, secrets) {
             sources.policies.insert(source.name.clone(), policy);
+            sources.rules.insert(source.name.clone(), rules);
             sources.sources.push(source);
         }
         section.finish();

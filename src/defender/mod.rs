@@ -4,8 +4,10 @@
 //! Facts: reference/defender-api.md. Nothing here decides, retries or follows a redirect.
 
 mod http_client;
+mod lookups;
 mod machine_actions;
 mod outcome;
+mod read;
 mod token;
 mod wire;
 
@@ -24,12 +26,17 @@ use crate::store::RecordedIntent;
 use crate::telemetry::{Metrics, metric};
 
 pub use http_client::{ClientError, http_client, is_loopback};
-pub use machine_actions::{ListError, ListFilter};
+pub use lookups::LookedUp;
+pub use machine_actions::ListFilter;
 pub use outcome::{Answer, classify};
+pub use read::ReadError;
 pub use token::{Token, TokenError};
 
 use http_client::{Failure, read_bounded};
 use token::TokenSource;
+
+/// How many pages of machine actions are read; a page holds up to 10,000.
+const ACTION_PAGES_MAX: usize = 20;
 
 /// How to reach Defender, and as whom.
 #[derive(Clone)]
@@ -147,29 +154,32 @@ impl Defender {
         &self,
         token: &Token,
         filter: &ListFilter,
-    ) -> Result<Vec<MachineAction>, ListError> {
+    ) -> Result<Vec<MachineAction>, ReadError> {
         let mut url = self.url(&["machineactions"]);
         url.query_pairs_mut().append_pair("$filter", &filter.to_odata());
         let mut all = Vec::new();
-        for _ in 0..machine_actions::PAGES_MAX {
-            let request = self.http.request(Method::GET, url.clone());
-            let request = request.bearer_auth(token.secret().expose_secret());
-            let answer = self.answer(request, "list_machine_actions").await?;
-            let page = machine_actions::page(&answer, self.now())?;
-            all.extend(page.actions);
+        for _ in 0..ACTION_PAGES_MAX {
+            let page = read::page(&self.get(token, url, "list_machine_actions").await?, self.now())?;
+            all.extend(machine_actions::records(&page.items)?);
             let Some(next) = page.next_link else {
                 return Ok(all);
             };
             url = self.same_origin(&next)?;
         }
-        Err(ListError::TooLong)
+        Err(ReadError::TooLong)
+    }
+
+    /// Reads one answer.
+    async fn get(&self, token: &Token, url: Url, api: &'static str) -> Result<Answer, Failure> {
+        let request = self.http.request(Method::GET, url).bearer_auth(token.secret().expose_secret());
+        self.answer(request, api).await
     }
 
     /// Takes a link to the next page only if it leads to where the first page came from.
-    fn same_origin(&self, link: &str) -> Result<Url, ListError> {
+    fn same_origin(&self, link: &str) -> Result<Url, ReadError> {
         let url =
-            Url::parse(link).or(Err(ListError::Garbage("a next link that is no address".to_owned())))?;
-        if url.origin() == self.api_url.origin() { Ok(url) } else { Err(ListError::ForeignLink) }
+            Url::parse(link).or(Err(ReadError::Garbage("a next link that is no address".to_owned())))?;
+        if url.origin() == self.api_url.origin() { Ok(url) } else { Err(ReadError::ForeignLink) }
     }
 
     fn now(&self) -> Timestamp {

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::alert::{Action, Advance, MachineAction, MachineActionId, State, Unsettled, after};
-use crate::defender::{Defender, ListError, ListFilter};
+use crate::defender::{Defender, ListFilter, ReadError};
 use crate::store::StoreError;
 use crate::telemetry::metric;
 
@@ -29,7 +29,7 @@ pub(super) struct Looked {
     by_id: Read,
 }
 
-type Read = Result<Vec<MachineAction>, ListError>;
+type Read = Result<Vec<MachineAction>, ReadError>;
 
 impl Dispatcher {
     /// Starts a look if one is due; returns when to come back.
@@ -87,9 +87,9 @@ impl Dispatcher {
         self.store.advance(advances).await
     }
 
-    fn look_failed(&mut self, error: &ListError, now: Timestamp) {
+    fn look_failed(&mut self, error: &ReadError, now: Timestamp) {
         let wait = match error {
-            ListError::Throttled { wait, .. } => *wait,
+            ReadError::Throttled { wait, .. } => *wait,
             _ => RETRY,
         };
         self.next_look = self.next_look.max(after(now, wait));
@@ -131,7 +131,7 @@ async fn read(defender: &Defender, filter: Option<ListFilter>) -> Read {
     };
     let token = defender.token().await?;
     let list = defender.machine_actions(&token, &filter).await;
-    if matches!(list, Err(ListError::Unauthorized(_))) {
+    if matches!(list, Err(ReadError::Unauthorized(_))) {
         defender.forget(&token).await;
     }
     list

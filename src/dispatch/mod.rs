@@ -1,13 +1,16 @@
 //! The loop that takes an action from acceptance to its end, at its own pace.
 //!
 //! `turn` does all that is due and starts what takes time; `run` repeats it. What must be exact is in pure files:
-//! `budget`, `backoff`, `step`, `reconcile`, `track`.
+//! `answers`, `budget`, `backoff`, `resolve`, `step`, `reconcile`, `track`.
 
+mod answers;
 mod backoff;
 mod budget;
 mod decide;
 mod look;
+mod lookups;
 mod reconcile;
+pub mod resolve;
 mod send;
 mod step;
 mod track;
@@ -23,19 +26,23 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::sync::watch;
 use tokio::time;
 
-use crate::alert::{MachineId, SourceName, after, before};
+use crate::alert::{Action, HeldReason, MachineId, SourceName, State, after, before};
 use crate::clock::Clock;
 use crate::defender::Defender;
 use crate::policy::Policy;
 use crate::store::{Store, StoreError};
 use crate::telemetry::{Metrics, metric};
 
+pub use answers::Answers;
 pub use budget::{Budget, LONGEST_WINDOW, Permit};
 pub use reconcile::{Match, Settle, find, settle};
 pub use step::next;
 pub use track::look_again;
 
+use decide::{Decided, Next, SourceRules};
 use look::Looked;
+use lookups::{Asked, Lookups};
+use resolve::Rules;
 use send::Sent;
 
 /// How long the loop sleeps at most when nothing is due.
@@ -52,10 +59,16 @@ const DECIDE_MAX: u32 = 200;
 pub struct Options {
     /// What each source may do.
     pub policies: HashMap<SourceName, Policy>,
+    /// How each source's devices and files are found.
+    pub rules: HashMap<SourceName, Rules>,
     /// Quarantine calls a minute.
     pub calls_per_minute: u32,
     /// Quarantine calls an hour.
     pub calls_per_hour: u32,
+    /// Look-ups of devices a minute, and as many of files.
+    pub lookups_per_minute: u32,
+    /// Look-ups of devices an hour, and as many of files.
+    pub lookups_per_hour: u32,
     /// How many quarantine calls may be under way at once.
     pub in_flight_max: usize,
     /// When an uncertain action may be sent again.
@@ -66,16 +79,26 @@ pub struct Options {
 
 impl Options {
     /// Microsoft's limits and the intervals that suit them, for these sources.
+    ///
+    /// Their devices and files are found by the usual rules.
     pub fn new(policies: HashMap<SourceName, Policy>) -> Self {
         Self {
+            rules: policies.keys().map(|name| (name.clone(), Rules::default())).collect(),
             policies,
             calls_per_minute: 100,
             calls_per_hour: 1_500,
+            lookups_per_minute: 100,
+            lookups_per_hour: 1_500,
             in_flight_max: 8,
             settle: Settle::after(SignedDuration::from_secs(60)),
             // Two reads a look: 1,440 an hour, under Defender's 1,500.
             look_every: SignedDuration::from_secs(5),
         }
+    }
+
+    fn source(&self, name: &SourceName) -> Option<SourceRules<'_>> {
+        let (policy, rules) = self.policies.get(name).zip(self.rules.get(name))?;
+        Some(SourceRules { policy, rules })
     }
 }
 
@@ -87,6 +110,7 @@ pub struct Dispatcher {
     metrics: Metrics,
     options: Options,
     budget: Budget,
+    lookups: Lookups,
     pause: Pause,
     in_flight: FuturesUnordered<InFlight>,
     /// Machines to which a call is under way.
@@ -103,6 +127,7 @@ type InFlight = Pin<Box<dyn Future<Output = Done> + Send>>;
 enum Done {
     Sent(Sent),
     Looked(Looked),
+    Asked(Asked),
 }
 
 /// Sending stands still because Defender or Entra ID does not take us.
@@ -138,6 +163,7 @@ impl Dispatcher {
         }
         let calls = store.calls_since(before(now, LONGEST_WINDOW)).await?;
         let budget = Budget::new(options.calls_per_minute, options.calls_per_hour, calls);
+        let lookups = Lookups::new(options.lookups_per_minute, options.lookups_per_hour);
         metrics.set(&metric::SENDING_PAUSED, &[], 0.0);
         Ok(Self {
             store,
@@ -146,6 +172,7 @@ impl Dispatcher {
             metrics,
             options,
             budget,
+            lookups,
             pause: Pause { until: Timestamp::MIN, failures: 0 },
             in_flight: FuturesUnordered::new(),
             busy: HashSet::new(),
@@ -197,6 +224,7 @@ impl Dispatcher {
         let now = self.clock.now();
         self.expire(now).await?;
         while self.decide(now).await? {}
+        self.start_lookups(now).await?;
         let mut wake = after(now, NAP_MAX);
         wake = wake.min(self.start_look(now).await?);
         wake = wake.min(self.start_sending(now).await?);
@@ -218,7 +246,7 @@ impl Dispatcher {
         Ok(())
     }
 
-    /// Decides a batch of accepted actions; returns whether there were any.
+    /// Decides a batch of accepted actions, as far as nothing must be asked; returns whether there were any.
     async fn decide(&mut self, now: Timestamp) -> Result<bool, StoreError> {
         let undecided = self.store.undecided(DECIDE_MAX).await?;
         if undecided.is_empty() {
@@ -226,22 +254,37 @@ impl Dispatcher {
         }
         let mut advances = Vec::with_capacity(undecided.len());
         for action in &undecided {
-            let policy = self.options.policies.get(&action.source);
-            let decided = decide::decide(action, policy, now);
-            let (source, decision) = (action.source.as_str(), decided.verdict.decision.as_str());
-            self.metrics.count(&metric::DECISIONS, &[("source", source), ("decision", decision)]);
-            self.metrics.count(&metric::STATE_CHANGES, &[("state", decided.verdict.state().as_str())]);
-            tracing::info!(action = %action.id, source, alert_id = %action.alert_id, decision,
-                reason = decided.verdict.reason, "decided");
-            advances.push(decided.advance);
+            advances.push(match self.next_step(action, now) {
+                Next::Decided(decided) => {
+                    self.tell_decided(action, &decided);
+                    decided.advance
+                }
+                Next::Ask(_) => {
+                    self.metrics.count(&metric::STATE_CHANGES, &[("state", State::Resolving.as_str())]);
+                    decide::look_for(action, self.options.policies.get(&action.source), now)
+                }
+            });
         }
         self.store.advance(advances).await?;
         Ok(true)
     }
 
+    fn tell_decided(&self, action: &Action, decided: &Decided) {
+        let (source, decision) = (action.source.as_str(), decided.verdict.decision.as_str());
+        self.metrics.count(&metric::DECISIONS, &[("source", source), ("decision", decision)]);
+        self.metrics.count(&metric::STATE_CHANGES, &[("state", decided.verdict.state().as_str())]);
+        let unresolved = decided.unresolved.map(HeldReason::as_str);
+        if let Some(reason) = unresolved {
+            self.metrics.count(&metric::UNRESOLVED, &[("source", source), ("reason", reason)]);
+        }
+        tracing::info!(action = %action.id, source, alert_id = %action.alert_id, decision, unresolved,
+            reason = decided.verdict.reason, "decided");
+    }
+
     async fn finished(&mut self, done: Done) {
         match done {
             Done::Sent(sent) => self.sent(sent),
+            Done::Asked(asked) => self.asked(asked),
             Done::Looked(looked) => {
                 if let Err(error) = self.looked(looked).await {
                     tracing::error!(%error, "dispatch cannot record what Defender's list says");

@@ -1,20 +1,25 @@
-//! `GET /v1/actions` and `GET /v1/actions/{id}`.
+//! `/v1/actions`: lists, one action, and its completion.
 
 use std::fmt::Display;
 use std::str::FromStr;
 
-use actix_web::web::{Data, Path};
+use actix_web::web::{Data, Path, Payload};
 use actix_web::{HttpRequest, HttpResponse};
+use serde::Deserialize;
 use serde_json::json;
 use url::form_urlencoded;
 
-use crate::store::{ActionFilter, Scope};
+use crate::alert::{ActionId, is_deceptive};
+use crate::store::{ActionFilter, Complete, Completed, Scope};
 
 use super::problem::{Problem, ProblemKind};
-use super::{Context, auth, view};
+use super::{Context, auth, body, view};
 
 /// How many actions a page holds if the caller does not say.
 const PAGE: u32 = 50;
+
+/// The longest reason taken.
+const REASON_CHARS_MAX: usize = 500;
 
 /// How many actions a page holds at most.
 const PAGE_MAX: u32 = 200;
@@ -39,6 +44,71 @@ pub(super) async fn list(request: HttpRequest, context: Data<Context>) -> Result
     Ok(HttpResponse::Ok().json(json!({"actions": actions, "next_cursor": next_cursor})))
 }
 
+/// What a person says to complete an action.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Completion {
+    machine_id: Option<String>,
+    sha1: Option<String>,
+    reason: String,
+}
+
+pub(super) async fn complete(
+    request: HttpRequest,
+    path: Path<String>,
+    payload: Payload,
+    context: Data<Context>,
+) -> Result<HttpResponse, Problem> {
+    let who = auth::require(&request, &context, Scope::ActionsComplete).await?;
+    let action: ActionId = path.parse().or(Err(Problem::nothing_here()))?;
+    let said: Completion = read_json(&body::read(&request, payload).await?.body)?;
+    let complete = Complete {
+        action,
+        machine_id: said.machine_id.as_deref().map(|text| member("machine_id", text)).transpose()?,
+        sha1: said.sha1.as_deref().map(|text| member("sha1", text)).transpose()?,
+        reason: reason(&said.reason)?,
+        who: who.clone(),
+        now: context.clock.now(),
+    };
+    let completed = context.store.complete(complete).await?;
+    tracing::info!(%action, %who, ?completed, "completion");
+    let no = |detail: String| Err(Problem::new(ProblemKind::NotCompletable, detail));
+    match completed {
+        Completed::Resumed | Completed::Already => {}
+        Completed::Missing => return Err(Problem::nothing_here()),
+        Completed::NotHeld(state) => {
+            return no(format!("It is {state}; only an action with a held_reason can be completed."));
+        }
+        Completed::Sha1Given => return no("The alert itself gives another SHA1.".to_owned()),
+    }
+    let record = context.store.action(action).await?.ok_or_else(Problem::nothing_here)?;
+    Ok(HttpResponse::Ok().json(view::action(&record, context.clock.now())))
+}
+
+fn read_json<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
+    serde_json::from_slice(body).map_err(|error| Problem::new(ProblemKind::InvalidBody, error.to_string()))
+}
+
+fn member<T>(name: &str, value: &str) -> Result<T, Problem>
+where
+    T: FromStr,
+    T::Err: Display,
+{
+    let invalid = |error: T::Err| Problem::new(ProblemKind::InvalidBody, format!("{name}: {error}"));
+    value.parse().map_err(invalid)
+}
+
+/// A reason is for people: one line that says something.
+fn reason(text: &str) -> Result<String, Problem> {
+    let text = text.trim();
+    let is_sound = !text.is_empty() && text.chars().count() <= REASON_CHARS_MAX;
+    if is_sound && !text.chars().any(is_deceptive) {
+        return Ok(text.to_owned());
+    }
+    let detail = format!("reason must be one line of 1 to {REASON_CHARS_MAX} visible characters.");
+    Err(Problem::new(ProblemKind::InvalidBody, detail))
+}
+
 /// Reads the query. A parameter that is not known is refused: a filter that is silently ignored shows the
 /// wrong list.
 fn filter(query: &str) -> Result<ActionFilter, Problem> {
@@ -46,13 +116,15 @@ fn filter(query: &str) -> Result<ActionFilter, Problem> {
     for (name, value) in form_urlencoded::parse(query.as_bytes()) {
         match name.as_ref() {
             "state" => filter.state = Some(parse(&name, &value)?),
+            "reason" => filter.held_reason = Some(parse(&name, &value)?),
             "source" => filter.source = Some(parse(&name, &value)?),
             "alert_id" => filter.alert_id = Some(parse(&name, &value)?),
             "cursor" => filter.before = Some(parse(&name, &value)?),
             "limit" => filter.limit = parse(&name, &value)?,
             _ => {
                 let detail = format!(
-                    "There is no parameter {name:?}; there are state, source, alert_id, cursor and limit."
+                    "There is no parameter {name:?}; there are state, reason, source, alert_id, cursor \
+                     and limit."
                 );
                 return Err(Problem::new(ProblemKind::InvalidParameter, detail));
             }

@@ -3,13 +3,14 @@
 use actix_web::HttpRequest;
 use subtle::ConstantTimeEq as _;
 
+use crate::alert::Who;
 use crate::store::Scope;
 
 use super::problem::{Problem, ProblemKind};
 use super::{ApiToken, Context, body};
 
-/// Lets a caller pass whose token has the scope.
-pub(super) async fn require(request: &HttpRequest, context: &Context, scope: Scope) -> Result<(), Problem> {
+/// Lets a caller pass whose token has the scope; returns who it is.
+pub(super) async fn require(request: &HttpRequest, context: &Context, scope: Scope) -> Result<Who, Problem> {
     let headers = body::headers(request);
     let sent = headers.only("authorization").ok().and_then(|value| value.strip_prefix("Bearer "));
     let token = sent.and_then(ApiToken::parse).ok_or_else(Problem::unauthorized)?;
@@ -20,7 +21,7 @@ pub(super) async fn require(request: &HttpRequest, context: &Context, scope: Sco
         return Err(Problem::unauthorized());
     }
     if known.scopes.contains(&scope) {
-        return Ok(());
+        return Ok(Who::Token(known.name));
     }
     let detail = format!("The scope {scope} is needed.");
     Err(Problem::new(ProblemKind::Forbidden, detail))

@@ -1,12 +1,16 @@
-//! `GET /v1/deliveries/{id}`.
+//! `/v1/deliveries`: one delivery, and reading it again.
+
+use std::sync::Arc;
 
 use actix_web::web::{Data, Path};
 use actix_web::{HttpRequest, HttpResponse};
+use serde_json::json;
 
-use crate::store::Scope;
+use crate::mapping::Mapped;
+use crate::store::{Receipt, Replay, Scope};
 
-use super::problem::Problem;
-use super::{Context, auth, view};
+use super::problem::{Problem, ProblemKind};
+use super::{Context, auth, hooks, view};
 
 pub(super) async fn one(
     request: HttpRequest,
@@ -17,4 +21,31 @@ pub(super) async fn one(
     let id = path.parse().or(Err(Problem::nothing_here()))?;
     let record = context.store.delivery(id).await?.ok_or_else(Problem::nothing_here)?;
     Ok(HttpResponse::Ok().json(view::delivery(&record)))
+}
+
+/// Reads a kept delivery with the format that its source has now, and accepts what is new.
+pub(super) async fn replay(
+    request: HttpRequest,
+    path: Path<String>,
+    context: Data<Context>,
+) -> Result<HttpResponse, Problem> {
+    let who = auth::require(&request, &context, Scope::DeliveriesReplay).await?;
+    let delivery_id = path.parse().or(Err(Problem::nothing_here()))?;
+    let record = context.store.delivery(delivery_id).await?.ok_or_else(Problem::nothing_here)?;
+    let source = context.sources.get(&record.source).ok_or_else(|| {
+        Problem::new(ProblemKind::SourceUnknown, format!("There is no source {}.", record.source))
+    })?;
+    let format = Arc::clone(&source.format);
+    let Mapped { alerts, refused } = hooks::map(&context, format, record.body.into()).await?;
+    let replay =
+        Replay { delivery_id, alerts, refused: refused.clone(), who: who.clone(), now: context.clock.now() };
+    let receipt = context.store.replay(replay).await?.ok_or_else(Problem::nothing_here)?;
+    tracing::info!(delivery = %delivery_id, %who, source = source.name.as_str(), "a delivery was read again");
+    match receipt {
+        Receipt::New(accepted) => Ok(hooks::answer(202, &accepted, &refused)),
+        Receipt::Duplicate(accepted) => Ok(hooks::answer(200, &accepted, &refused)),
+        Receipt::Refused(id) | Receipt::Conflict(id) => {
+            Err(hooks::refusal(&refused).with("delivery_id", json!(id.to_string())))
+        }
+    }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use actix_web::web::{Data, Path, Payload};
 use actix_web::{HttpRequest, HttpResponse};
+use bytes::Bytes;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use url::form_urlencoded;
@@ -12,7 +13,7 @@ use url::form_urlencoded;
 use crate::alert::{Reason, RefusedAlert};
 use crate::ingest::jwt::JwtError;
 use crate::ingest::{RawDelivery, Verified, VerifyError, verify, verify_with_keys};
-use crate::mapping::{MapError, Mapped, MapperError};
+use crate::mapping::{Format, MapError, Mapped, MapperError};
 use crate::oidc::KeysUnavailable;
 use crate::store::{Accept, Accepted, AcceptedAlert, Receipt};
 use crate::telemetry::metric;
@@ -81,7 +82,7 @@ async fn take(context: &Context, source: &Source, delivery: RawDelivery) -> Resu
         return Ok(plain("A test: nothing was done.".to_owned()));
     }
     check_content_type(&delivery)?;
-    let mapped = map(context, source, &verified).await?;
+    let mapped = map(context, Arc::clone(&source.format), verified.body().clone()).await?;
     for reason in mapped.refused.iter().flat_map(|refused| &refused.problems) {
         let labels = [("source", source.name.as_str()), ("reason", reason.reason.as_str())];
         context.metrics.count(&metric::ALERTS_REFUSED, &labels);
@@ -158,8 +159,8 @@ fn check_content_type(delivery: &RawDelivery) -> Result<(), Problem> {
 }
 
 /// Reads the alerts. A body that cannot be read at all is kept like one without alerts.
-async fn map(context: &Context, source: &Source, verified: &Verified) -> Result<Mapped, Problem> {
-    match context.mapper.map(Arc::clone(&source.format), verified.body().clone()).await {
+pub(super) async fn map(context: &Context, format: Arc<Format>, body: Bytes) -> Result<Mapped, Problem> {
+    match context.mapper.map(format, body).await {
         Ok(mapped) => Ok(mapped),
         Err(MapperError::Map(error)) => Ok(Mapped { alerts: Vec::new(), refused: vec![error.refusal()] }),
         Err(MapperError::Busy) => Err(Problem::new(ProblemKind::Busy, "Nothing was stored. Send it again.")),
@@ -199,7 +200,8 @@ async fn accept(
     }
 }
 
-fn answer(status: u16, accepted: &Accepted, refused: &[RefusedAlert]) -> HttpResponse {
+/// The answer when something became an action.
+pub(super) fn answer(status: u16, accepted: &Accepted, refused: &[RefusedAlert]) -> HttpResponse {
     let alerts: Vec<Value> = accepted
         .alerts
         .iter()
@@ -231,7 +233,7 @@ fn answer(status: u16, accepted: &Accepted, refused: &[RefusedAlert]) -> HttpRes
 
 /// The answer when nothing became an action: 400 for what is no JSON, 422 for the rest. It is kept all the
 /// same.
-fn refusal(refused: &[RefusedAlert]) -> Problem {
+pub(super) fn refusal(refused: &[RefusedAlert]) -> Problem {
     let problems = refused.iter().flat_map(|refused| &refused.problems);
     let broken = problems.clone().find(|problem| problem.reason == Reason::Json);
     if let Some(broken) = broken {

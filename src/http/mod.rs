@@ -141,6 +141,16 @@ const ROUTES: &[Route] = &[
     },
     Route { method: "GET", path: "/v1/actions", handler: || web::get().to(actions::list) },
     Route { method: "GET", path: "/v1/actions/{id}", handler: || web::get().to(actions::one) },
+    Route {
+        method: "POST",
+        path: "/v1/actions/{id}/complete",
+        handler: || web::post().to(actions::complete),
+    },
+    Route {
+        method: "POST",
+        path: "/v1/deliveries/{id}/replay",
+        handler: || web::post().to(deliveries::replay),
+    },
     Route { method: "GET", path: "/v1/deliveries/{id}", handler: || web::get().to(deliveries::one) },
     Route { method: "GET", path: "/livez", handler: || web::get().to(health::live) },
     Route { method: "GET", path: "/readyz", handler: || web::get().to(health::ready) },

@@ -15,6 +15,8 @@ pub enum ProblemKind {
     InvalidParameter,
     /// The body is not JSON that is taken.
     InvalidJson,
+    /// The body of a request to the API is not of its form.
+    InvalidBody,
     /// The caller is not known. Says no more, on purpose.
     Unauthorized,
     /// The token does not allow it.
@@ -27,6 +29,10 @@ pub enum ProblemKind {
     RequestTimeout,
     /// Another body came under the same delivery id.
     Conflict,
+    /// The action does not wait to be completed, or not by this.
+    NotCompletable,
+    /// The delivery's source is not configured any more.
+    SourceUnknown,
     /// The body is too long.
     TooLarge,
     /// The body is not of a type that is taken.
@@ -70,12 +76,15 @@ const fn retry(row: Row, seconds: u32) -> Row {
 pub const TABLE: &[Row] = &[
     row(ProblemKind::InvalidParameter, "invalid-parameter", 400, "A parameter is wrong."),
     row(ProblemKind::InvalidJson, "invalid-json", 400, "The body is not JSON that is taken here."),
+    row(ProblemKind::InvalidBody, "invalid-body", 400, "The body is not of its form."),
     row(ProblemKind::Unauthorized, "unauthorized", 401, "The request is not authenticated."),
     row(ProblemKind::Forbidden, "forbidden", 403, "The token does not allow this."),
     row(ProblemKind::NotFound, "not-found", 404, "There is nothing here."),
     row(ProblemKind::MethodNotAllowed, "method-not-allowed", 405, "Not with this method."),
     row(ProblemKind::RequestTimeout, "request-timeout", 408, "The body did not come in time."),
     row(ProblemKind::Conflict, "conflict", 409, "Another body came under the same delivery id."),
+    row(ProblemKind::NotCompletable, "not-completable", 409, "The action does not wait for this."),
+    row(ProblemKind::SourceUnknown, "source-unknown", 409, "The source is not configured any more."),
     row(ProblemKind::TooLarge, "too-large", 413, "The body is too long."),
     row(ProblemKind::UnsupportedMediaType, "unsupported-media-type", 415, "The body is not plain JSON."),
     row(ProblemKind::Unmappable, "unmappable", 422, "No alert in the body can become an action."),

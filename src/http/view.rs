@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
-use crate::alert::{Action, Change, Severity, State};
+use crate::alert::{Action, Change, Completion, HeldReason, MachineEntity, Severity, State};
 use crate::store::{ActionRecord, Attempt, DeliveryRecord};
 
 /// How long an action may be Pending at Defender before the device is named as the reason.
@@ -38,6 +38,9 @@ pub(super) fn action(record: &ActionRecord, now: Timestamp) -> Value {
             json!({"machine_id": target.machine_id.to_string(), "sha1": target.sha1.to_string()})
         }),
         "comment": action.comment(),
+        "candidates": action.pair.candidates.iter().map(machine_entity).collect::<Vec<_>>(),
+        "held_reason": action.held_reason.map(HeldReason::as_str),
+        "completed": action.completion.as_ref().map(completion),
         "state": action.state.as_str(),
         "final": action.state.is_final(),
         "waiting_for": waiting_for(action, now),
@@ -55,10 +58,12 @@ pub(super) fn action(record: &ActionRecord, now: Timestamp) -> Value {
 /// What an unfinished action waits for, in words.
 fn waiting_for(action: &Action, now: Timestamp) -> Option<String> {
     let text = match action.state {
-        State::Accepted | State::Resolving | State::Decided => "its decision",
+        State::Accepted | State::Decided => "its decision",
+        State::Resolving => "Defender, to learn which device and file are meant",
         State::Queued => "its turn in Defender's budget, or the end of a pause that the log explains",
         State::Sending => "Defender's answer",
         State::Uncertain => "Defender's list of machine actions, to learn whether the call arrived",
+        State::Held if action.held_reason.is_some() => "a person, to say which device or file is meant",
         State::Held => "a person",
         State::Submitted => {
             let record = action.machine_action.as_ref()?;
@@ -83,6 +88,22 @@ fn waiting_for(action: &Action, now: Timestamp) -> Option<String> {
     Some(text.to_owned())
 }
 
+fn machine_entity(machine: &MachineEntity) -> Value {
+    json!({
+        "id": machine.id.map(|id| id.to_string()),
+        "aad_device_id": machine.aad_device_id.map(|id| id.to_string()),
+        "dns_name": machine.dns_name, "ip": machine.ip.map(|ip| ip.to_string()),
+    })
+}
+
+fn completion(completion: &Completion) -> Value {
+    json!({
+        "machine_id": completion.machine_id.map(|id| id.to_string()),
+        "sha1": completion.sha1.map(|sha1| sha1.to_string()),
+        "by": completion.by.to_string(), "at": time(Some(completion.at)),
+    })
+}
+
 fn attempt(attempt: &Attempt) -> Value {
     json!({
         "n": attempt.n, "intent_at": time(Some(attempt.intent_at)), "ended_at": time(attempt.ended_at),
@@ -94,7 +115,7 @@ fn attempt(attempt: &Attempt) -> Value {
 fn change(change: &Change) -> Value {
     json!({
         "at": time(Some(change.at)), "from": change.from.map(State::as_str), "to": change.to.as_str(),
-        "why": change.why, "who": change.who.as_str(), "facts": change.facts,
+        "why": change.why, "who": change.who.to_string(), "facts": change.facts,
     })
 }
 

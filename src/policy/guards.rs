@@ -23,13 +23,18 @@ pub(super) fn severity(candidate: &Candidate, policy: &Policy) -> Finding {
 /// The alert is not older than the source's limit.
 pub(super) fn age(candidate: &Candidate, policy: &Policy, now: Timestamp) -> Finding {
     let limit = minutes(policy.max_age);
-    let (answer, evidence) = match candidate.occurred_at.map(|at| now.duration_since(at)) {
+    // Whoever completes an action has looked at its alert, so its age counts from then.
+    let fresh_since = candidate.occurred_at.map(|at| candidate.completed_at.map_or(at, |by| by.max(at)));
+    let (answer, evidence) = match fresh_since.map(|at| now.duration_since(at)) {
         None => (Answer::Hold, "the alert does not say when it happened".to_owned()),
         Some(age) if age > policy.max_age => {
             (Answer::Expire, format!("the alert is {} old, the limit is {limit}", minutes(age)))
         }
         Some(age) if age.abs() > CLOCK_SKEW && age.is_negative() => {
             (Answer::Hold, format!("the alert lies {} in the future", minutes(age.abs())))
+        }
+        Some(age) if candidate.completed_at.is_some() => {
+            (Answer::Pass, format!("a person completed it {} ago, limit {limit}", minutes(age)))
         }
         Some(age) => (Answer::Pass, format!("{} old, limit {limit}", minutes(age))),
     };
@@ -38,9 +43,9 @@ pub(super) fn age(candidate: &Candidate, policy: &Policy, now: Timestamp) -> Fin
 
 /// Device and file are known.
 pub(super) fn target(candidate: &Candidate) -> Finding {
-    let (answer, evidence) = match candidate.target {
+    let (answer, evidence) = match &candidate.target {
         Ok(target) => (Answer::Pass, format!("machine {}, SHA1 {}", target.machine_id, target.sha1)),
-        Err(unresolved) => (Answer::Hold, unresolved.explained().to_owned()),
+        Err(unresolved) => (Answer::Hold, format!("{}: {}", unresolved.reason, unresolved.evidence)),
     };
     Finding { guard: "target", answer, evidence }
 }

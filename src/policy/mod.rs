@@ -31,6 +31,8 @@ pub struct Candidate {
     pub severity: Option<Severity>,
     /// When the alert happened.
     pub occurred_at: Option<Timestamp>,
+    /// When a person last completed the action.
+    pub completed_at: Option<Timestamp>,
     /// Device and file, or why they are not known.
     pub target: Result<Target, Unresolved>,
 }
@@ -38,7 +40,12 @@ pub struct Candidate {
 impl Candidate {
     /// Takes what a stored action knows, with its target as it was resolved.
     pub fn of(action: &Action, target: Result<Target, Unresolved>) -> Self {
-        Self { severity: action.severity, occurred_at: action.occurred_at, target }
+        Self {
+            severity: action.severity,
+            occurred_at: action.occurred_at,
+            completed_at: action.completion.as_ref().map(|completion| completion.at),
+            target,
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! The simulated Defender API: quarantine, machine actions, machines.
+//! The simulated Defender API: its routes, machine actions, and what each call goes through.
 
 use std::time::Duration;
 
@@ -11,6 +11,7 @@ use tokio::time;
 
 use super::Shared;
 use super::faults::{FaultKind, Place};
+use super::lookups;
 use super::paging::page;
 use super::quarantine::stop_and_quarantine;
 use super::refusals::{No, Reply};
@@ -19,23 +20,6 @@ use super::state::{CallRecord, State};
 const MACHINE_ACTION_FILTERS: [&str; 6] =
     ["id", "status", "machineId", "type", "requestor", "creationDateTimeUtc"];
 
-const MACHINE_FILTERS: [&str; 14] = [
-    "computerDnsName",
-    "id",
-    "version",
-    "deviceValue",
-    "aadDeviceId",
-    "machineTags",
-    "lastSeen",
-    "exposureLevel",
-    "onboardingStatus",
-    "lastIpAddress",
-    "healthStatus",
-    "osPlatform",
-    "riskScore",
-    "rbacGroupId",
-];
-
 pub(super) fn routes(config: &mut web::ServiceConfig) {
     for base in ["/api", "/api/v1.0"] {
         config
@@ -43,8 +27,9 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
             .route(&format!("{base}/machineactions"), web::get().to(list_machine_actions))
             .route(&format!("{base}/machineactions/{{id}}"), web::get().to(machine_action))
             .route(&format!("{base}/machineactions/{{id}}/cancel"), web::post().to(cancel))
-            .route(&format!("{base}/machines"), web::get().to(list_machines))
-            .route(&format!("{base}/machines/{{id}}"), web::get().to(machine));
+            .route(&format!("{base}/machines"), web::get().to(lookups::list_machines))
+            .route(&format!("{base}/machines/{{id}}"), web::get().to(lookups::machine))
+            .route(&format!("{base}/files/{{hash}}"), web::get().to(lookups::file));
     }
 }
 
@@ -100,24 +85,8 @@ async fn cancel(request: HttpRequest, id: web::Path<String>, shared: web::Data<S
     serve(&request, &shared, Place::MachineActions, Default::default(), act).await
 }
 
-async fn list_machines(request: HttpRequest, shared: web::Data<Shared>) -> HttpResponse {
-    let read = |state: &mut State| {
-        let records = state.world.machines.iter().map(super::world::Machine::to_json).collect();
-        page(&request, state, records, &MACHINE_FILTERS)
-    };
-    serve(&request, &shared, Place::Machines, Default::default(), read).await
-}
-
-async fn machine(request: HttpRequest, id: web::Path<String>, shared: web::Data<Shared>) -> HttpResponse {
-    let read = |state: &mut State| {
-        let found = state.world.machine(&id).map(|machine| machine.to_json());
-        found.map(|record| (200, record)).ok_or_else(|| No::machine_not_found(&id))
-    };
-    serve(&request, &shared, Place::Machines, Default::default(), read).await
-}
-
 /// Serves one call: admission, fault, work, log.
-async fn serve(
+pub(super) async fn serve(
     request: &HttpRequest,
     shared: &Shared,
     place: Place,

@@ -14,6 +14,8 @@ pub enum Place {
     MachineActions,
     /// Reads of machines.
     Machines,
+    /// Reads of files.
+    Files,
 }
 
 /// One fault.

@@ -11,6 +11,7 @@ mod entra;
 mod faults;
 mod issuer;
 mod limits;
+mod lookups;
 mod machine_actions;
 mod odata;
 mod paging;
@@ -34,8 +35,8 @@ pub use faults::{Fault, FaultKind, Place};
 pub use limits::WindowKind;
 pub use machine_actions::SimulatedAction;
 pub use state::{CallRecord, State};
-pub use switches::{DuplicateAnswer, DuplicateKey, Switches};
-pub use world::{Machine, World};
+pub use switches::{DuplicateAnswer, DuplicateKey, GuidLiteral, Switches};
+pub use world::{KnownFile, Machine, Sighting, World};
 
 /// A simulator that listens. A cheap handle to look at it and to set its switches.
 #[derive(Debug, Clone)]

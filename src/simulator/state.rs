@@ -39,6 +39,7 @@ pub struct State {
     pub(super) quarantine_limits: Limits,
     pub(super) list_limits: Limits,
     pub(super) machine_limits: Limits,
+    pub(super) file_limits: Limits,
 }
 
 /// One call, as the log keeps it.
@@ -70,6 +71,7 @@ impl State {
             quarantine_limits: Limits::default(),
             list_limits: Limits::default(),
             machine_limits: Limits::default(),
+            file_limits: Limits::default(),
         }
     }
 
@@ -95,7 +97,11 @@ impl State {
     pub(super) fn admit(&mut self, place: Place, authorization: Option<&str>) -> Result<(), No> {
         let roles = self.credentials.roles_of(authorization, self.now()).ok_or_else(No::unauthorized)?;
         let has = |role: &str| roles.iter().any(|have| have == role);
-        if !has("Machine.Read.All") && !has("Machine.ReadWrite.All") {
+        if place == Place::Files {
+            if !has("File.Read.All") {
+                return Err(No::missing_role("File.Read.All", &roles));
+            }
+        } else if !has("Machine.Read.All") && !has("Machine.ReadWrite.All") {
             return Err(No::missing_role("Machine.Read.All,Machine.ReadWrite.All", &roles));
         }
         if place == Place::Quarantine && !has("Machine.StopAndQuarantine") {
@@ -106,6 +112,7 @@ impl State {
         let limits = match place {
             Place::Quarantine => &mut self.quarantine_limits,
             Place::Machines => &mut self.machine_limits,
+            Place::Files => &mut self.file_limits,
             Place::MachineActions | Place::Token => &mut self.list_limits,
         };
         limits.take(window, each, now).map_err(|throttled| {

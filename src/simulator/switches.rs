@@ -30,6 +30,8 @@ pub struct Switches {
     pub token_life_s: u32,
     /// The app roles in tokens.
     pub roles: Vec<String>,
+    /// How a filter must write a GUID.
+    pub guid: GuidLiteral,
 }
 
 impl Default for Switches {
@@ -45,9 +47,22 @@ impl Default for Switches {
             in_progress_after_ms: 4_000,
             done_after_ms: 26_000,
             token_life_s: 3_599,
-            roles: vec!["Machine.StopAndQuarantine".to_owned(), "Machine.Read.All".to_owned()],
+            roles: ["Machine.StopAndQuarantine", "Machine.Read.All", "File.Read.All"]
+                .map(ToOwned::to_owned)
+                .into(),
+            guid: GuidLiteral::Quoted,
         }
     }
+}
+
+/// How a filter must write a GUID; the other way is refused. Which is true is not known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GuidLiteral {
+    /// In quotes.
+    Quoted,
+    /// Without.
+    Bare,
 }
 
 /// What a second call is answered while the first is open. Both were seen (reference, defender-api 0.2).

@@ -1,7 +1,13 @@
-//! The devices of the simulated tenant and the files seen on them.
+//! The devices of the simulated tenant, the files seen on them, and the files that Defender knows.
 
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+
+use crate::alert::parse_time;
+
+/// How far from the time that is asked about a sighting of an address may lie.
+const IP_WINDOW: SignedDuration = SignedDuration::from_mins(15);
 
 /// The simulated tenant.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -9,6 +15,8 @@ use serde_json::{Value, json};
 pub struct World {
     /// Its devices.
     pub machines: Vec<Machine>,
+    /// The files that it can tell the hashes of.
+    pub files: Vec<KnownFile>,
     /// Take any well-formed machine id for a Windows 11 device on which every file was seen.
     pub any_machine: bool,
 }
@@ -23,6 +31,24 @@ pub struct Machine {
     pub dns_name: String,
     /// Operating system, in Defender's words.
     pub os_platform: String,
+    /// Entra ID's id of it, if it has joined.
+    pub aad_device_id: Option<String>,
+    /// `Onboarded`, `CanBeOnboarded`, `Unsupported` or `InsufficientInfo`.
+    pub onboarding_status: String,
+    /// `Active`, `Inactive` or a kind of trouble; by default `Inactive` if it is offline, else `Active`.
+    pub health_status: Option<String>,
+    /// The device that its record was merged into.
+    pub merged_into: Option<String>,
+    /// Whether Defender suspects a duplicate.
+    pub is_potential_duplication: bool,
+    /// Why it is excluded from vulnerability management, if it is.
+    pub exclusion_reason: Option<String>,
+    /// The last address of its own network card.
+    pub last_ip: String,
+    /// The address that the internet sees.
+    pub last_external_ip: String,
+    /// Which addresses it had when; without any, `last_ip` at all times.
+    pub sightings: Vec<Sighting>,
     /// SHA1s of the files seen on it.
     pub files: Vec<String>,
     /// SHA1s of files on it that Microsoft signed; they are refused.
@@ -33,12 +59,63 @@ pub struct Machine {
     pub ends_as: String,
 }
 
+/// An address that a device had.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Sighting {
+    /// The address.
+    pub ip: String,
+    /// When, as RFC 3339.
+    pub at: String,
+}
+
+/// A file that Defender knows.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct KnownFile {
+    /// SHA1 of its content.
+    pub sha1: Option<String>,
+    /// SHA256 of its content.
+    pub sha256: Option<String>,
+    /// MD5 of its content.
+    pub md5: Option<String>,
+    /// A hash under which it is found besides its own, to play a record that does not have what was asked for.
+    pub found_by: Option<String>,
+}
+
+impl KnownFile {
+    fn is_found_by(&self, hash: &str) -> bool {
+        let all = [&self.sha1, &self.sha256, &self.md5, &self.found_by];
+        all.into_iter().flatten().any(|have| have.eq_ignore_ascii_case(hash))
+    }
+
+    /// Returns the record of the file as `GET /api/files/{hash}` answers it.
+    pub(super) fn to_json(&self) -> Value {
+        json!({
+            "sha1": self.sha1, "sha256": self.sha256, "md5": self.md5, "globalPrevalence": 3,
+            "globalFirstObserved": "2026-01-05T08:00:00.1234567Z", "globalLastObserved": "2026-01-06T08:00:00Z",
+            "size": 73_216, "fileType": null, "isPeFile": true, "filePublisher": null, "fileProductName": null,
+            "signer": null, "issuer": null, "signerHash": null, "isValidCertificate": false,
+            "determinationType": "Unknown", "determinationValue": "",
+        })
+    }
+}
+
 impl Default for Machine {
     fn default() -> Self {
         Self {
             id: String::new(),
             dns_name: "host.example.test".to_owned(),
             os_platform: "Windows11".to_owned(),
+            aad_device_id: None,
+            onboarding_status: "Onboarded".to_owned(),
+            health_status: None,
+            merged_into: None,
+            is_potential_duplication: false,
+            exclusion_reason: None,
+            last_ip: "192.0.2.10".to_owned(),
+            last_external_ip: "198.51.100.7".to_owned(),
+            sightings: Vec::new(),
             files: Vec::new(),
             signed_files: Vec::new(),
             is_offline: false,
@@ -53,17 +130,35 @@ impl Machine {
         self.os_platform.starts_with("Windows")
     }
 
+    fn health(&self) -> &str {
+        self.health_status.as_deref().unwrap_or(if self.is_offline { "Inactive" } else { "Active" })
+    }
+
+    /// Says whether it had an address within 15 minutes of a time.
+    pub(super) fn had_ip(&self, ip: &str, at: Timestamp) -> bool {
+        if self.sightings.is_empty() {
+            return self.last_ip == ip;
+        }
+        let near = |seen: &Sighting| {
+            parse_time(&seen.at).is_some_and(|seen_at| at.duration_since(seen_at).abs() <= IP_WINDOW)
+        };
+        self.sightings.iter().any(|seen| seen.ip == ip && near(seen))
+    }
+
     /// Returns the record of the machine as `GET /api/machines/{id}` answers it.
     pub(super) fn to_json(&self) -> Value {
         json!({
-            "id": self.id, "mergedIntoMachineId": null, "isPotentialDuplication": false, "isExcluded": false,
-            "exclusionReason": null, "computerDnsName": self.dns_name, "firstSeen": "2026-01-05T08:00:00.1234567Z",
+            "id": self.id, "mergedIntoMachineId": self.merged_into,
+            "isPotentialDuplication": self.is_potential_duplication,
+            "isExcluded": self.exclusion_reason.is_some(), "exclusionReason": self.exclusion_reason,
+            "computerDnsName": self.dns_name, "firstSeen": "2026-01-05T08:00:00.1234567Z",
             "lastSeen": "2026-01-06T08:00:00.12Z", "osPlatform": self.os_platform, "osVersion": null,
-            "osProcessor": "x64", "version": "23H2", "lastIpAddress": "192.0.2.10",
-            "lastExternalIpAddress": "198.51.100.7", "agentVersion": "10.8760.22621.1", "osBuild": 22631,
-            "healthStatus": if self.is_offline { "Inactive" } else { "Active" }, "deviceValue": "Normal",
-            "rbacGroupId": 0, "rbacGroupName": null, "riskScore": "None", "exposureLevel": "Low", "isAadJoined": false,
-            "aadDeviceId": null, "machineTags": [], "defenderAvStatus": "Updated", "onboardingStatus": "Onboarded",
+            "osProcessor": "x64", "version": "23H2", "lastIpAddress": self.last_ip,
+            "lastExternalIpAddress": self.last_external_ip, "agentVersion": "10.8760.22621.1", "osBuild": 22631,
+            "healthStatus": self.health(), "deviceValue": "Normal",
+            "rbacGroupId": 0, "rbacGroupName": null, "riskScore": "None", "exposureLevel": "Low", "isAadJoined": self.aad_device_id.is_some(),
+            "aadDeviceId": self.aad_device_id, "machineTags": [], "defenderAvStatus": "Updated",
+            "onboardingStatus": self.onboarding_status,
             "osArchitecture": "64-bit", "managedBy": "Unknown", "ipAddresses": [], "vmMetadata": null,
         })
     }
@@ -76,6 +171,11 @@ impl World {
         let is_hex = id.len() == 40 && id.bytes().all(|b| b.is_ascii_hexdigit());
         let made_up = || Machine { id: id.to_ascii_lowercase(), ..Machine::default() };
         known.cloned().or_else(|| (self.any_machine && is_hex).then(made_up))
+    }
+
+    /// Finds a file by any of its hashes.
+    pub(super) fn file(&self, hash: &str) -> Option<&KnownFile> {
+        self.files.iter().find(|file| file.is_found_by(hash))
     }
 
     /// Says whether a file was seen on a device.

@@ -79,7 +79,7 @@ pub struct AcceptedAction {
 pub(super) fn accept(tx: &Transaction<'_>, accept: &Accept) -> Result<Receipt, StoreError> {
     let new_id = DeliveryId::new(new_uuid(accept.now));
     if keep_delivery(tx, new_id, accept)? {
-        return keep_alerts(tx, new_id, accept);
+        return keep_alerts(tx, &accept.batch(new_id));
     }
     let known = known_delivery(tx, &accept.delivery)?;
     if known.body_sha256 != *accept.delivery.body_sha256() {
@@ -90,8 +90,33 @@ pub(super) fn accept(tx: &Transaction<'_>, accept: &Accept) -> Result<Receipt, S
         return Ok(Receipt::Duplicate(accepted));
     }
     // Refused before, sent again: the format may have been mended meanwhile.
-    renew_delivery(tx, known.id, accept)?;
-    keep_alerts(tx, known.id, accept)
+    let batch = accept.batch(known.id);
+    renew_delivery(tx, &batch, &alert_ids(&accept.alerts))?;
+    keep_alerts(tx, &batch)
+}
+
+impl Accept {
+    fn batch(&self, delivery_id: DeliveryId) -> Batch<'_> {
+        Batch {
+            delivery_id,
+            source: self.delivery.source(),
+            alerts: &self.alerts,
+            refused: &self.refused,
+            who: &Who::Source,
+            now: self.now,
+        }
+    }
+}
+
+/// What a delivery on disk brings, now or when it is read again.
+pub(super) struct Batch<'a> {
+    pub(super) delivery_id: DeliveryId,
+    pub(super) source: &'a SourceName,
+    pub(super) alerts: &'a [Alert],
+    pub(super) refused: &'a [RefusedAlert],
+    /// Who brings it.
+    pub(super) who: &'a Who,
+    pub(super) now: Timestamp,
 }
 
 /// What the forgetful store answers: everything is new.
@@ -149,60 +174,58 @@ fn keep_delivery(tx: &Transaction<'_>, id: DeliveryId, accept: &Accept) -> Resul
         millis(accept.now),
         &delivery.body()[..],
         delivery.body_sha256(),
-        outcome(accept),
-        to_json(&alert_ids(accept))?,
+        outcome(&accept.alerts),
+        to_json(&alert_ids(&accept.alerts))?,
         to_json(&accept.refused)?,
     ])?;
     Ok(inserted > 0)
 }
 
-/// Writes what is now known of a delivery that was refused before.
-fn renew_delivery(tx: &Transaction<'_>, id: DeliveryId, accept: &Accept) -> Result<(), StoreError> {
+/// Writes what is now known of a delivery that is on disk.
+pub(super) fn renew_delivery(
+    tx: &Transaction<'_>,
+    batch: &Batch<'_>,
+    alert_ids: &[&str],
+) -> Result<(), StoreError> {
     tx.prepare_cached("UPDATE deliveries SET outcome = ?2, alert_ids = ?3, refused = ?4 WHERE id = ?1")?
         .execute(params![
-            id.to_string(),
-            outcome(accept),
-            to_json(&alert_ids(accept))?,
-            to_json(&accept.refused)?
+            batch.delivery_id.to_string(),
+            outcome(batch.alerts),
+            to_json(&alert_ids)?,
+            to_json(&batch.refused)?
         ])?;
     Ok(())
 }
 
-fn outcome(accept: &Accept) -> &'static str {
-    if accept.alerts.is_empty() { "refused" } else { "accepted" }
+fn outcome(alerts: &[Alert]) -> &'static str {
+    if alerts.is_empty() { "refused" } else { "accepted" }
 }
 
-fn alert_ids(accept: &Accept) -> Vec<&str> {
-    accept.alerts.iter().map(|alert| alert.alert_id.as_str()).collect()
+pub(super) fn alert_ids(alerts: &[Alert]) -> Vec<&str> {
+    alerts.iter().map(|alert| alert.alert_id.as_str()).collect()
 }
 
 /// Writes the alerts of a delivery that stands.
-fn keep_alerts(
-    tx: &Transaction<'_>,
-    delivery_id: DeliveryId,
-    accept: &Accept,
-) -> Result<Receipt, StoreError> {
-    if accept.alerts.is_empty() {
-        return Ok(Receipt::Refused(delivery_id));
+pub(super) fn keep_alerts(tx: &Transaction<'_>, batch: &Batch<'_>) -> Result<Receipt, StoreError> {
+    if batch.alerts.is_empty() {
+        return Ok(Receipt::Refused(batch.delivery_id));
     }
     let mut new = Vec::new();
     let mut alerts = Vec::new();
-    for alert in &accept.alerts {
-        alerts.push(keep_alert(tx, delivery_id, accept, alert, &mut new)?);
+    for alert in batch.alerts {
+        alerts.push(keep_alert(tx, batch, alert, &mut new)?);
     }
-    let accepted = Accepted { delivery_id, alerts };
+    let accepted = Accepted { delivery_id: batch.delivery_id, alerts };
     if new.is_empty() { Ok(Receipt::Duplicate(accepted)) } else { Ok(Receipt::New(accepted)) }
 }
 
 /// Writes an alert that is new, and those of its pairs that are new; adds the ids of new actions to `new`.
 fn keep_alert(
     tx: &Transaction<'_>,
-    delivery_id: DeliveryId,
-    accept: &Accept,
+    batch: &Batch<'_>,
     alert: &Alert,
     new: &mut Vec<ActionId>,
 ) -> Result<AcceptedAlert, StoreError> {
-    let source = accept.delivery.source();
     // The sender's later words about an alert do not change what was decided on the first.
     let inserted = tx
         .prepare_cached(
@@ -211,7 +234,7 @@ fn keep_alert(
         )?
         .query_row(
             params![
-                source.as_str(),
+                batch.source.as_str(),
                 alert.alert_id.as_str(),
                 alert.severity.map(Severity::as_str),
                 alert.title,
@@ -223,14 +246,14 @@ fn keep_alert(
         .optional()?;
     let alert_seq = match inserted {
         Some(seq) => seq,
-        None => known_alert(tx, source, &alert.alert_id)?,
+        None => known_alert(tx, batch.source, &alert.alert_id)?,
     };
     let mut actions = Vec::new();
     for pair in &alert.targets {
-        let id = ActionId::new(new_uuid(accept.now));
-        let action = NewAction { id, alert_seq, delivery_id, source, alert, pair, now: accept.now };
+        let id = ActionId::new(new_uuid(batch.now));
+        let action = NewAction { id, alert_seq, batch, alert, pair };
         if let Some(action_seq) = action.keep(tx)? {
-            first_history_row(tx, action_seq, accept.now)?;
+            first_history_row(tx, action_seq, batch)?;
             actions.push(AcceptedAction { id, state: State::Accepted, is_new: true });
             new.push(id);
         }
@@ -244,11 +267,9 @@ fn keep_alert(
 struct NewAction<'a> {
     id: ActionId,
     alert_seq: i64,
-    delivery_id: DeliveryId,
-    source: &'a SourceName,
+    batch: &'a Batch<'a>,
     alert: &'a Alert,
     pair: &'a EntityPair,
-    now: Timestamp,
 }
 
 impl NewAction<'_> {
@@ -266,8 +287,8 @@ impl NewAction<'_> {
             params![
                 self.id.to_string(),
                 self.alert_seq,
-                self.delivery_id.to_string(),
-                self.source.as_str(),
+                self.batch.delivery_id.to_string(),
+                self.batch.source.as_str(),
                 format!("{} {}", machine.key(), file.key()),
                 machine.id.map(|id| id.to_string()),
                 machine.aad_device_id.map(|id| id.to_string()),
@@ -281,7 +302,7 @@ impl NewAction<'_> {
                 self.pair.found_at.machine,
                 self.pair.found_at.file,
                 self.alert.severity.map_or(0, Severity::rank),
-                millis(self.now),
+                millis(self.batch.now),
             ],
             |row| row.get(0),
         );
@@ -289,12 +310,22 @@ impl NewAction<'_> {
     }
 }
 
-fn first_history_row(tx: &Transaction<'_>, action_seq: i64, now: Timestamp) -> Result<(), StoreError> {
+fn first_history_row(tx: &Transaction<'_>, action_seq: i64, batch: &Batch<'_>) -> Result<(), StoreError> {
+    let why = match batch.who {
+        Who::Source => "the alert is on disk".to_owned(),
+        _ => format!("delivery {} was read again", batch.delivery_id),
+    };
     tx.prepare_cached(
         "INSERT INTO history (action_seq, n, at, from_state, to_state, why, who, facts)
-         VALUES (?1, 1, ?2, NULL, ?3, 'the alert is on disk', ?4, '[]')",
+         VALUES (?1, 1, ?2, NULL, ?3, ?4, ?5, '[]')",
     )?
-    .execute(params![action_seq, millis(now), State::Accepted.as_str(), Who::Source.as_str()])?;
+    .execute(params![
+        action_seq,
+        millis(batch.now),
+        State::Accepted.as_str(),
+        why,
+        batch.who.to_string()
+    ])?;
     Ok(())
 }
 

@@ -2,7 +2,7 @@
 
 use rusqlite::{OptionalExtension as _, Transaction, params};
 
-use crate::alert::{Advance, Change, State, millis};
+use crate::alert::{Advance, Change, HeldReason, State, millis};
 
 use super::StoreError;
 use super::rows::to_json;
@@ -43,7 +43,7 @@ fn write_history(tx: &Transaction<'_>, seq: i64, change: &Change) -> Result<(), 
         change.from.map(State::as_str),
         change.to.as_str(),
         change.why,
-        change.who.as_str(),
+        change.who.to_string(),
         to_json(&change.facts)?,
     ])?;
     Ok(())
@@ -65,7 +65,8 @@ fn patch(tx: &Transaction<'_>, seq: i64, state: State, advance: &Advance) -> Res
              machine_action_status = coalesce(?11, machine_action_status),
              machine_action_since  = coalesce(?12, machine_action_since),
              empty_reads           = coalesce(?13, empty_reads),
-             empty_read_at         = coalesce(?14, empty_read_at)
+             empty_read_at         = coalesce(?14, empty_read_at),
+             held_reason           = CASE WHEN ?15 THEN coalesce(?16, held_reason) END
          WHERE seq = ?1",
     )?
     .execute(params![
@@ -83,16 +84,18 @@ fn patch(tx: &Transaction<'_>, seq: i64, state: State, advance: &Advance) -> Res
         machine_action.map(|it| millis(it.since)),
         patch.empty_reads.map(|(count, _)| count),
         patch.empty_reads.map(|(_, at)| millis(at)),
+        state == State::Held,
+        patch.held_reason.map(HeldReason::as_str),
     ])?;
     Ok(())
 }
 
 /// Says whether an action in this state may still grow too old.
 fn may_expire(state: State) -> bool {
-    matches!(state, State::Queued | State::Sending | State::Uncertain | State::Held)
+    matches!(state, State::Resolving | State::Queued | State::Sending | State::Uncertain | State::Held)
 }
 
 /// Says whether dispatch comes back to an action in this state by time.
 fn is_looked_at(state: State) -> bool {
-    matches!(state, State::Queued | State::Uncertain | State::Submitted)
+    matches!(state, State::Resolving | State::Queued | State::Uncertain | State::Submitted)
 }

@@ -13,8 +13,11 @@ use super::StoreError;
 const APPLICATION_ID: i64 = 0x7162_7267;
 
 /// The migrations, in order; the schema version is how many have been applied.
-const MIGRATIONS: &[&str] =
-    &[include_str!("migrations/0001_first.sql"), include_str!("migrations/0002_entities_and_keys.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("migrations/0001_first.sql"),
+    include_str!("migrations/0002_entities_and_keys.sql"),
+    include_str!("migrations/0003_resolution.sql"),
+];
 
 /// How long a connection waits for another process, such as `token create`, to finish writing.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(1);

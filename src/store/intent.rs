@@ -1,11 +1,10 @@
 //! The durable promise to call Defender once, and what came of it.
 
 use jiff::Timestamp;
-use rusqlite::{Transaction, params};
+use rusqlite::{OptionalExtension as _, Transaction, params};
 
 use crate::alert::{
-    Action, ActionId, Advance, Change, MachineId, Outcome, Patch, Sha1, State, Target, Unresolved, Who,
-    after, millis,
+    Action, ActionId, Advance, Change, MachineId, Outcome, Patch, Sha1, State, Target, Who, after, millis,
 };
 use crate::policy::{Candidate, Decision, HOLD_LIMIT, Policy, Verdict, decide};
 
@@ -100,7 +99,12 @@ pub(super) fn record(
     if call_in_flight(tx, target.machine_id)? {
         return Ok(Intent::Gone);
     }
-    let candidate = Candidate::of(&action, Ok::<_, Unresolved>(target));
+    if let Some(twin) = sent_before(tx, id, target)? {
+        let why = format!("action {twin} of the same alert was sent for this device and file");
+        advance::apply(tx, &to(&action, State::Superseded, why, Vec::new(), now))?;
+        return Ok(Intent::Gone);
+    }
+    let candidate = Candidate::of(&action, Ok(target));
     let verdict = decide(&candidate, policy, now);
     if verdict.decision != Decision::Send {
         overrule(tx, &action, &verdict, now)?;
@@ -123,10 +127,27 @@ pub(super) fn record(
     Ok(Intent::Recorded(RecordedIntent { action: id, attempt, target, comment: action.comment() }))
 }
 
-fn load(tx: &Transaction<'_>, id: ActionId) -> Result<Option<Action>, StoreError> {
+pub(super) fn load(tx: &Transaction<'_>, id: ActionId) -> Result<Option<Action>, StoreError> {
     let mut statement = tx.prepare_cached(&format!("SELECT {ACTION} FROM {ACTIONS} WHERE a.id = ?1"))?;
     let mut found = statement.query([id.to_string()])?;
     found.next()?.map(rows::action).transpose()
+}
+
+/// Finds another action of the same alert that was sent for the same target: an alert may name a device or a file in two
+/// ways, and each makes an action of its own.
+fn sent_before(tx: &Transaction<'_>, id: ActionId, target: Target) -> Result<Option<String>, StoreError> {
+    let mut statement = tx.prepare_cached(
+        "SELECT b.id FROM actions a JOIN actions b ON b.alert_seq = a.alert_seq AND b.seq <> a.seq
+         WHERE a.id = ?1 AND b.machine_id = ?2 AND b.sha1 = ?3 AND b.state IN
+             ('sending', 'uncertain', 'submitted', 'succeeded', 'failed', 'timed_out', 'cancelled', 'superseded',
+              'rejected')",
+    )?;
+    let found = statement
+        .query_row(params![id.to_string(), target.machine_id.to_string(), target.sha1.to_string()], |row| {
+            row.get(0)
+        })
+        .optional()?;
+    Ok(found)
 }
 
 fn call_in_flight(tx: &Transaction<'_>, machine_id: MachineId) -> Result<bool, StoreError> {

@@ -5,11 +5,13 @@
 
 mod accept;
 mod advance;
+mod complete;
 mod connection;
 mod error;
 mod intent;
 mod lock;
 mod read;
+mod replay;
 mod rows;
 mod tokens;
 mod work;
@@ -25,9 +27,11 @@ use crate::alert::{Action, ActionId, Advance, AlertId, DeliveryId, Outcome, Sour
 use crate::policy::Policy;
 
 pub use accept::{Accept, Accepted, AcceptedAction, AcceptedAlert, Receipt};
+pub use complete::{Complete, Completed};
 pub use error::StoreError;
 pub use intent::{Intent, RecordedIntent};
 pub use read::{ActionFilter, ActionPage, ActionRecord, Attempt, DeliveryRecord};
+pub use replay::Replay;
 pub use tokens::{NewToken, Scope, StoredToken, UnknownScope};
 
 use connection::Readers;
@@ -93,6 +97,24 @@ impl Store {
         Ok(receipt)
     }
 
+    /// Accepts what is new in a kept delivery; `None` if there is no such delivery.
+    pub async fn replay(&self, replay: Replay) -> Result<Option<Receipt>, StoreError> {
+        let receipt = self.writer.write(move |tx| replay::replay(tx, &replay)).await?;
+        if matches!(receipt, Some(Receipt::New(_))) {
+            self.work_arrived.notify_one();
+        }
+        Ok(receipt)
+    }
+
+    /// Completes a held action by what a person says.
+    pub async fn complete(&self, complete: Complete) -> Result<Completed, StoreError> {
+        let completed = self.writer.write(move |tx| complete::complete(tx, &complete)).await?;
+        if completed == Completed::Resumed {
+            self.work_arrived.notify_one();
+        }
+        Ok(completed)
+    }
+
     /// Moves actions from state to state; those that somebody else has moved meanwhile stay as they are.
     pub async fn advance(&self, advances: Vec<Advance>) -> Result<(), StoreError> {
         self.writer
@@ -144,6 +166,11 @@ impl Store {
     /// Returns actions that nobody has looked at yet, oldest first.
     pub async fn undecided(&self, limit: u32) -> Result<Vec<Action>, StoreError> {
         self.readers.read(move |db| work::undecided(db, limit)).await
+    }
+
+    /// Returns actions whose device or file is being looked for and that are due, the most urgent first.
+    pub async fn resolving(&self, now: Timestamp, limit: u32) -> Result<Vec<Action>, StoreError> {
+        self.readers.read(move |db| work::resolving(db, now, limit)).await
     }
 
     /// Returns queued actions that may be sent now, the most urgent first, one a machine.

@@ -3,7 +3,9 @@
 use jiff::Timestamp;
 use rusqlite::{Connection, params_from_iter, types::Value};
 
-use crate::alert::{Action, ActionId, AlertId, Change, DeliveryId, RefusedAlert, SourceName, State};
+use crate::alert::{
+    Action, ActionId, AlertId, Change, DeliveryId, HeldReason, RefusedAlert, SourceName, State,
+};
 
 use super::StoreError;
 use super::rows::{self, ACTION, ACTIONS, Columns};
@@ -45,6 +47,8 @@ pub struct Attempt {
 pub struct ActionFilter {
     /// Only those in this state.
     pub state: Option<State>,
+    /// Only those that are held for this reason.
+    pub held_reason: Option<HeldReason>,
     /// Only those of this source.
     pub source: Option<SourceName>,
     /// Only those of this alert id.
@@ -141,6 +145,7 @@ fn attempt(row: &rusqlite::Row<'_>) -> Result<Attempt, StoreError> {
 pub(super) fn actions(db: &Connection, filter: &ActionFilter) -> Result<ActionPage, StoreError> {
     let wanted = [
         ("a.state =", filter.state.map(|state| Value::from(state.as_str().to_owned()))),
+        ("a.held_reason =", filter.held_reason.map(|reason| Value::from(reason.as_str().to_owned()))),
         ("a.source =", filter.source.as_ref().map(|name| Value::from(name.to_string()))),
         ("l.alert_id =", filter.alert_id.as_ref().map(|id| Value::from(id.to_string()))),
         ("a.seq <", filter.before.map(Value::from)),

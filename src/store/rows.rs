@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 use uuid::{NoContext, Uuid};
 
 use crate::alert::{
-    Action, Change, EntityPair, FileEntity, FoundAt, MachineActionRef, MachineEntity, Target, Who,
+    Action, Change, Completion, EntityPair, FileEntity, FoundAt, MachineActionRef, MachineEntity, Target,
     from_millis,
 };
 
@@ -21,7 +21,8 @@ pub(super) const ACTION: &str = "a.seq, a.id, a.delivery_id, a.source, l.alert_i
     l.occurred_at, a.given_machine_id, a.given_aad_device_id, a.given_dns_name, a.given_ip, a.candidates,
     a.machine_found_at, a.given_sha1, a.given_sha256, a.given_md5, a.given_file_name, a.file_found_at, a.machine_id, a.sha1, a.accepted_at, a.state, a.changed_at, a.expires_at,
     a.attempts, a.machine_action_id, a.machine_action_status, a.machine_action_since, a.intent_at,
-    a.first_intent_at, a.empty_reads, a.empty_read_at";
+    a.first_intent_at, a.empty_reads, a.empty_read_at, a.held_reason, a.completed_machine_id, a.completed_sha1,
+    a.completed_by, a.completed_at";
 
 /// Every action with its alert.
 pub(super) const ACTIONS: &str = "actions a JOIN alerts l ON l.seq = a.alert_seq";
@@ -110,6 +111,8 @@ pub(super) fn action(row: &Row<'_>) -> Result<Action, StoreError> {
         occurred_at: columns.maybe_time("occurred_at")?,
         pair: pair(&columns)?,
         target: target.map(|(machine_id, sha1)| Target { machine_id, sha1 }),
+        completion: completion(&columns)?,
+        held_reason: columns.maybe("held_reason")?,
         accepted_at: columns.time("accepted_at")?,
         state: columns.parsed("state")?,
         changed_at: columns.time("changed_at")?,
@@ -138,6 +141,18 @@ fn pair(columns: &Columns<'_, '_>) -> Result<EntityPair, StoreError> {
     })
 }
 
+fn completion(columns: &Columns<'_, '_>) -> Result<Option<Completion>, StoreError> {
+    let Some(by) = columns.maybe("completed_by")? else {
+        return Ok(None);
+    };
+    Ok(Some(Completion {
+        machine_id: columns.maybe("completed_machine_id")?,
+        sha1: columns.maybe("completed_sha1")?,
+        by,
+        at: columns.time("completed_at")?,
+    }))
+}
+
 fn machine_action(columns: &Columns<'_, '_>) -> Result<Option<MachineActionRef>, StoreError> {
     let Some(id) = columns.maybe("machine_action_id")? else {
         return Ok(None);
@@ -149,13 +164,12 @@ fn machine_action(columns: &Columns<'_, '_>) -> Result<Option<MachineActionRef>,
 /// Reads a row of `history`.
 pub(super) fn change(row: &Row<'_>) -> Result<Change, StoreError> {
     let columns = Columns(row);
-    let who: String = columns.raw("who")?;
     Ok(Change {
         at: columns.time("at")?,
         from: columns.maybe("from_state")?,
         to: columns.parsed("to_state")?,
         why: columns.raw("why")?,
-        who: Who::parse(&who).ok_or_else(|| corrupt("who", &who))?,
+        who: columns.parsed("who")?,
         facts: columns.json("facts")?,
     })
 }

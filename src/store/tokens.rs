@@ -16,18 +16,25 @@ use super::rows::Columns;
 pub enum Scope {
     /// Read actions and deliveries.
     ActionsRead,
+    /// Complete held actions.
+    ActionsComplete,
+    /// Read kept deliveries again.
+    DeliveriesReplay,
     /// Read metrics.
     Metrics,
 }
 
 impl Scope {
     /// All scopes.
-    pub const ALL: [Self; 2] = [Self::ActionsRead, Self::Metrics];
+    pub const ALL: [Self; 4] =
+        [Self::ActionsRead, Self::ActionsComplete, Self::DeliveriesReplay, Self::Metrics];
 
     /// Returns the word used in API, store and commands.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::ActionsRead => "actions:read",
+            Self::ActionsComplete => "actions:complete",
+            Self::DeliveriesReplay => "deliveries:replay",
             Self::Metrics => "metrics",
         }
     }
@@ -41,7 +48,7 @@ impl fmt::Display for Scope {
 
 /// A word that is no scope.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("unknown scope {0:?}; there are actions:read and metrics")]
+#[error("unknown scope {0:?}; there are actions:read, actions:complete, deliveries:replay and metrics")]
 pub struct UnknownScope(String);
 
 impl FromStr for Scope {

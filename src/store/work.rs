@@ -36,6 +36,14 @@ pub(super) fn undecided(db: &Connection, limit: u32) -> Result<Vec<Action>, Stor
     )
 }
 
+/// Returns actions whose device or file is being looked for, the most urgent first.
+pub(super) fn resolving(db: &Connection, now: Timestamp, limit: u32) -> Result<Vec<Action>, StoreError> {
+    let condition = "actions a INDEXED BY actions_resolving JOIN alerts l ON l.seq = a.alert_seq
+         WHERE a.state = 'resolving' AND a.next_at <= ?1
+         ORDER BY a.severity_rank DESC, a.accepted_at, a.seq LIMIT ?2";
+    select(db, condition, params![millis(now), limit], rows::action)
+}
+
 /// Returns queued actions that may be sent, the most urgent first, and of each machine only the most urgent.
 pub(super) fn sendable(db: &Connection, now: Timestamp, limit: u32) -> Result<Vec<Action>, StoreError> {
     let condition = "actions a INDEXED BY actions_queue JOIN alerts l ON l.seq = a.alert_seq
@@ -77,6 +85,7 @@ pub(super) fn submitted(db: &Connection, now: Timestamp, limit: u32) -> Result<V
 pub(super) fn expired(db: &Connection, now: Timestamp) -> Result<Vec<Advance>, StoreError> {
     let mut advances = Vec::new();
     for (state, why) in [
+        (State::Resolving, "device and file could not be looked up in time"),
         (State::Queued, "the alert grew too old while it waited to be sent"),
         (State::Held, "nobody decided in time"),
     ] {
@@ -108,11 +117,15 @@ pub(super) fn next_due(db: &Connection) -> Result<Option<Timestamp>, StoreError>
     let mut statement = db.prepare_cached(
         "SELECT min(at) FROM (
              SELECT min(next_at) AS at FROM actions INDEXED BY actions_due
+             WHERE state = 'resolving' AND next_at IS NOT NULL
+             UNION ALL SELECT min(next_at) FROM actions INDEXED BY actions_due
              WHERE state = 'queued' AND next_at IS NOT NULL
              UNION ALL SELECT min(next_at) FROM actions INDEXED BY actions_due
              WHERE state = 'uncertain' AND next_at IS NOT NULL
              UNION ALL SELECT min(next_at) FROM actions INDEXED BY actions_due
              WHERE state = 'submitted' AND next_at IS NOT NULL
+             UNION ALL SELECT min(expires_at) FROM actions INDEXED BY actions_expiring
+             WHERE state = 'resolving' AND expires_at IS NOT NULL
              UNION ALL SELECT min(expires_at) FROM actions INDEXED BY actions_expiring
              WHERE state = 'queued' AND expires_at IS NOT NULL
              UNION ALL SELECT min(expires_at) FROM actions INDEXED BY actions_expiring

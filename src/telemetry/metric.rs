@@ -105,6 +105,24 @@ pub const OUTCOMES: Metric = counter(
 pub const BUDGET_LEFT: Metric =
     gauge("quarantine_bridge_budget_left", "Quarantine calls left in Defender's windows, by window.");
 
+/// Questions about devices and files, by part of the API and result.
+pub const LOOKUPS: Metric = counter(
+    "quarantine_bridge_lookups_total",
+    "Questions to Defender about devices and files, by part of its API and result.",
+);
+
+/// Look-ups that their budgets have left in each window.
+pub const LOOKUPS_LEFT: Metric = gauge(
+    "quarantine_bridge_lookups_left",
+    "Look-ups left in Defender's windows, by part of its API and window.",
+);
+
+/// Actions whose device or file could not be found, by source and reason.
+pub const UNRESOLVED: Metric = counter(
+    "quarantine_bridge_unresolved_total",
+    "Actions whose device or file could not be found beyond doubt, by source and reason.",
+);
+
 /// Whether sending is paused, by reason; 1 or 0.
 pub const SENDING_PAUSED: Metric = gauge(
     "quarantine_bridge_sending_paused",
@@ -153,6 +171,9 @@ pub const ALL: &[Metric] = &[
     DEFENDER_REQUESTS,
     OUTCOMES,
     BUDGET_LEFT,
+    LOOKUPS,
+    LOOKUPS_LEFT,
+    UNRESOLVED,
     SENDING_PAUSED,
     RECONCILED,
     ROLES_MISSING,

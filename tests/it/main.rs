@@ -33,6 +33,7 @@ mod policy;
 mod programs;
 mod reconcile;
 mod relay;
+mod resolve;
 mod schemes;
 mod simulator;
 mod spool;

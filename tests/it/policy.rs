@@ -1,7 +1,7 @@
 //! The decision table: every guard with pass, fail and unknown, in every mode.
 
 use jiff::SignedDuration;
-use quarantine_bridge::alert::{Mode, Severity, State, Target, Unresolved, after, before};
+use quarantine_bridge::alert::{HeldReason, Mode, Severity, State, Target, Unresolved, after, before};
 use quarantine_bridge::policy::{Answer, Candidate, Decision, Policy, decide, source_unknown};
 
 use crate::harness::{MACHINE, SHA1, start_of_time};
@@ -10,10 +10,15 @@ fn policy(mode: Mode) -> Policy {
     Policy { mode, min_severity: Severity::Medium, max_age: SignedDuration::from_mins(60) }
 }
 
+fn unresolved(reason: HeldReason) -> Unresolved {
+    Unresolved::new(reason, "nothing like it")
+}
+
 fn good() -> Candidate {
     Candidate {
         severity: Some(Severity::High),
         occurred_at: Some(before(start_of_time(), SignedDuration::from_mins(5))),
+        completed_at: None,
         target: Ok(Target { machine_id: MACHINE.parse().unwrap(), sha1: SHA1.parse().unwrap() }),
     }
 }
@@ -25,6 +30,11 @@ fn rows() -> Vec<(Candidate, &'static str, Answer)> {
     let at = |occurred_at| Candidate { occurred_at, ..good() };
     let target = |target| Candidate { target, ..good() };
     let minutes = SignedDuration::from_mins;
+    let completed = |age, ago| Candidate {
+        occurred_at: Some(before(now, age)),
+        completed_at: Some(before(now, ago)),
+        ..good()
+    };
     vec![
         (severity(Some(Severity::Critical)), "severity", Answer::Pass),
         (severity(Some(Severity::Medium)), "severity", Answer::Pass),
@@ -38,9 +48,11 @@ fn rows() -> Vec<(Candidate, &'static str, Answer)> {
         (at(Some(after(now, minutes(5)))), "age", Answer::Pass),
         (at(Some(after(now, minutes(6)))), "age", Answer::Hold),
         (at(None), "age", Answer::Hold),
+        (completed(minutes(60 * 20), minutes(59)), "age", Answer::Pass),
+        (completed(minutes(60 * 20), minutes(61)), "age", Answer::Expire),
         (good(), "target", Answer::Pass),
-        (target(Err(Unresolved::MachineIdMissing)), "target", Answer::Hold),
-        (target(Err(Unresolved::Sha1Missing)), "target", Answer::Hold),
+        (target(Err(unresolved(HeldReason::MachineUnknown))), "target", Answer::Hold),
+        (target(Err(unresolved(HeldReason::FileUnknown))), "target", Answer::Hold),
     ]
 }
 
@@ -85,7 +97,8 @@ fn shadow_and_enforce_find_the_same() {
 
 #[test]
 fn the_strictest_answer_wins_and_its_first_guard_is_the_reason() {
-    let candidate = Candidate { severity: None, occurred_at: None, target: Err(Unresolved::Sha1Missing) };
+    let target = Err(unresolved(HeldReason::FileUnknown));
+    let candidate = Candidate { severity: None, occurred_at: None, completed_at: None, target };
     let verdict = decide(&candidate, &policy(Mode::Enforce), start_of_time());
     assert_eq!(verdict.decision, Decision::Hold);
     assert_eq!(verdict.reason, verdict.trace[0].evidence);

@@ -34,6 +34,8 @@ fn unsettled() -> Unsettled {
         occurred_at: None,
         pair: EntityPair { machine, file, candidates: Vec::new(), found_at: FoundAt::default() },
         target: Some(target),
+        completion: None,
+        held_reason: None,
         accepted_at: start_of_time(),
         state: State::Uncertain,
         changed_at: at(100),

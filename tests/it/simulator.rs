@@ -38,7 +38,7 @@ impl Rig {
             ..Machine::default()
         };
         let credentials = Credentials::new(TENANT, CLIENT, SecretString::from(SECRET));
-        let world = World { machines: vec![machine, linux], any_machine: false };
+        let world = World { machines: vec![machine, linux], ..World::default() };
         let (simulator, server) = Simulator::bind(0, new_state(clock.clone(), credentials, world)).unwrap();
         let mut tasks = JoinSet::new();
         tasks.spawn(async move { server.await.unwrap() });

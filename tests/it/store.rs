@@ -11,11 +11,14 @@ use tempfile::TempDir;
 use crate::harness::{start_of_time, wait_until_unlocked};
 
 /// The migrations and the SHA-256 of each, which may never change once it has been released.
-const MIGRATIONS: &[(&str, &str)] = &[("0001_first.sql", FIRST), ("0002_entities_and_keys.sql", SECOND)];
+const MIGRATIONS: &[(&str, &str)] =
+    &[("0001_first.sql", FIRST), ("0002_entities_and_keys.sql", SECOND), ("0003_resolution.sql", THIRD)];
 
 const FIRST: &str = "395a7fe3e0960a7e1b7de0f7b097c1f31a5bcace4efc03cd7ac8bd61bcb7e378";
 
 const SECOND: &str = "451ddddf8af550ee7d4b29c49a2ba26d127236a06d1df9f751ce076713defb87";
+
+const THIRD: &str = "91ff1284e38bc6dee28c438aa13eff41d817409b5daae511a4bc07d6bd11d58f";
 
 fn folder() -> (TempDir, Options) {
     let folder = tempfile::tempdir().unwrap();
@@ -168,6 +171,10 @@ fn lists_are_read_by_index() {
     for (query, index) in [
         ("SELECT seq FROM actions WHERE state = 'accepted' ORDER BY seq LIMIT 1", "actions_by_state"),
         ("SELECT seq FROM actions WHERE state = 'succeeded' ORDER BY seq DESC LIMIT 1", "actions_by_state"),
+        (
+            "SELECT seq FROM actions WHERE held_reason = 'a' ORDER BY seq DESC LIMIT 1",
+            "actions_by_held_reason",
+        ),
         ("SELECT seq FROM actions WHERE source = 'a' ORDER BY seq DESC LIMIT 1", "actions_by_source"),
         ("SELECT at FROM calls WHERE at >= 1 ORDER BY at", "calls_by_time"),
     ] {

@@ -29,6 +29,8 @@ const TABLE: &[(&str, &[&str], &[&str])] = &[
     ("dispatch/step", &["alert"], &[]),
     ("dispatch/reconcile", &["alert"], &[]),
     ("dispatch/track", &["alert"], &[]),
+    ("dispatch/resolve", &["alert"], &[]),
+    ("dispatch/answers", &["alert"], &[]),
     ("dispatch/decide", &["alert", "policy"], &[]),
     ("dispatch", &["alert", "policy", "store", "defender", "clock", "telemetry"], &["tokio"]),
     (

@@ -14,17 +14,18 @@ use std::sync::Arc;
 
 use actix_web::dev::ServerHandle;
 use jiff::{SignedDuration, Timestamp};
-use quarantine_bridge::alert::{Mode, Severity, SourceName, after};
+use quarantine_bridge::alert::{Alert, EntityPair, Mode, Severity, SourceName, after};
 use quarantine_bridge::cli::{Service, assemble};
 use quarantine_bridge::clock::Clock;
 use quarantine_bridge::config::{Complaints, Config};
+use quarantine_bridge::dispatch::resolve::Rules;
 use quarantine_bridge::dispatch::{self, Dispatcher};
 use quarantine_bridge::ingest::jwt::Jwt;
-use quarantine_bridge::ingest::{Gate, Scheme, SigningKey, sign};
+use quarantine_bridge::ingest::{Gate, RawDelivery, Scheme, SigningKey, sign, verify};
 use quarantine_bridge::mapping::{BuiltIn, Format};
 use quarantine_bridge::policy::Policy;
 use quarantine_bridge::simulator::{Credentials, Simulator, World, new_state};
-use quarantine_bridge::store::{NewToken, Options as StoreOptions, Scope, add_token};
+use quarantine_bridge::store::{Accept, NewToken, Options as StoreOptions, Receipt, Scope, Store, add_token};
 use quarantine_bridge::telemetry::{LogFormat, Metrics};
 use quarantine_bridge::{defender, http};
 use reqwest::{Client, RequestBuilder};
@@ -49,6 +50,9 @@ pub(crate) struct Setup {
     pub(crate) format: &'static str,
     pub(crate) min_severity: Severity,
     pub(crate) calls_per_minute: u32,
+    pub(crate) lookups_per_minute: u32,
+    /// How the source's devices and files are found.
+    pub(crate) rules: Rules,
     pub(crate) client_secret: &'static str,
     /// What the source must show.
     pub(crate) gate: fn() -> Gate,
@@ -65,6 +69,8 @@ impl Default for Setup {
             format: "bridge",
             min_severity: Severity::Low,
             calls_per_minute: 100,
+            lookups_per_minute: 100,
+            rules: Rules::default(),
             client_secret: SECRET,
             gate: || Gate::standard_webhooks(vec![key()]).unwrap(),
             jwt: None,
@@ -87,6 +93,7 @@ pub(crate) struct Bridge {
     pub(crate) simulator: Simulator,
     pub(crate) metrics: Metrics,
     pub(crate) folder: TempDir,
+    store: Store,
     address: SocketAddr,
     dispatcher: Option<Dispatcher>,
     server: ServerHandle,
@@ -128,7 +135,7 @@ impl Bridge {
     ) -> Self {
         let config = config(&setup, &simulator, &folder);
         let store_options = config.store.clone();
-        let Service { address, server, dispatcher, key_fetcher, metrics, .. } =
+        let Service { address, server, dispatcher, key_fetcher, metrics, store } =
             assemble(config, clock.clone()).await.unwrap();
         let handle = server.handle();
         let (fetching, stopped) = watch::channel(false);
@@ -140,6 +147,7 @@ impl Bridge {
             simulator,
             metrics,
             folder,
+            store,
             address,
             dispatcher: Some(dispatcher),
             server: handle,
@@ -228,6 +236,11 @@ impl Bridge {
         self.send(self.client.get(self.url(path)).bearer_auth(token)).await
     }
 
+    /// Posts to the API with a token.
+    pub(crate) async fn post_as(&self, path: &str, token: &str, body: &Value) -> Answer {
+        self.send(self.request(path).bearer_auth(token).body(body.to_string())).await
+    }
+
     pub(crate) async fn get_openly(&self, path: &str) -> Answer {
         self.send(self.client.get(self.url(path))).await
     }
@@ -237,6 +250,37 @@ impl Bridge {
         let answer = self.post(&format!("msg_{alert_id}"), self.alert(alert_id, machine, sha1)).await;
         assert_eq!(answer.status, 202, "{:?}", answer.body);
         answer.body["alerts"][0]["actions"][0]["id"].as_str().unwrap().to_owned()
+    }
+
+    /// Accepts an alert that has just happened about these pairs, as a format would have read them.
+    pub(crate) async fn accept_pairs(&self, alert_id: &str, targets: Vec<EntityPair>) -> Vec<String> {
+        self.accept_alert(Alert {
+            alert_id: alert_id.parse().unwrap(),
+            severity: Some(Severity::High),
+            title: "test".to_owned(),
+            occurred_at: Some(self.clock.now()),
+            url: None,
+            targets,
+        })
+        .await
+    }
+
+    pub(crate) async fn accept_alert(&self, alert: Alert) -> Vec<String> {
+        let id = format!("msg_{}", alert.alert_id);
+        let (now, body) = (self.clock.now(), bytes::Bytes::from(id.clone()));
+        let signature = sign(&key(), &id.parse().unwrap(), now, &body);
+        let seconds = now.as_second().to_string();
+        let headers =
+            [("webhook-id", &id), ("webhook-timestamp", &seconds), ("webhook-signature", &signature)];
+        let headers = headers.into_iter().map(|(name, value)| (name, value.as_bytes())).collect();
+        let gate = Gate::standard_webhooks(vec![key()]).unwrap();
+        let raw = RawDelivery { headers, body, ..RawDelivery::default() };
+        let delivery = verify(&"soc".parse().unwrap(), &gate, &raw, now).unwrap();
+        let accept = Accept { delivery, alerts: vec![alert], refused: Vec::new(), now };
+        let Receipt::New(accepted) = self.store.accept(accept).await.unwrap() else {
+            panic!("the alert is not new");
+        };
+        accepted.alerts[0].actions.iter().map(|action| action.id.to_string()).collect()
     }
 
     /// An alert in our own form that has just happened.
@@ -314,6 +358,8 @@ fn config(setup: &Setup, simulator: &Simulator, folder: &TempDir) -> Config {
         Policy { mode: setup.mode, min_severity: setup.min_severity, max_age: SignedDuration::from_mins(60) };
     let mut dispatch = dispatch::Options::new(HashMap::from([(name, policy)]));
     dispatch.calls_per_minute = setup.calls_per_minute;
+    dispatch.lookups_per_minute = setup.lookups_per_minute;
+    dispatch.rules.values_mut().for_each(|rules| *rules = setup.rules);
     Config {
         http: http::Options { listen: "127.0.0.1:0".parse().unwrap(), sources: vec![source] },
         store: StoreOptions { path: folder.path().join("bridge.db") },

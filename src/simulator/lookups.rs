@@ -1,0 +1,125 @@
+//! The simulated reads of devices and files.
+
+use actix_web::{HttpRequest, HttpResponse, web};
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+use url::form_urlencoded;
+
+use crate::alert::parse_time;
+
+use super::Shared;
+use super::api::serve;
+use super::faults::Place;
+use super::paging::page;
+use super::refusals::{No, Reply};
+use super::state::State;
+use super::switches::GuidLiteral;
+use super::world::Machine;
+
+const MACHINE_FILTERS: [&str; 14] = [
+    "computerDnsName",
+    "id",
+    "version",
+    "deviceValue",
+    "aadDeviceId",
+    "machineTags",
+    "lastSeen",
+    "exposureLevel",
+    "onboardingStatus",
+    "lastIpAddress",
+    "healthStatus",
+    "osPlatform",
+    "riskScore",
+    "rbacGroupId",
+];
+
+/// How long addresses are remembered.
+const IP_MEMORY: SignedDuration = SignedDuration::from_hours(30 * 24);
+
+pub(super) async fn list_machines(request: HttpRequest, shared: web::Data<Shared>) -> HttpResponse {
+    let read = |state: &mut State| {
+        check_guid(&request, state.switches.guid)?;
+        let records = state.world.machines.iter().map(Machine::to_json).collect();
+        page(&request, state, records, &MACHINE_FILTERS)
+    };
+    serve(&request, &shared, Place::Machines, Default::default(), read).await
+}
+
+/// Refuses a filter that writes a GUID otherwise than the switch says.
+fn check_guid(request: &HttpRequest, wanted: GuidLiteral) -> Result<(), No> {
+    let query = form_urlencoded::parse(request.query_string().as_bytes());
+    let filters = query.filter(|(name, _)| name == "$filter").map(|(_, value)| value.to_lowercase());
+    for filter in filters {
+        let Some((_, literal)) = filter.split_once("aaddeviceid eq ") else {
+            continue;
+        };
+        if literal.starts_with("null") {
+            continue;
+        }
+        let is_quoted = literal.starts_with('\'');
+        if is_quoted != (wanted == GuidLiteral::Quoted) {
+            let message = "A binary operator with incompatible types was detected. Found operand types for operator kind 'Equal'.";
+            return Err(No::odata(message));
+        }
+    }
+    Ok(())
+}
+
+pub(super) async fn machine(
+    request: HttpRequest,
+    id: web::Path<String>,
+    shared: web::Data<Shared>,
+) -> HttpResponse {
+    let read = |state: &mut State| match id.strip_prefix("findbyip(") {
+        Some(arguments) => find_by_ip(state, arguments),
+        None => {
+            let found = state.world.machine(&id).map(|machine| machine.to_json());
+            found.map(|record| (200, record)).ok_or_else(|| No::machine_not_found(&id))
+        }
+    };
+    serve(&request, &shared, Place::Machines, Default::default(), read).await
+}
+
+/// `findbyip(ip='10.0.0.1',timestamp=2026-03-01T12:00:00Z)`, after the opening bracket.
+fn find_by_ip(state: &State, arguments: &str) -> Reply {
+    let read = |text: &str| -> Option<(String, Timestamp)> {
+        let (ip, rest) = text.strip_prefix("ip='")?.split_once("',timestamp=")?;
+        Some((ip.to_owned(), parse_time(rest.strip_suffix(')')?)?))
+    };
+    let Some((ip, at)) = read(arguments) else {
+        return Err(No::new(400, "InvalidInput", "Invalid input findbyip"));
+    };
+    if ip.parse::<std::net::IpAddr>().is_err() {
+        return Err(No::new(400, "InvalidIpAddress", format!("IP address {ip} is invalid")));
+    }
+    let age = state.now().duration_since(at);
+    if age > IP_MEMORY || age.is_negative() {
+        return Err(No::new(
+            400,
+            "InvalidInput",
+            format!("Invalid input {at}: the timestamp must be in the past 30 days"),
+        ));
+    }
+    let found = state.world.machines.iter().filter(|machine| machine.had_ip(&ip, at));
+    let records: Vec<Value> = found.map(Machine::to_json).collect();
+    Ok((
+        200,
+        json!({"@odata.context": "https://api.securitycenter.microsoft.com/api/$metadata#Machines", "value": records}),
+    ))
+}
+
+pub(super) async fn file(
+    request: HttpRequest,
+    hash: web::Path<String>,
+    shared: web::Data<Shared>,
+) -> HttpResponse {
+    let read = |state: &mut State| {
+        let is_hash = [32, 40, 64].contains(&hash.len()) && hash.bytes().all(|b| b.is_ascii_hexdigit());
+        if !is_hash {
+            return Err(No::new(400, "InvalidHashValue", format!("Hash value {hash} is invalid")));
+        }
+        let found = state.world.file(&hash).map(|file| (200, file.to_json()));
+        found.ok_or_else(|| No::new(404, "ResourceNotFound", format!("File {hash} was not found")))
+    };
+    serve(&request, &shared, Place::Files, Default::default(), read).await
+}
