@@ -1,7 +1,7 @@
 //! A device's name, safe to compare and to ask Defender for.
 
-use std::fmt;
 use core::net::IpAddr;
+use std::fmt;
 use std::str::FromStr;
 
 use super::ids::{IdError, shortened};
@@ -12,7 +12,7 @@ const NAME_CHARS_MAX: usize = 253;
 /// The longest label of DNS, in characters.
 const LABEL_CHARS_MAX: usize = 63;
 
-/// The longest NetBIOS name of a computer, in characters. Longer host names are cut to it.
+/// The longest `NetBIOS` name of a computer, in characters. Longer host names are cut to it.
 const NETBIOS_CHARS_MAX: usize = 15;
 
 /// A device's DNS name, or its host name alone: labels of `a-z`, `0-9`, `-` and `_`, in lower case.
@@ -39,7 +39,7 @@ impl DnsName {
         !self.0.contains('.')
     }
 
-    /// Says whether it may be the beginning of a longer host name: NetBIOS cuts after 15 characters.
+    /// Says whether it may be the beginning of a longer host name: `NetBIOS` cuts after 15 characters.
     pub fn may_be_cut(&self) -> bool {
         self.is_bare() && self.0.len() == NETBIOS_CHARS_MAX
     }

@@ -1,7 +1,7 @@
 //! What is asked of Defender to learn which device or file an alert means, and what it answers.
 
-use std::fmt;
 use core::net::IpAddr;
+use std::fmt;
 
 use jiff::Timestamp;
 

@@ -100,7 +100,7 @@ impl State {
     /// The moves that exist; whatever is not listed is a bug.
     fn next_states(self) -> &'static [Self] {
         match self {
-            Self::Accepted => &[Self::Resolving, Self::Expired],
+            Self::Accepted | Self::Held => &[Self::Resolving, Self::Expired],
             Self::Resolving => &[Self::Decided, Self::Held, Self::Expired],
             Self::Decided => &[Self::Queued, Self::Held, Self::Denied, Self::Shadowed, Self::Expired],
             Self::Queued => {
@@ -109,7 +109,6 @@ impl State {
             Self::Sending => &[Self::Submitted, Self::Queued, Self::Rejected, Self::Uncertain],
             Self::Uncertain => &[Self::Submitted, Self::Queued, Self::Superseded],
             Self::Submitted => &[Self::Succeeded, Self::Failed, Self::TimedOut, Self::Cancelled],
-            Self::Held => &[Self::Resolving, Self::Expired],
             Self::Succeeded
             | Self::Failed
             | Self::TimedOut

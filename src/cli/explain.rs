@@ -117,10 +117,9 @@ fn target(alert: &Alert, pair: &EntityPair, rulebook: &Rulebook<'_>, config: &Co
     let verdict = decide(&candidate, rulebook.policy, now);
     // Denied or too late is what it is, whatever Defender would say.
     let is_open = asks && matches!(verdict.decision, Decision::Hold);
-    let (decision, state) = if is_open {
-        ("look_up", "resolving")
-    } else {
-        (verdict.decision.as_str(), verdict.state().as_str())
+    let (decision, reason, state) = match &target {
+        Err(unresolved) if is_open => ("look_up", unresolved.evidence.clone(), "resolving"),
+        _ => (verdict.decision.as_str(), verdict.reason.clone(), verdict.state().as_str()),
     };
     let call = target.ok().map(|target| {
         let base = config.defender.api_url.as_str().trim_end_matches('/');
@@ -139,7 +138,7 @@ fn target(alert: &Alert, pair: &EntityPair, rulebook: &Rulebook<'_>, config: &Co
         "machine": {"entity": pair.machine.key(), "dns_name": pair.machine.dns_name, "found_at": pair.found_at.machine},
         "file": {"entity": pair.file.key(), "name": pair.file.name, "found_at": pair.found_at.file},
         "resolution": resolution_json(&plan(&given)), "guards": guards, "decision": decision,
-        "reason": verdict.reason, "state": state, "call": call,
+        "reason": reason, "state": state, "call": call,
     })
 }
 

@@ -20,13 +20,16 @@ pub(super) const CLIENT: &str = "00000000-0000-4000-8000-000000000002";
 
 const FAULT_HELP: &str = r#"A fault to play, as JSON, such as {"place":"quarantine","kind":"answer_lost","times":1}; may be given more than once"#;
 
+const WORLD_HELP: &str = r#"JSON file with the devices, the files on them, and the files whose hashes are known, such as {"machines":[{"id":"<40 hex>","dns_name":"ws1","files":["<sha1>"]}],"files":[{"sha1":"..","sha256":".."}]}; a device may have aad_device_id, onboarding_status, health_status, merged_into, last_ip and more; without one, any device has any file"#;
+
 #[derive(Debug, ClapArgs)]
 pub(super) struct Arguments {
     /// Port on 127.0.0.1; 0 takes a free one.
     #[arg(long, default_value_t = 8421)]
     port: u16,
-    /// JSON file with the devices and the files on them; without one, any device has any file.
-    #[arg(long, value_name = "FILE")]
+    /// JSON file with the devices, the files on them, and the files whose hashes are known; without one, any device has any
+    /// file.
+    #[arg(long, value_name = "FILE", help = WORLD_HELP)]
     world: Option<PathBuf>,
     /// JSON file with switches; GET /simulator/switches shows those there are.
     #[arg(long, value_name = "FILE")]

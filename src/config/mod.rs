@@ -87,7 +87,7 @@ fn read(root: &Section<'_>, secrets: Secrets) -> Option<Config> {
     intervals(root, &mut dispatch, is_local);
     let (log_format, log_level) = log?;
     Some(Config {
-        http: http::Options { listen: listen?, sources: sources.sources },
+        http: http::Options { listen: listen?, sources: sources.all },
         store: store?,
         defender: defender?,
         dispatch,

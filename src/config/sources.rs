@@ -26,7 +26,7 @@ const MIN_SEVERITY: Severity = Severity::Medium;
 /// The sources and what each may do.
 #[derive(Debug, Default)]
 pub(super) struct Sources {
-    pub(super) sources: Vec<Source>,
+    pub(super) all: Vec<Source>,
     pub(super) policies: HashMap<SourceName, Policy>,
     pub(super) rules: HashMap<SourceName, Rules>,
 }
@@ -42,7 +42,7 @@ pub(super) fn read(root: &Section<'_>, secrets: Secrets) -> Sources {
         if let Some((source, policy)) = source(name, &section, secrets) {
             sources.policies.insert(source.name.clone(), policy);
             sources.rules.insert(source.name.clone(), rules);
-            sources.sources.push(source);
+            sources.all.push(source);
         }
         section.finish();
     }

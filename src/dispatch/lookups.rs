@@ -134,7 +134,8 @@ enum When {
 #[derive(Debug)]
 pub(super) struct Asked {
     question: Question,
-    asked_at: Timestamp,
+    /// When it was asked.
+    since: Timestamp,
     result: Result<Found, ReadError>,
     calls: u32,
 }
@@ -173,20 +174,20 @@ impl Dispatcher {
         let defender = self.defender.clone();
         self.in_flight.push(Box::pin(async move {
             let LookedUp { found, calls } = look_up(&defender, &question).await;
-            Done::Asked(Asked { question, asked_at: now, result: found, calls })
+            Done::Asked(Asked { question, since: now, result: found, calls })
         }));
     }
 
     /// Keeps an answer; after a failure, the question and its part of the API wait.
     pub(super) fn asked(&mut self, asked: Asked) {
-        let Asked { question, asked_at, result, calls } = asked;
+        let Asked { question, since, result, calls } = asked;
         let now = self.clock.now();
         let api = question.api();
         let lookups = &mut self.lookups;
         lookups.in_flight.remove(&question);
         let lane = lookups.lane_mut(api);
         match calls {
-            0 => lane.budget.release(asked_at),
+            0 => lane.budget.release(since),
             calls => (1..calls).for_each(|_| lane.budget.record(now)),
         }
         let labels = [("api", api.as_str()), ("result", word(&result))];
@@ -195,7 +196,7 @@ impl Dispatcher {
             Ok(found) => {
                 lane.failures = 0;
                 lookups.failed.remove(&question);
-                lookups.answers.keep(question, found, asked_at);
+                lookups.answers.keep(question, found, since);
             }
             Err(error) => {
                 tracing::warn!(%error, %question, "a question to Defender found no answer; it will be asked again");

@@ -70,12 +70,12 @@ pub(super) async fn machine(
     id: web::Path<String>,
     shared: web::Data<Shared>,
 ) -> HttpResponse {
-    let read = |state: &mut State| match id.strip_prefix("findbyip(") {
-        Some(arguments) => find_by_ip(state, arguments),
-        None => {
-            let found = state.world.machine(&id).map(|machine| machine.to_json());
-            found.map(|record| (200, record)).ok_or_else(|| No::machine_not_found(&id))
+    let read = |state: &mut State| {
+        if let Some(arguments) = id.strip_prefix("findbyip(") {
+            return find_by_ip(state, arguments);
         }
+        let found = state.world.machine(&id).map(|machine| machine.to_json());
+        found.map(|record| (200, record)).ok_or_else(|| No::machine_not_found(&id))
     };
     serve(&request, &shared, Place::Machines, Default::default(), read).await
 }

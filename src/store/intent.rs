@@ -111,6 +111,14 @@ pub(super) fn record(
         return Ok(Intent::Overruled(verdict));
     }
     let attempt = action.attempts.saturating_add(1);
+    keep(tx, id, attempt, now)?;
+    let why = format!("attempt {attempt}: the intent is on disk, the call may leave");
+    advance::apply(tx, &to(&action, State::Sending, why, verdict.facts(), now))?;
+    Ok(Intent::Recorded(RecordedIntent { action: id, attempt, target, comment: action.comment() }))
+}
+
+/// Writes the attempt, and its call against the budget.
+fn keep(tx: &Transaction<'_>, id: ActionId, attempt: u32, now: Timestamp) -> Result<(), StoreError> {
     tx.prepare_cached(
         "INSERT INTO attempts (action_seq, n, intent_at) SELECT seq, ?2, ?3 FROM actions WHERE id = ?1",
     )?
@@ -122,9 +130,7 @@ pub(super) fn record(
          WHERE id = ?1",
     )?
     .execute(params![id.to_string(), attempt, millis(now)])?;
-    let why = format!("attempt {attempt}: the intent is on disk, the call may leave");
-    advance::apply(tx, &to(&action, State::Sending, why, verdict.facts(), now))?;
-    Ok(Intent::Recorded(RecordedIntent { action: id, attempt, target, comment: action.comment() }))
+    Ok(())
 }
 
 pub(super) fn load(tx: &Transaction<'_>, id: ActionId) -> Result<Option<Action>, StoreError> {

@@ -139,6 +139,20 @@ const MISTAKES: &[(&str, &str, &str, &str)] = &[
     ("[server]", "[dispatch]\nsettle = \"10ms\"\n[server]", "dispatch.settle", "too short"),
     ("[server]", "[log]\nformat = \"xml\"\n[server]", "log.format", "json"),
     ("[server]", "[log]\nlevel = \"loud\"\n[server]", "log.level", "error, warn"),
+    ("[server]", "[budget]\nlookups_per_hour = 0\n[server]", "budget.lookups_per_hour", "not between 1 and"),
+    (
+        "[sources.soc.auth]",
+        "[sources.soc.resolve]\nip = \"yes\"\n[sources.soc.auth]",
+        "sources.soc.resolve.ip",
+        "true or false",
+    ),
+    (
+        "[sources.soc.auth]",
+        "[sources.soc.resolve]\nhostname = true\n[sources.soc.auth]",
+        "sources.soc.resolve.hostname",
+        "do you mean host_name?",
+    ),
+    ("[sources.soc.auth]", "resolve = true\n[sources.soc.auth]", "sources.soc.resolve", "boolean found"),
     ("[server]", "[server", "", ""),
 ];
 
@@ -234,6 +248,34 @@ fn explain_shows_every_step_and_does_nothing() {
         assert!(text.contains(words), "{words} is not in\n{text}");
     }
     assert!(!installation.path("bridge.db").exists());
+}
+
+#[test]
+fn explain_shows_what_defender_would_be_asked_without_asking() {
+    let installation = Installation::new(NOWHERE, "[sources.soc.resolve]\nhost_name = false\n");
+    let named =
+        alert("high").replace(&format!(",\"id\":\"{MACHINE}\""), "").replace("ws1", "WS1.corp.example");
+    let sha256 = "ab".repeat(31) + "cd";
+    let named = named.replace(&format!("\"sha1\":\"{SHA1}\""), &format!("\"sha256\":\"{sha256}\""));
+    installation.write("alert.json", &named);
+
+    let text = out(&installation.run(&["explain", "alert.json", "--source", "soc"]));
+    for words in [
+        "device   1. ask Defender for devices named ws1.corp.example",
+        &format!("file     1. ask Defender for the file with SHA256 {sha256}"),
+        "left out 1. the host name ws1 is not used for this source (host_name is off in its resolve section)",
+        "decision look_up: Defender is asked first for devices named ws1.corp.example",
+    ] {
+        assert!(text.contains(words), "{words} is not in\n{text}");
+    }
+    assert!(!text.contains("POST"), "{text}");
+
+    installation.write("alert.json", &named.replace("high", "informational"));
+    let json = out(&installation.run(&["explain", "alert.json", "--source", "soc", "--json"]));
+    let steps: Value = serde_json::from_str(&json).unwrap();
+    let target = &steps["alerts"][0]["targets"][0];
+    assert_eq!((&target["decision"], &target["state"]), (&"deny".into(), &"denied".into()));
+    assert_eq!(target["resolution"]["machine"][0], "ask Defender for devices named ws1.corp.example");
 }
 
 #[test]

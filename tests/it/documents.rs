@@ -50,13 +50,16 @@ fn the_example_configuration_states_the_defaults() {
     assert_eq!(example.defender.api_url, least.defender.api_url);
     assert_eq!(example.defender.login_url, least.defender.login_url);
     assert_eq!(example.defender.scope, least.defender.scope);
-    assert_eq!(example.dispatch.calls_per_minute, least.dispatch.calls_per_minute);
-    assert_eq!(example.dispatch.calls_per_hour, least.dispatch.calls_per_hour);
+    let calls = |config: &Config| (config.dispatch.calls_per_minute, config.dispatch.calls_per_hour);
+    assert_eq!(calls(&example), calls(&least));
+    let lookups = |config: &Config| (config.dispatch.lookups_per_minute, config.dispatch.lookups_per_hour);
+    assert_eq!(lookups(&example), lookups(&least));
     assert_eq!(format!("{:?}", example.dispatch.settle), format!("{:?}", least.dispatch.settle));
     assert_eq!(example.dispatch.look_every, least.dispatch.look_every);
     assert_eq!(format!("{:?}", example.log_format), format!("{:?}", least.log_format));
     assert_eq!(example.log_level, least.log_level);
     let soc: SourceName = "soc".parse().unwrap();
+    assert_eq!(example.dispatch.rules[&soc], least.dispatch.rules[&soc]);
     let policies = (&example.dispatch.policies[&soc], &least.dispatch.policies[&soc]);
     assert_eq!(format!("{:?}", policies.0), format!("{:?}", policies.1));
 }
@@ -82,6 +85,7 @@ fn the_example_configuration_has_every_key() {
         "[log]",
         "[sources.soc]",
         "[sources.soc.auth]",
+        "[sources.soc.resolve]",
     ] {
         let keys = keys_of(section);
         assert!(!keys.is_empty(), "{section}");

@@ -15,6 +15,7 @@
 mod api;
 mod budget;
 mod cli;
+mod complete;
 mod contract;
 mod crash;
 mod dispatch;
@@ -28,6 +29,7 @@ mod intents;
 mod jwt;
 mod jwt_source;
 mod oidc;
+mod lookups;
 mod outcome;
 mod policy;
 mod programs;

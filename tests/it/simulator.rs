@@ -4,7 +4,8 @@ use jiff::SignedDuration;
 use quarantine_bridge::clock::Clock;
 use quarantine_bridge::ingest::jwt::{Algorithm, Caller, CallerClaim, Issuer, Jwt, KeyAddress, KeySet};
 use quarantine_bridge::simulator::{
-    Credentials, DuplicateAnswer, DuplicateKey, Machine, Simulator, WindowKind, World, new_state,
+    Credentials, DuplicateAnswer, DuplicateKey, KnownFile, Machine, Sighting, Simulator, WindowKind, World,
+    new_state,
 };
 use reqwest::Client;
 use secrecy::SecretString;
@@ -344,4 +345,69 @@ async fn tokens_for_other_services_are_signed_with_a_key_that_the_simulator_publ
     // Defender takes its own tokens only.
     let list = rig.client.get(format!("{}/api/machineactions", rig.simulator.url()));
     assert_eq!(read(list.header("authorization", authorization)).await.0, 401);
+}
+
+#[tokio::test]
+async fn devices_and_files_are_looked_up_as_the_real_service_lets_them() {
+    let rig = Rig::start().await;
+    let sha256 = "ab".repeat(32);
+    rig.simulator.with(|state| {
+        state.world.machines[0].aad_device_id = Some("0b5c8d1e-1111-4222-8333-444455556666".to_owned());
+        state.world.machines[0].exclusion_reason = Some("Duplicate".to_owned());
+        state.world.machines[0].sightings =
+            vec![Sighting { ip: "10.0.0.7".to_owned(), at: "2026-03-01T11:00:00Z".to_owned() }];
+        let file =
+            KnownFile { sha1: Some(SHA1.to_owned()), sha256: Some(sha256.clone()), ..KnownFile::default() };
+        state.world.files = vec![file];
+    });
+    let find = |ip: &str, at: &str| format!("/api/machines/findbyip(ip='{ip}',timestamp={at})");
+    for (path, count) in [
+        ("/api/machines?$filter=aadDeviceId eq '0b5c8d1e-1111-4222-8333-444455556666'".to_owned(), 1),
+        (find("10.0.0.7", "2026-03-01T11:15:00Z"), 1),
+        (find("10.0.0.7", "2026-03-01T11:16:00Z"), 0),
+        (find("198.51.100.7", "2026-03-01T11:00:00Z"), 0),
+    ] {
+        let (status, body) = rig.get(&path).await;
+        assert_eq!(status, 200, "{path}: {body}");
+        assert_eq!(body["value"].as_array().unwrap().len(), count, "{path}");
+    }
+    let (_, machine) = rig.get(&format!("/api/machines/{MACHINE}")).await;
+    assert_eq!((&machine["isExcluded"], &machine["isAadJoined"]), (&json!(true), &json!(true)));
+    for (path, status, code) in [
+        ("/api/machines?$filter=aadDeviceId eq 0b5c8d1e-1111-4222-8333-444455556666".to_owned(), 400, ""),
+        (find("10.0.0.7", "2026-01-01T11:00:00Z"), 400, "InvalidInput"),
+        (find("10.0.0.7", "2026-03-02T11:00:00Z"), 400, "InvalidInput"),
+        (find("ws1", "2026-03-01T11:00:00Z"), 400, "InvalidIpAddress"),
+        ("/api/machines/findbyip(ip='x')".to_owned(), 400, "InvalidInput"),
+        (format!("/api/files/{}", "cd".repeat(32)), 404, "ResourceNotFound"),
+        ("/api/files/x".to_owned(), 400, "InvalidHashValue"),
+    ] {
+        let (had, body) = rig.get(&path).await;
+        assert_eq!((had, &body["error"]["code"]), (status, &json!(code)), "{path}");
+    }
+    for hash in [&sha256, SHA1, &sha256.to_uppercase()] {
+        let (status, body) = rig.get(&format!("/api/files/{hash}")).await;
+        assert_eq!((status, &body["sha1"], &body["sha256"]), (200, &json!(SHA1), &json!(sha256)));
+    }
+}
+
+#[tokio::test]
+async fn files_need_a_role_of_their_own_and_have_limits_of_their_own() {
+    let mut rig = Rig::start().await;
+    rig.simulator.with(|state| {
+        state.switches.roles.retain(|role| role != "File.Read.All");
+        state.switches.per_minute = 2;
+    });
+    let (_, body) = rig.ask_for_token(&form(&[])).await;
+    body["access_token"].as_str().unwrap().clone_into(&mut rig.token);
+    let (status, body) = rig.get(&format!("/api/files/{SHA1}")).await;
+    assert_eq!(status, 403);
+    assert!(body["error"]["message"].as_str().unwrap().contains("API required roles: File.Read.All"));
+    rig.simulator.with(|state| state.switches.roles = vec!["File.Read.All".to_owned()]);
+    let (_, body) = rig.ask_for_token(&form(&[])).await;
+    body["access_token"].as_str().unwrap().clone_into(&mut rig.token);
+    for expected in [404, 404, 429] {
+        assert_eq!(rig.get(&format!("/api/files/{SHA1}")).await.0, expected);
+    }
+    assert_eq!(rig.get("/api/machines").await.0, 403, "files are not machines");
 }

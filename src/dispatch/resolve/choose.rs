@@ -56,8 +56,8 @@ pub(super) fn choose(list: Vec<Machine>, by: &str) -> Result<Machine, Stop> {
             fit_for_use(&machine)?;
             Ok(machine)
         }
-        (Some(last), false) => {
-            left.push(last);
+        (Some(machine), false) => {
+            left.push(machine);
             let evidence = format!("{} devices have {by}: {}", left.len(), listed(&left));
             Err(Stop::hold(HeldReason::MachineAmbiguous, evidence))
         }

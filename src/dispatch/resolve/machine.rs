@@ -154,10 +154,10 @@ fn by_ip(
         return Ok(None);
     }
     let machine = choose(left, &format!("address {ip}"))?;
-    if machine.last_ip.map(|last| last.to_canonical()) != Some(ip) {
-        let last = machine.last_ip.map_or_else(|| "unknown".to_owned(), |last| last.to_string());
+    if machine.last_ip.map(|ip| ip.to_canonical()) != Some(ip) {
+        let current = machine.last_ip.map_or_else(|| "unknown".to_owned(), |ip| ip.to_string());
         let evidence =
-            format!("device {} had {ip} around that time, its own last address is {last}", machine.id);
+            format!("device {} had {ip} around that time, its own last address is {current}", machine.id);
         return Err(Stop::hold(HeldReason::IpAmbiguous, evidence));
     }
     agree(&machine, entity)?;

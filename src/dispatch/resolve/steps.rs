@@ -114,9 +114,10 @@ fn plan_machine(plan: &mut Plan, given: &Given<'_>) {
         return;
     }
     if let Some(id) = machine.aad_device_id {
-        match given.rules.allow(By::AadDeviceId) {
-            true => plan.machine.push(Step::AadDeviceId(id)),
-            false => plan.switched_off(&format!("Entra device id {id}"), By::AadDeviceId),
+        if given.rules.allow(By::AadDeviceId) {
+            plan.machine.push(Step::AadDeviceId(id));
+        } else {
+            plan.switched_off(&format!("Entra device id {id}"), By::AadDeviceId);
         }
     }
     plan_name(plan, machine, given.rules);
@@ -137,14 +138,16 @@ fn plan_name(plan: &mut Plan, machine: &MachineEntity, rules: &Rules) {
         Err(error) => return plan.leave_out(error.to_string()),
     };
     if !name.is_bare() {
-        match rules.allow(By::Fqdn) {
-            true => plan.machine.push(Step::Fqdn(name.clone())),
-            false => plan.switched_off(&format!("the name {name}"), By::Fqdn),
+        if rules.allow(By::Fqdn) {
+            plan.machine.push(Step::Fqdn(name.clone()));
+        } else {
+            plan.switched_off(&format!("the name {name}"), By::Fqdn);
         }
     }
-    match rules.allow(By::HostName) {
-        true => plan.machine.push(Step::HostName(name)),
-        false => plan.switched_off(&format!("the host name {}", name.host_name()), By::HostName),
+    if rules.allow(By::HostName) {
+        plan.machine.push(Step::HostName(name));
+    } else {
+        plan.switched_off(&format!("the host name {}", name.host_name()), By::HostName);
     }
 }
 
