@@ -9,8 +9,9 @@ use serde::Deserialize;
 use serde_json::json;
 use url::form_urlencoded;
 
-use crate::alert::{ActionId, is_deceptive};
+use crate::alert::{ActionId, State, is_deceptive};
 use crate::store::{ActionFilter, Complete, Completed, Scope};
+use crate::telemetry::metric;
 
 use super::problem::{Problem, ProblemKind};
 use super::{Context, auth, body, view};
@@ -74,7 +75,10 @@ pub(super) async fn complete(
     tracing::info!(%action, %who, ?completed, "completion");
     let no = |detail: String| Err(Problem::new(ProblemKind::NotCompletable, detail));
     match completed {
-        Completed::Resumed | Completed::Already => {}
+        Completed::Resumed => {
+            context.metrics.count(&metric::STATE_CHANGES, &[("state", State::Resolving.as_str())]);
+        }
+        Completed::Already => {}
         Completed::Missing => return Err(Problem::nothing_here()),
         Completed::NotHeld(state) => {
             return no(format!("It is {state}; only an action with a held_reason can be completed."));

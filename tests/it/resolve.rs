@@ -6,7 +6,7 @@ use jiff::SignedDuration;
 use proptest::prelude::*;
 use quarantine_bridge::alert::{
     Completion, DnsName, EntityPair, FileEntity, FileRecord, Found, FoundAt, HeldReason, Machine,
-    MachineEntity, MachineId, Question, Sha1, Who, before,
+    MachineEntity, MachineId, Md5, Question, Sha1, Sha256, Who, before,
 };
 use quarantine_bridge::dispatch::resolve::{By, Given, IdRule, Resolution, Rules, Step, plan, resolve};
 
@@ -604,10 +604,24 @@ fn completion(machine_id: Option<MachineId>, sha1: Option<Sha1>) -> Completion {
 fn a_person_may_choose_the_device_that_defender_knows() {
     let (mut pair, rules) = (pair(MachineEntity::default(), given_file()), all());
     pair.candidates = vec![named("ws1"), named("ws2")];
-    let known = |question: &Question| Some(defender(&[machine(1, "ws1"), inactive(2, "ws2")], question));
-    for (n, expected) in
-        [(1, Ok(id(1))), (2, Err(HeldReason::MachineNotOnboarded)), (3, Err(HeldReason::MachineUnknown))]
-    {
+    let machines = [
+        machine(1, "ws1"),
+        inactive(2, "ws2"),
+        doubtful(3, "ws3"),
+        not_onboarded(4, "ws4"),
+        linux(5, "ws5"),
+        merged(6, "ws6", 1),
+    ];
+    let known = |question: &Question| Some(defender(&machines, question));
+    for (n, expected) in [
+        (1, Ok(id(1))),
+        (2, Ok(id(2))),
+        (3, Ok(id(3))),
+        (4, Err(HeldReason::MachineNotOnboarded)),
+        (5, Err(HeldReason::MachineNotOnboarded)),
+        (6, Ok(id(1))),
+        (7, Err(HeldReason::MachineUnknown)),
+    ] {
         let completion = completion(Some(id(n)), None);
         let given = Given { completion: Some(&completion), ..given(&pair, &rules) };
         let found = match resolve(&given, &known) {
@@ -687,6 +701,18 @@ fn any_entity() -> impl Strategy<Value = MachineEntity> {
             dns_name: name.map(ToOwned::to_owned),
             ip: ip.and_then(|ip| ip.parse().ok()),
         })
+}
+
+fn any_sha1() -> impl Strategy<Value = Sha1> {
+    prop::sample::select(&["12", "34"][..]).prop_map(|pair| pair.repeat(20).parse().unwrap())
+}
+
+fn any_sha256() -> impl Strategy<Value = Sha256> {
+    prop::sample::select(&["12", "34"][..]).prop_map(|pair| pair.repeat(32).parse().unwrap())
+}
+
+fn any_md5() -> impl Strategy<Value = Md5> {
+    prop::sample::select(&["12", "34"][..]).prop_map(|pair| pair.repeat(16).parse().unwrap())
 }
 
 /// Each id once, as Defender has it.
@@ -785,6 +811,26 @@ proptest! {
             answers.push((question, found));
         }
         prop_assert!(false, "it never ends");
+    }
+
+    #[test]
+    fn a_sha1_that_is_found_is_the_alerts_or_of_a_record_that_echoes_its_hash(
+        sha1 in prop::option::of(any_sha1()),
+        sha256 in prop::option::of(any_sha256()),
+        md5 in prop::option::of(any_md5()),
+        answer in (prop::option::of(any_sha1()), prop::option::of(any_sha256()), prop::option::of(any_md5())),
+    ) {
+        let file = FileEntity { sha1, sha256, md5, name: None };
+        let record = FileRecord { sha1: answer.0, sha256: answer.1, md5: answer.2 };
+        let Ok(found) = find_file(file, &all(), &Found::File(Some(record))) else {
+            return Ok(());
+        };
+        if sha1.is_some() {
+            prop_assert_eq!(sha1, Some(found));
+        } else {
+            prop_assert_eq!(record.sha1, Some(found));
+            prop_assert!(sha256.or(record.sha256) == record.sha256 && (sha256.is_some() || md5 == record.md5));
+        }
     }
 
     #[test]

@@ -101,6 +101,21 @@ pub(super) fn fit_for_use(machine: &Machine) -> Result<(), Stop> {
     Err(Stop::hold(HeldReason::MachineNotOnboarded, evidence))
 }
 
+/// Lets a device pass that a person named: which one it is needs no proof, only that Defender can act there. It may be
+/// offline for now.
+pub(super) fn can_be_acted_on(machine: &Machine) -> Result<(), Stop> {
+    let onboarding = machine.onboarding_status.as_deref().unwrap_or("unknown");
+    let platform = machine.os_platform.as_deref().unwrap_or("unknown");
+    if is(onboarding, "Onboarded") && is_windows(platform) {
+        return Ok(());
+    }
+    let evidence = format!(
+        "device {} is not onboarded and Windows: onboarding {onboarding}, platform {platform}",
+        machine.id
+    );
+    Err(Stop::hold(HeldReason::MachineNotOnboarded, evidence))
+}
+
 /// Holds what the alert says of a device against Defender's record of it, as far as both speak.
 pub(super) fn agree(machine: &Machine, entity: &MachineEntity) -> Result<(), Stop> {
     let disagree = |ours: &str, theirs: &str| {

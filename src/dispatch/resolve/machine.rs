@@ -4,7 +4,7 @@ use core::net::IpAddr;
 
 use crate::alert::{DnsName, Found, HeldReason, Machine, MachineEntity, MachineId, Question};
 
-use super::choose::{agree, choose, fit_for_use, survivors};
+use super::choose::{agree, can_be_acted_on, choose, fit_for_use, survivors};
 use super::steps::{Step, is_ambiguous, plan};
 use super::{Given, Known, Stop, ask};
 
@@ -46,7 +46,7 @@ fn try_step(step: &Step, given: &Given<'_>, known: &Known<'_>) -> Result<Option<
         Step::MachineAsGiven(id) => Ok(Some((*id, format!("machine: {id} as the alert gives it")))),
         Step::ChosenMachine(id) => {
             let machine = by_id(*id, known)?;
-            fit_for_use(&machine)?;
+            can_be_acted_on(&machine)?;
             let by = given.completion.map_or_else(String::new, |completion| completion.by.to_string());
             Ok(Some(said(&machine, &format!("chosen by {by}, known to Defender"))))
         }
