@@ -73,7 +73,7 @@ fn map(format: Arc<Format>, payload: Vec<u8>) -> anyhow::Result<Mapped> {
         .block_on(async { threads.map(format, payload.into()).await });
     match result {
         Ok(mapped) => Ok(mapped),
-        Err(MapperError::Map(error)) => Ok(Mapped { alerts: Vec::new(), refused: vec![error.refusal()] }),
+        Err(MapperError::Map(error)) => Ok(error.into()),
         Err(error) => Err(error.into()),
     }
 }

@@ -4,8 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use proptest::prelude::*;
-use quarantine_bridge::alert::{Alert, EntityPair, Severity};
-use quarantine_bridge::mapping::{BUILT_IN, BuiltIn, Cancel, Format, Mapped, map};
+use quarantine_bridge::mapping::{BUILT_IN, BuiltIn, Cancel, Format, Mapped, golden, map};
 use serde_json::{Value, json};
 
 fn format(name: &str) -> Format {
@@ -15,26 +14,12 @@ fn format(name: &str) -> Format {
 fn read(format: &Format, payload: &[u8]) -> Mapped {
     match map(format, payload, &Cancel::default()) {
         Ok(mapped) => mapped,
-        Err(error) => Mapped { alerts: Vec::new(), refused: vec![error.refusal()] },
+        Err(error) => error.into(),
     }
 }
 
 fn data() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data")
-}
-
-/// What a payload became, as the golden files keep it.
-fn golden(mapped: &Mapped) -> Value {
-    let pair = |pair: &EntityPair| {
-        json!({"machine": pair.machine.key(), "dns_name": pair.machine.dns_name, "file": pair.file.key(),
-               "name": pair.file.name, "found_at": [pair.found_at.machine, pair.found_at.file]})
-    };
-    let alert = |alert: &Alert| {
-        json!({"alert_id": alert.alert_id.as_str(), "severity": alert.severity.map(Severity::as_str),
-               "title": alert.title, "occurred_at": alert.occurred_at.map(|at| at.to_string()), "url": alert.url,
-               "targets": alert.targets.iter().map(pair).collect::<Vec<_>>()})
-    };
-    json!({"alerts": mapped.alerts.iter().map(alert).collect::<Vec<_>>(), "refused": mapped.refused})
 }
 
 /// Every case under tests/data/<format>/. `UPDATE=1` writes the expected files anew; look at the difference
