@@ -99,6 +99,7 @@ pub(super) fn load(name: &OsStr) -> anyhow::Result<Format> {
 }
 
 fn unknown(name: &str) -> Failure {
-    let text = format!("there is no format {name:?}; see `quarantine-bridge formats list`, or name a .jq file");
+    let text =
+        format!("there is no format {name:?}; see `quarantine-bridge formats list`, or name a .jq file");
     Failure { code: FAILURE, text }
 }

@@ -165,7 +165,8 @@ impl Reader {
             let role = self.role(fields, &path);
             let given = text(fields, "why").unwrap_or_default();
             let Some(why) = Why::named(given) else {
-                let detail = format!("the format answers a why {given:?} that is not one of {:?}", Why::all());
+                let detail =
+                    format!("the format answers a why {given:?} that is not one of {:?}", Why::all());
                 self.complain(Reason::FormatOutput, &path, detail);
                 continue;
             };

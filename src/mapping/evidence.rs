@@ -94,15 +94,8 @@ pub enum Why {
     Test,
 }
 
-const ROLES: &[Role] = &[
-    Role::File,
-    Role::Process,
-    Role::Parent,
-    Role::ImageLoaded,
-    Role::Created,
-    Role::Changed,
-    Role::Hash,
-];
+const ROLES: &[Role] =
+    &[Role::File, Role::Process, Role::Parent, Role::ImageLoaded, Role::Created, Role::Changed, Role::Hash];
 
 const WHYS: &[Why] = &[
     Why::NotMalicious,

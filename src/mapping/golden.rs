@@ -4,8 +4,8 @@ use serde_json::{Map, Value, json};
 
 use crate::alert::{Alert, EntityPair, FileEntity, MachineEntity, Severity};
 
-use super::evidence::{Evidence, Role};
 use super::Mapped;
+use super::evidence::{Evidence, Role};
 
 /// Returns what a payload became: the alerts with their pairs, what was refused, and what was left out.
 pub fn golden(mapped: &Mapped) -> Value {

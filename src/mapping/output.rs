@@ -55,8 +55,7 @@ pub(super) fn alert(output: &Val, pairing: Pairing) -> Read {
         reader.complain(Reason::FormatOutput, "$", "the format must answer an object an alert");
         return Read { alert: None, refused: refused(reader, None), evidence: Evidence::default() };
     };
-    let known =
-        ["alert_id", "severity", "title", "occurred_at", "url", "targets", "unpaired", "left_out"];
+    let known = ["alert_id", "severity", "title", "occurred_at", "url", "targets", "unpaired", "left_out"];
     reader.only_known(fields, &known, "$");
     let alert_id = alert_id(&mut reader, fields);
     reader.left_out(fields);
@@ -133,10 +132,12 @@ fn targets(reader: &mut Reader, fields: &Map, pairing: Pairing) -> (Vec<EntityPa
     }
     // A device that could not be read is a device all the same: leaving it out would make another the only one.
     let all_named = all_read && named.len() == machines.len();
-    named.extend(paired.iter().map(|(pair, _)| Machine {
-        entity: pair.machine.clone(),
-        found_at: pair.found_at.machine.clone(),
-    }));
+    named.extend(
+        paired.iter().map(|(pair, _)| Machine {
+            entity: pair.machine.clone(),
+            found_at: pair.found_at.machine.clone(),
+        }),
+    );
     let files: Vec<File> =
         files.iter().enumerate().filter_map(|(index, item)| file(reader, index, item)).collect();
     paired.extend(pairs(&named, all_named, &files, pairing));

@@ -45,7 +45,8 @@ pub(super) fn pairs(machines: &[Machine], all_named: bool, files: &[File], pairi
         (several, _) if !all_named => files.iter().map(|file| ambiguous(several, file)).collect(),
         ([only], _) => files.iter().map(|file| pair(only, file)).collect(),
         (several, Pairing::Cross(max)) if several.len().saturating_mul(files.len()) <= max.get() => {
-            let crossed = files.iter().flat_map(|file| several.iter().map(move |machine| pair(machine, file)));
+            let crossed =
+                files.iter().flat_map(|file| several.iter().map(move |machine| pair(machine, file)));
             crossed.collect()
         }
         (several, _) => files.iter().map(|file| ambiguous(several, file)).collect(),
@@ -68,9 +69,9 @@ fn ambiguous(machines: &[Machine], file: &File) -> Paired {
 /// The devices, each once and as fully as it is named, in an order of their own.
 fn distinct(machines: &[Machine]) -> Vec<Machine> {
     let fuller = |machine: &Machine| {
-        machines.iter().any(|other| {
-            covers(&other.entity, &machine.entity) && !covers(&machine.entity, &other.entity)
-        })
+        machines
+            .iter()
+            .any(|other| covers(&other.entity, &machine.entity) && !covers(&machine.entity, &other.entity))
     };
     let mut kept: Vec<Machine> = Vec::new();
     for machine in machines.iter().filter(|machine| !fuller(machine)) {

@@ -7,7 +7,7 @@
 
 def extra($name): .[$name] // (.AdditionalData | at($name));
 def device_id: extra("MdatpDeviceId") // extra("MdeDeviceId");
-def is($type): (.Type | type) == "string" and (.Type | ascii_downcase) == $type;
+def is($what): (.Type | type) == "string" and (.Type | ascii_downcase) == $what;
 def host: {
   id: device_id,
   aad_device_id: extra("AadDeviceId"),

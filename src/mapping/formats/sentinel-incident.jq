@@ -14,7 +14,7 @@ def host: {
   dns_name: (extra("DeviceDnsName") // if (.dnsDomain | given) == null then .hostName else "\(.hostName).\(.dnsDomain)" end)
 };
 
-(.body // .)
+(at("body") // .) | objects
 | .object as $incident
 | $incident.properties as $p
 | ($p.additionalData | at("alertProductNames")) as $products

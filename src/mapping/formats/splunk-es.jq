@@ -9,8 +9,9 @@
 | [.dest | texts] as $dest
 | ([.file_name | texts] | only) as $name
 | (if .status_label == "Closed" or .status_label == "Resolved" then "resolved" elif .action == "blocked" then "remediated" else null end) as $settled
+| ([.file_path | texts] | any(in_windows)) as $system
 | [
-    (.file_hash | texts | {file: (hashes + {name: $name}), role: "file", found_at: {file: "$.result.file_hash"}, why: $settled}),
+    (.file_hash | texts | {file: (hashes + {name: $name}), role: "file", found_at: {file: "$.result.file_hash"}, why: ($settled // if $system then "system_file" else null end)}),
     (.process_hash | texts | {file: {name: .}, role: "process", found_at: {file: "$.result.process_hash"}, why: "process_image"}),
     (.parent_process_hash | texts | {file: {name: .}, role: "parent", found_at: {file: "$.result.parent_process_hash"}, why: "parent"})
     | if .why == null and (.file | has_hash | not) then . + {why: "no_hash"} else . end
