@@ -54,7 +54,9 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
             source.format.name(),
             policy.mode
         ));
-        answers.iter().for_each(|answer| say(&format!("answer     {answer}")));
+        for answer in &answers {
+            say(&format!("answer     {answer}"));
+        }
         steps.iter().for_each(say_alert);
         mapped.refused.iter().for_each(say_refused);
         mapped.evidence.iter().flat_map(|it| &it.left_out).for_each(say_left_out);

@@ -122,7 +122,7 @@ fn run_case(arguments: &Arguments, case: &Path, format: &Format) -> anyhow::Resu
     let payload = fs::read(&payload).with_context(|| payload.display().to_string())?;
     let mapped = on_mapping_thread(|| map(format, &payload, &Cancel::default()));
     let mapped = mapped.context("the thread for payloads cannot be started")?;
-    let found = golden(&mapped.unwrap_or_else(|error| Mapped::from(error)));
+    let found = golden(&mapped.unwrap_or_else(Mapped::from));
     let path = case.join("expected.json");
     let expected: Value = match fs::read(&path) {
         Ok(text) => serde_json::from_slice(&text).with_context(|| path.display().to_string())?,

@@ -80,7 +80,7 @@ impl Reader {
         // Some senders write the address where the name belongs.
         let as_address = given.and_then(|name| IpAddr::from_str(name).ok());
         let dns_name = match given {
-            Some(name) if as_address.is_none() => self.dns_name(name, id.is_some(), path)?,
+            Some(name) if as_address.is_none() => self.dns_name(name, id.is_some(), path).ok()?,
             _ => None,
         };
         let ip = present(fields, "ip").and_then(|ip| IpAddr::from_str(ip.trim()).ok()).or(as_address);
@@ -94,18 +94,18 @@ impl Reader {
     }
 
     /// Reads a host name; beside an id it is for people only, so that what is no name does no harm there.
-    fn dns_name(&mut self, given: &str, has_id: bool, path: &str) -> Option<Option<String>> {
+    fn dns_name(&mut self, given: &str, has_id: bool, path: &str) -> Result<Option<String>, ()> {
         let name = given.trim().trim_end_matches('.');
         let plain = |c: char| c.is_alphanumeric() || c == '-' || c == '_' || c == '.';
         if name.chars().count() <= DNS_NAME_CHARS_MAX && name.chars().all(plain) && !name.starts_with('.') {
-            return Some(Some(name.to_owned()));
+            return Ok(Some(name.to_owned()));
         }
         if has_id {
-            return Some(None);
+            return Ok(None);
         }
         let detail = format!("{:?} is no host name", word(given).chars().take(80).collect::<String>());
         self.complain(Reason::Machine, path, detail);
-        None
+        Err(())
     }
 
     /// Reads a file. One good hash is enough: a wrong one beside it is left out and told.
@@ -193,8 +193,8 @@ pub(super) fn names_a_machine(value: &Val) -> bool {
     let Val::Obj(fields) = value else {
         return !matches!(value, Val::Null);
     };
-    let named = |name: &&str| present(fields, name).is_some_and(names_something);
-    MACHINE_FIELDS.iter().any(|name| named(&name))
+    let named = |name: &str| present(fields, name).is_some_and(names_something);
+    MACHINE_FIELDS.iter().any(|name| named(name))
 }
 
 fn names_something(name: &str) -> bool {

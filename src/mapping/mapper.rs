@@ -99,7 +99,8 @@ impl Mapper {
 pub fn on_mapping_thread<T: Send>(work: impl FnOnce() -> T + Send) -> io::Result<T> {
     thread::scope(|scope| {
         let thread = thread::Builder::new().stack_size(STACK_BYTES).spawn_scoped(scope, work)?;
-        thread.join().map_err(|_| io::Error::other("the thread that reads payloads panicked"))
+        // What a panic carries is for the panic hook, which has told it.
+        thread.join().map_err(|_panic| io::Error::other("the thread that reads payloads panicked"))
     })
 }
 

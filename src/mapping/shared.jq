@@ -48,17 +48,18 @@ def dereferenced($index): if type == "object" and has("$ref") then $index[.["$re
 # The algorithm that a name means; null for others, such as IMPHASH.
 def algorithm:
   if type == "string" then
-    {"sha1": "sha1", "sha-1": "sha1", "sha256": "sha256", "sha-256": "sha256", "md5": "md5"}[ascii_downcase]
+    ascii_downcase
+    | if . == "sha1" or . == "sha-1" then "sha1" elif . == "sha256" or . == "sha-256" then "sha256" elif . == "md5" then . else null end
   else null end;
 
 # {sha1, sha256, md5} from an array of {algorithm, value}. Two values of one algorithm: neither.
 def hash_set:
-  [.[] | select(.value | type == "string") | {algorithm: (.algorithm | algorithm), value: (.value | trim | ascii_downcase)}] as $all
-  | def of($name): [$all[] | select(.algorithm == $name) | .value] | unique | only;
+  [.[] | select(.value | type == "string") | [(.algorithm | algorithm), (.value | trim | ascii_downcase)]] as $all
+  | def of($name): [$all[] | select(.[0] == $name) | .[1]] | if length > 1 then unique | only else .[0] end;
   {sha1: of("sha1"), sha256: of("sha256"), md5: of("md5")};
 
 # The algorithm that a bare hash is of, by its length.
-def hash_kind: {"32": "md5", "40": "sha1", "64": "sha256"}[length | tostring];
+def hash_kind: length | if . == 40 then "sha1" elif . == 64 then "sha256" elif . == 32 then "md5" else null end;
 
 # {sha1, sha256, md5} from a text: "SHA1=..,MD5=..,IMPHASH=..", "sha1:..", or one bare hash.
 def hashes:
@@ -78,9 +79,9 @@ def has_hash: [.sha1, .sha256, .md5] | any(. != null and . != "");
 # A word in any case.
 def severity_word:
   if type == "string" then
-    (ascii_downcase | trim) as $word
-    | {"informational": "informational", "info": "informational", "low": "low", "medium": "medium", "moderate": "medium",
-       "high": "high", "critical": "critical"}[$word]
+    ascii_downcase | trim
+    | if . == "high" or . == "medium" or . == "low" or . == "critical" or . == "informational" then .
+      elif . == "info" then "informational" elif . == "moderate" then "medium" else null end
   else null end;
 
 # A word or number of a source's own table.

@@ -18,13 +18,15 @@ unwrapped
   ] as $devices
 | [
     .evidence | enumerated | .key as $i | .value
+    | kind as $kind
+    | select($kind == "fileEvidence" or $kind == "processEvidence" or $kind == "fileHashEvidence")
     | .mdeDeviceId as $id
     | {
         machine: (if ($id | given) == null then null else ([$devices[] | select(.id == $id)] | unique | only) // {id: $id} end),
         found_at: {machine: "$.evidence[\($i)].mdeDeviceId", file: "$.evidence[\($i)]"}
       } as $place
     | $place + (
-        if kind == "fileEvidence" then {
+        if $kind == "fileEvidence" then {
           file: (.fileDetails // {} | file),
           role: "file",
           why: ($settled
@@ -33,11 +35,10 @@ unwrapped
                elif .fileDetails // {} | has_hash then null
                else "no_hash" end)
         }
-        elif kind == "processEvidence" then
+        elif $kind == "processEvidence" then
           {file: (.imageFile // {} | file), role: "process", why: "process_image"},
           (.parentProcessImageFile // empty | {file: file, role: "parent", why: "parent"})
-        elif kind == "fileHashEvidence" then {file: {name: .value}, role: "hash", why: "not_on_device"}
-        else empty end
+        else {file: {name: .value}, role: "hash", why: "not_on_device"} end
       )
   ] as $evidence
 | {

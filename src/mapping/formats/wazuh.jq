@@ -21,15 +21,12 @@ one_or_many
     dns_name: ($computer // if .agent | at("id") == "000" then null else $agent end),
     ip: (if $computer == null or ($computer | ascii_downcase | split(".")[0]) == ($agent | ascii_downcase | split(".")[0]) then [.agent | at("ip")] | only_ip else null end)
   } as $machine
-| ({
-    "1": {role: "process", path: ($e | at("image"))},
-    "6": {role: "image_loaded", path: ($e | at("imageLoaded"))},
-    "7": {role: "image_loaded", path: ($e | at("imageLoaded"))},
-    "15": {role: "created", path: ($e | at("targetFilename"))},
-    "29": {role: "created", path: ($e | at("targetFilename"))},
-    "23": {role: "file", path: ($e | at("targetFilename")), why: "before_change"},
-    "26": {role: "file", path: ($e | at("targetFilename")), why: "before_change"}
-  }[$system | at("eventID") | tostring] // {role: "file", why: "not_malicious"}) as $sysmon
+| ($system | at("eventID") | tostring) as $event
+| (if $event == "1" then {role: "process", path: ($e | at("image"))}
+   elif $event == "6" or $event == "7" then {role: "image_loaded", path: ($e | at("imageLoaded"))}
+   elif $event == "15" or $event == "29" then {role: "created", path: ($e | at("targetFilename"))}
+   elif $event == "23" or $event == "26" then {role: "file", path: ($e | at("targetFilename")), why: "before_change"}
+   else {role: "file", why: "not_malicious"} end) as $sysmon
 | .syscheck as $fim
 | (.data | at("virustotal")) as $vt
 | (.rule | at("id") | tostring) as $rule
