@@ -1,5 +1,7 @@
 //! Hostile payloads end in a refusal: no crash, no hang, no wrong target.
 
+use jiff::Timestamp;
+use quarantine_bridge::alert::Severity;
 use quarantine_bridge::mapping::{BUILT_IN, Body, BuiltIn, Format, Mapped};
 use serde_json::{Value, json};
 
@@ -149,7 +151,7 @@ pub(crate) fn times_are_read_in_every_form_that_is_clear() {
         let payload = json!({"alert_id": "a", "occurred_at": time, "targets": [{"machine": ID, "file": A}]});
         read(&format("bridge"), payload.to_string().as_bytes()).alerts[0]
             .occurred_at
-            .map(|at| at.as_millisecond())
+            .map(Timestamp::as_millisecond)
     };
     let at = Some(1_772_366_281_123);
     for clear in [
@@ -185,7 +187,7 @@ pub(crate) fn times_are_read_in_every_form_that_is_clear() {
 pub(crate) fn severities_outside_a_table_are_unknown() {
     let severity = |word: Value| {
         let payload = json!({"alert_id": "a", "severity": word, "targets": [{"machine": ID, "file": A}]});
-        read(&format("bridge"), payload.to_string().as_bytes()).alerts[0].severity.map(|it| it.as_str())
+        read(&format("bridge"), payload.to_string().as_bytes()).alerts[0].severity.map(Severity::as_str)
     };
     assert_eq!(severity(json!("high")), Some("high"));
     for other in [json!("Urgent"), json!(5), json!(null), json!(["high"]), json!("")] {
@@ -194,7 +196,7 @@ pub(crate) fn severities_outside_a_table_are_unknown() {
     let defend = |severity: Value| {
         let alert = json!({"event": {"id": "e", "code": "malicious_file", "severity": severity}, "host": {"name": "ws1"},
                            "file": {"hash": {"sha1": A}}});
-        read(&format("elastic-defend"), alert.to_string().as_bytes()).alerts[0].severity.map(|it| it.as_str())
+        read(&format("elastic-defend"), alert.to_string().as_bytes()).alerts[0].severity.map(Severity::as_str)
     };
     assert_eq!(
         [defend(json!(99)), defend(json!("73")), defend(json!(0))],
