@@ -7,8 +7,12 @@ use serde::{Deserialize, Serialize};
 
 use super::ids::{IdError, shortened};
 
-/// SHA1 of the empty file, seen in place of a real hash in public samples.
-const SHA1_OF_NOTHING: &str = "da39a3ee5e6b4b0d3255bfef95601890afd80709";
+/// SHA1, SHA256 and MD5 of the empty file, seen in place of real hashes in public samples.
+const HASHES_OF_NOTHING: &[&str] = &[
+    "da39a3ee5e6b4b0d3255bfef95601890afd80709",
+    "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
+    "d41d8cd98f00b204e9800998ecf8427e",
+];
 
 /// Bytes shown as lower-case hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -21,6 +25,17 @@ impl<const N: usize> HexBytes<N> {
             Ok(()) => Ok(Self(bytes)),
             Err(_) => Err(IdError::NotHex { what, digits: N.saturating_mul(2), found: shortened(text) }),
         }
+    }
+
+    /// Reads a hash; one repeated digit and the hash of the empty file stand for no file.
+    fn parse_hash(what: &'static str, text: &str) -> Result<Self, IdError> {
+        let hash = Self::parse(what, text)?;
+        let shown = hash.to_string();
+        let first = shown.chars().next();
+        if HASHES_OF_NOTHING.contains(&shown.as_str()) || shown.chars().all(|c| Some(c) == first) {
+            return Err(IdError::Placeholder(format!("{what} {shown}")));
+        }
+        Ok(hash)
     }
 }
 
@@ -47,11 +62,11 @@ pub struct MachineId(HexBytes<20>);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Sha1(HexBytes<20>);
 
-/// SHA256 of a file's content.
+/// SHA256 of a file's content, no placeholder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Sha256(HexBytes<32>);
 
-/// MD5 of a file's content.
+/// MD5 of a file's content, no placeholder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Md5(HexBytes<16>);
 
@@ -67,13 +82,7 @@ impl FromStr for Sha1 {
     type Err = IdError;
 
     fn from_str(text: &str) -> Result<Self, IdError> {
-        let sha1 = Self(HexBytes::parse("SHA1", text)?);
-        let shown = sha1.to_string();
-        let first = shown.chars().next();
-        if shown == SHA1_OF_NOTHING || shown.chars().all(|c| Some(c) == first) {
-            return Err(IdError::Placeholder(shown));
-        }
-        Ok(sha1)
+        HexBytes::parse_hash("SHA1", text).map(Self)
     }
 }
 
@@ -81,7 +90,7 @@ impl FromStr for Sha256 {
     type Err = IdError;
 
     fn from_str(text: &str) -> Result<Self, IdError> {
-        HexBytes::parse("SHA256", text).map(Self)
+        HexBytes::parse_hash("SHA256", text).map(Self)
     }
 }
 
@@ -89,7 +98,7 @@ impl FromStr for Md5 {
     type Err = IdError;
 
     fn from_str(text: &str) -> Result<Self, IdError> {
-        HexBytes::parse("MD5", text).map(Self)
+        HexBytes::parse_hash("MD5", text).map(Self)
     }
 }
 

@@ -23,7 +23,7 @@ pub enum IdError {
         found: String,
     },
     /// A well-formed hash that stands for no file.
-    #[error("SHA1 {0} is a placeholder, not the hash of a file")]
+    #[error("{0} is a placeholder, not the hash of a file")]
     Placeholder(String),
     /// Empty, too long, or with characters that have no place in an identifier.
     #[error("{what} {problem}, found {found:?}")]

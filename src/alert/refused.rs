@@ -38,6 +38,8 @@ pub enum Reason {
     AlertId,
     /// The alert names no file on a device that its source calls malicious or detected.
     NoTarget,
+    /// The message says that nothing is to be done: resolved, an update, or a test.
+    Settled,
     /// The alert names too many pairs.
     TooManyTargets,
     /// A machine id is not 40 hexadecimal digits, or the device is not named at all.
@@ -56,6 +58,7 @@ impl Reason {
             Self::FormatOutput => "format_output",
             Self::AlertId => "alert_id",
             Self::NoTarget => "no_target",
+            Self::Settled => "settled",
             Self::TooManyTargets => "too_many_targets",
             Self::Machine => "machine",
             Self::File => "file",

@@ -1,18 +1,17 @@
 //! `explain`: what an alert would do, step by step, without doing it.
 
+use std::iter;
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use anyhow::Context as _;
 use clap::Args as ClapArgs;
 use serde_json::{Value, json};
-use tokio::runtime;
 
 use crate::alert::{Alert, EntityPair, HeldReason, RefusedAlert, Severity, SourceName, Unresolved, comment};
 use crate::clock::Clock;
 use crate::config::{self, Config, Secrets};
 use crate::dispatch::resolve::{Given, Plan, Resolution, Rules, Step, plan, resolve};
-use crate::mapping::{Format, Mapped, Mapper, MapperError};
+use crate::mapping::{self, Cancel, Format, LeftOut, Mapped, Role};
 use crate::policy::{Candidate, Decision, Policy, decide};
 
 use super::ConfigFile;
@@ -42,12 +41,14 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         text: format!("{} has no source {}", arguments.file.config.display(), arguments.source),
     })?;
     let payload = read_payload(&arguments.payload)?;
-    let mapped = map(Arc::clone(&source.format), payload)?;
+    let (answers, mapped) = read(&source.format, &payload)?;
+    let left_out: Vec<Value> = mapped.evidence.iter().flat_map(mapping::left_out).collect();
     let rules = config.dispatch.rules.get(&arguments.source).copied().unwrap_or_default();
     let steps = explained(&mapped, &Rulebook { policy, rules: &rules }, &config);
     if arguments.json {
         let head = json!({"source": arguments.source.as_str(), "format": source.format.name(), "mode": policy.mode.as_str()});
-        say(&json!({"source": head, "alerts": steps, "refused": mapped.refused}).to_string());
+        let all = json!({"source": head, "answers": answers, "alerts": steps, "refused": mapped.refused, "left_out": left_out});
+        say(&all.to_string());
     } else {
         say(&format!(
             "source     {}: format {}, mode {}",
@@ -55,8 +56,12 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
             source.format.name(),
             policy.mode
         ));
+        for answer in &answers {
+            say(&format!("answer     {answer}"));
+        }
         steps.iter().for_each(say_alert);
         mapped.refused.iter().for_each(say_refused);
+        mapped.evidence.iter().flat_map(|it| &it.left_out).for_each(say_left_out);
     }
     if mapped.alerts.is_empty() {
         let text =
@@ -66,18 +71,15 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Reads the payload on a mapping thread, as the service does.
-fn map(format: Arc<Format>, payload: Vec<u8>) -> anyhow::Result<Mapped> {
-    let runtime = runtime::Builder::new_current_thread().enable_all().build();
-    let threads = Mapper::start(1).context("the thread for payloads cannot be started")?;
-    let result = runtime
-        .context("the runtime cannot be started")?
-        .block_on(async { threads.map(format, payload.into()).await });
-    match result {
-        Ok(mapped) => Ok(mapped),
-        Err(MapperError::Map(error)) => Ok(Mapped { alerts: Vec::new(), refused: vec![error.refusal()] }),
-        Err(error) => Err(error.into()),
-    }
+/// Reads the payload as the service does; returns what the format answers too.
+fn read(format: &Format, payload: &[u8]) -> anyhow::Result<(Vec<Value>, Mapped)> {
+    let both = mapping::on_mapping_thread(|| {
+        let cancel = Cancel::default();
+        (mapping::answers(format, payload, &cancel), mapping::map(format, payload, &cancel))
+    });
+    let (answers, mapped) = both.context("the thread for payloads cannot be started")?;
+    let answers = answers.iter().flatten().map(|answer| serde_json::from_str(answer).unwrap_or_default());
+    Ok((answers.collect(), mapped.unwrap_or_else(Into::into)))
 }
 
 /// What the configuration says of the source.
@@ -88,8 +90,14 @@ struct Rulebook<'a> {
 
 fn explained(mapped: &Mapped, rulebook: &Rulebook<'_>, config: &Config) -> Vec<Value> {
     let alert = |alert: &Alert| {
+        let roles = mapped.evidence.iter().find(|it| {
+            it.alert_id.as_deref() == Some(alert.alert_id.as_str()) && it.roles.len() == alert.targets.len()
+        });
+        let roles =
+            roles.map_or(&[][..], |evidence| &evidence.roles).iter().copied().chain(iter::repeat(None));
+        let pairs = alert.targets.iter().zip(roles);
         let targets: Vec<Value> =
-            alert.targets.iter().map(|pair| target(alert, pair, rulebook, config)).collect();
+            pairs.map(|(pair, role)| target(alert, (pair, role), rulebook, config)).collect();
         json!({
             "alert_id": alert.alert_id.as_str(), "severity": alert.severity.map(Severity::as_str),
             "title": alert.title, "occurred_at": alert.occurred_at.map(|at| format!("{at:.3}")), "targets": targets,
@@ -98,7 +106,12 @@ fn explained(mapped: &Mapped, rulebook: &Rulebook<'_>, config: &Config) -> Vec<V
     mapped.alerts.iter().map(alert).collect()
 }
 
-fn target(alert: &Alert, pair: &EntityPair, rulebook: &Rulebook<'_>, config: &Config) -> Value {
+fn target(
+    alert: &Alert,
+    (pair, role): (&EntityPair, Option<Role>),
+    rulebook: &Rulebook<'_>,
+    config: &Config,
+) -> Value {
     let now = Clock::system().now();
     let (occurred_at, rules) = (alert.occurred_at, rulebook.rules);
     let given = Given { pair, occurred_at, completion: None, rules, now };
@@ -135,7 +148,9 @@ fn target(alert: &Alert, pair: &EntityPair, rulebook: &Rulebook<'_>, config: &Co
         .map(|it| json!({"guard": it.guard, "answer": it.answer.as_str(), "evidence": it.evidence}))
         .collect();
     json!({
-        "machine": {"entity": pair.machine.key(), "dns_name": pair.machine.dns_name, "found_at": pair.found_at.machine},
+        "role": role,
+        "machine": {"entity": pair.machine.key(), "dns_name": pair.machine.dns_name, "found_at": pair.found_at.machine,
+                    "candidates": pair.candidates.iter().map(mapping::machine).collect::<Vec<_>>()},
         "file": {"entity": pair.file.key(), "name": pair.file.name, "found_at": pair.found_at.file},
         "resolution": resolution_json(&plan(&given)), "guards": guards, "decision": decision,
         "reason": reason, "state": state, "call": call,
@@ -166,6 +181,14 @@ fn say_alert(alert: &Value) {
 }
 
 fn say_target(target: &Value) {
+    if let Some(role) = target.get("role").and_then(Value::as_str) {
+        say(&format!("  role     {role}"));
+    }
+    let candidates = target.pointer("/machine/candidates").and_then(Value::as_array);
+    if let Some(candidates) = candidates.filter(|candidates| !candidates.is_empty()) {
+        let all: Vec<String> = candidates.iter().map(ToString::to_string).collect();
+        say(&format!("  machine  one of {}; the alert does not say which", all.join(", ")));
+    }
     for (label, name) in [("machine", "dns_name"), ("file", "name")] {
         let entity = target.get(label).unwrap_or(&Value::Null);
         say(&format!(
@@ -201,4 +224,10 @@ fn say_refused(refused: &RefusedAlert) {
     for problem in &refused.problems {
         say(&format!("  {:<17}{}: {}", problem.reason.as_str(), problem.path, problem.detail));
     }
+}
+
+fn say_left_out(left_out: &LeftOut) {
+    let place = left_out.found_at.as_deref().unwrap_or("-");
+    let role = left_out.role.map_or("-", Role::as_str);
+    say(&format!("left out   {:<17}{role:<13}{left_out} ({place})", left_out.why.as_str()));
 }

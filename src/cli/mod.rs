@@ -6,6 +6,8 @@ mod demo;
 mod exit;
 mod explain;
 mod formats;
+mod formats_test;
+mod formats_try;
 mod relay;
 mod send;
 mod serve;
@@ -51,7 +53,7 @@ enum Command {
     Spool(spool::Arguments),
     /// Run a local Defender and Entra ID to rehearse against.
     Simulate(simulate::Arguments),
-    /// List the built-in formats, or print one.
+    /// List, print, test and try formats.
     Formats(formats::Arguments),
     /// Make tokens for the API.
     Token(token::Arguments),

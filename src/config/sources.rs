@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::fs;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use jiff::SignedDuration;
@@ -9,7 +10,7 @@ use jiff::SignedDuration;
 use crate::alert::{Mode, Severity, SourceName};
 use crate::dispatch::resolve::Rules;
 use crate::http::Source;
-use crate::mapping::{BUILT_IN, BuiltIn, Format};
+use crate::mapping::{BUILT_IN, Body, BuiltIn, Format, Pairing};
 use crate::policy::Policy;
 
 use super::Secrets;
@@ -58,7 +59,8 @@ fn source(name: &str, section: &Section<'_>, secrets: Secrets) -> Option<(Source
         }
     };
     let policy = policy(section);
-    let format = format(section);
+    let format = format(section).zip(reading(section));
+    let format = format.map(|(format, (body, pairing))| format.with_body(body).with_pairing(pairing));
     let gate = auth::read(section, secrets);
     Some((Source { name: name?, gate: gate?, format: Arc::new(format?) }, policy?))
 }
@@ -108,6 +110,47 @@ fn format(section: &Section<'_>) -> Option<Format> {
         }
         (None, None) => {
             section.complain("format", "is missing", &remedy);
+            None
+        }
+    }
+}
+
+/// How bodies are read, and what may be made of files and devices that come unpaired.
+fn reading(section: &Section<'_>) -> Option<(Body, Pairing)> {
+    let body = match section.text("body").unwrap_or("one") {
+        "one" => Some(Body::One),
+        "concatenated" => Some(Body::Concatenated),
+        other => {
+            let remedy = "write \"one\", or \"concatenated\" for JSON objects run together or one a line";
+            section.complain("body", format!("{other:?} is no kind of body"), remedy);
+            None
+        }
+    };
+    Some((body?, pairing(section)?))
+}
+
+fn pairing(section: &Section<'_>) -> Option<Pairing> {
+    let max = section.integer("cross_max");
+    let remedy = "write the most pairs that an alert may make, 2 to 100, beside pair = \"cross\"";
+    match section.text("pair").unwrap_or("stated") {
+        "stated" => {
+            if max.is_some() {
+                section.complain("cross_max", "stands without pair = \"cross\"", "take it away");
+            }
+            Some(Pairing::Stated)
+        }
+        "cross" => {
+            let allowed = max.filter(|max| (2..=100).contains(max));
+            let allowed = allowed.and_then(|max| NonZeroUsize::new(usize::try_from(max).ok()?));
+            if allowed.is_none() {
+                let problem = if max.is_some() { "is not from 2 to 100" } else { "is missing" };
+                section.complain("cross_max", problem, remedy);
+            }
+            allowed.map(Pairing::Cross)
+        }
+        other => {
+            let remedy = "write \"stated\"; or \"cross\" for a source whose rules guarantee that every file was on every device";
+            section.complain("pair", format!("{other:?} is no rule for pairing"), remedy);
             None
         }
     }

@@ -162,7 +162,7 @@ fn check_content_type(delivery: &RawDelivery) -> Result<(), Problem> {
 pub(super) async fn map(context: &Context, format: Arc<Format>, body: Bytes) -> Result<Mapped, Problem> {
     match context.mapper.map(format, body).await {
         Ok(mapped) => Ok(mapped),
-        Err(MapperError::Map(error)) => Ok(Mapped { alerts: Vec::new(), refused: vec![error.refusal()] }),
+        Err(MapperError::Map(error)) => Ok(error.into()),
         Err(MapperError::Busy) => Err(Problem::new(ProblemKind::Busy, "Nothing was stored. Send it again.")),
     }
 }
@@ -175,7 +175,7 @@ async fn accept(
     now: Timestamp,
 ) -> Result<HttpResponse, Problem> {
     let key = delivery.key().to_string();
-    let Mapped { alerts, refused } = mapped;
+    let Mapped { alerts, refused, .. } = mapped;
     let accept = Accept { delivery, alerts, refused: refused.clone(), now };
     let receipt = context.store.accept(accept).await;
     let result = match &receipt {

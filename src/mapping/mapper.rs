@@ -95,6 +95,15 @@ impl Mapper {
     }
 }
 
+/// Runs work that reads payloads on a thread with the stack that it needs, and waits for it.
+pub fn on_mapping_thread<T: Send>(work: impl FnOnce() -> T + Send) -> io::Result<T> {
+    thread::scope(|scope| {
+        let thread = thread::Builder::new().stack_size(STACK_BYTES).spawn_scoped(scope, work)?;
+        // What a panic carries is for the panic hook, which has told it.
+        thread.join().map_err(|_panic| io::Error::other("the thread that reads payloads panicked"))
+    })
+}
+
 fn serve(mut requests: mpsc::Receiver<Request>) {
     while let Some(request) = requests.blocking_recv() {
         let result = map(&request.format, &request.payload, &request.cancel);

@@ -2,23 +2,32 @@
 //!
 //! Pure but for [`Mapper`], which owns the threads that programs run on.
 
+mod entities;
+mod evidence;
 mod formats;
+mod golden;
 mod mapper;
 mod meter;
 mod natives;
 mod output;
+mod pairing;
 mod program;
 mod strict_json;
 mod subset;
 mod value;
 mod value_ops;
 
-pub use formats::{BUILT_IN, BuiltIn, Format};
-pub use mapper::{Mapper, MapperError};
+pub use evidence::{Evidence, LeftOut, Role, Why};
+pub use formats::{BUILT_IN, Body, BuiltIn, Format};
+pub use golden::{golden, left_out, machine};
+pub use mapper::{Mapper, MapperError, on_mapping_thread};
 pub use meter::Cancel;
 pub use output::TARGETS_MAX;
+pub use pairing::Pairing;
 pub use program::{ProgramError, RunError, SHARED};
 pub use strict_json::{JsonError, JsonProblem};
+
+use jaq_json::Val;
 
 use crate::alert::{Alert, MapProblem, Reason, RefusedAlert};
 
@@ -29,6 +38,8 @@ pub struct Mapped {
     pub alerts: Vec<Alert>,
     /// What cannot be acted on: whole alerts, or single pairs of those above, with the reasons.
     pub refused: Vec<RefusedAlert>,
+    /// What the format says of the evidence of each alert, also of those that are refused.
+    pub evidence: Vec<Evidence>,
 }
 
 /// Why nothing could be read from a payload at all.
@@ -58,18 +69,35 @@ impl MapError {
     }
 }
 
+impl From<MapError> for Mapped {
+    /// A payload of which nothing could be read.
+    fn from(error: MapError) -> Self {
+        Self { refused: vec![error.refusal()], ..Self::default() }
+    }
+}
+
 /// Reads the alerts of one payload.
 pub fn map(format: &Format, payload: &[u8], cancel: &Cancel) -> Result<Mapped, MapError> {
-    let input = strict_json::read(payload)?;
-    let outputs = format.program().run(input, cancel)?;
-    if outputs.is_empty() {
-        return Err(MapError::NoAlert);
-    }
     let mut mapped = Mapped::default();
-    for output in &outputs {
-        let read = output::alert(output);
+    for output in &outputs(format, payload, cancel)? {
+        let read = output::alert(output, format.pairing());
         mapped.alerts.extend(read.alert);
         mapped.refused.extend(read.refused);
+        mapped.evidence.push(read.evidence);
     }
     Ok(mapped)
+}
+
+/// Returns what the format's program answers for one payload, as JSON texts.
+pub fn answers(format: &Format, payload: &[u8], cancel: &Cancel) -> Result<Vec<String>, MapError> {
+    Ok(outputs(format, payload, cancel)?.iter().map(ToString::to_string).collect())
+}
+
+fn outputs(format: &Format, payload: &[u8], cancel: &Cancel) -> Result<Vec<Val>, MapError> {
+    let inputs = match format.body() {
+        Body::One => vec![strict_json::read(payload)?],
+        Body::Concatenated => strict_json::read_all(payload)?,
+    };
+    let outputs = format.program().run(inputs, cancel)?;
+    if outputs.is_empty() { Err(MapError::NoAlert) } else { Ok(outputs) }
 }

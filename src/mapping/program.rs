@@ -90,9 +90,15 @@ impl Program {
         Err(ProgramError { line: 1, problem })
     }
 
-    /// Runs the program on one payload.
-    pub(super) fn run(&self, input: Value, cancel: &Cancel) -> Result<Vec<Val>, RunError> {
-        let outputs = meter::run(cancel, || self.outputs(input));
+    /// Runs the program on the documents of one payload, with one tank of fuel for all.
+    pub(super) fn run(&self, inputs: Vec<Value>, cancel: &Cancel) -> Result<Vec<Val>, RunError> {
+        let outputs = meter::run(cancel, || {
+            let mut outputs = Vec::new();
+            for input in inputs {
+                self.answer(input, &mut outputs)?;
+            }
+            Ok(outputs)
+        });
         outputs.unwrap_or_else(|stopped| {
             Err(match stopped {
                 Stopped::OutOfFuel => RunError::TooMuchWork,
@@ -103,9 +109,8 @@ impl Program {
         })
     }
 
-    fn outputs(&self, input: Value) -> Result<Vec<Val>, RunError> {
+    fn answer(&self, input: Value, outputs: &mut Vec<Val>) -> Result<(), RunError> {
         let context = Ctx::<JustLut<Value>>::new(&self.0.lut, Vars::new([]));
-        let mut outputs = Vec::new();
         for output in self.0.id.run((context, input)) {
             let value = output.map_err(|exception| RunError::Raised(message(exception)))?;
             if outputs.len() >= OUTPUTS_MAX {
@@ -115,7 +120,7 @@ impl Program {
             value.weigh();
             outputs.push(value.into_inner());
         }
-        Ok(outputs)
+        Ok(())
     }
 }
 

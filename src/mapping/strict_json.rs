@@ -51,15 +51,16 @@ impl From<Expect> for JsonProblem {
 
 /// Reads exactly one JSON value.
 pub(super) fn read(text: &[u8]) -> Result<Value, JsonError> {
-    let mut reader = Reader { lexer: SliceLexer::new(text), nodes_left: NODES_MAX };
-    match reader.document() {
-        Ok((value, depth)) => Ok(Value::new(value, depth)),
-        Err(problem) => {
-            let rest = reader.lexer.as_slice().len();
-            let (read, _) = text.split_at(text.len().saturating_sub(rest));
-            Err(located(problem, read))
-        }
-    }
+    let mut reader = Reader::new(text);
+    let value = reader.document();
+    value.map(|(value, depth)| Value::new(value, depth)).map_err(|problem| reader.located(problem, text))
+}
+
+/// Reads JSON values run together, with or without white space between them; the limits hold for all of them.
+pub(super) fn read_all(text: &[u8]) -> Result<Vec<Value>, JsonError> {
+    let mut reader = Reader::new(text);
+    let values = reader.documents();
+    values.map_err(|problem| reader.located(problem, text))
 }
 
 /// Puts a problem at the end of what was read before it.
@@ -75,7 +76,28 @@ struct Reader<'a> {
     nodes_left: u32,
 }
 
-impl Reader<'_> {
+impl<'a> Reader<'a> {
+    fn new(text: &'a [u8]) -> Self {
+        Self { lexer: SliceLexer::new(text), nodes_left: NODES_MAX }
+    }
+
+    /// Puts a problem at the place that was read up to.
+    fn located(&self, problem: JsonProblem, text: &[u8]) -> JsonError {
+        let rest = self.lexer.as_slice().len();
+        let (read, _) = text.split_at(text.len().saturating_sub(rest));
+        located(problem, read)
+    }
+
+    /// Reads value after value to the end of the text.
+    fn documents(&mut self) -> Result<Vec<Value>, JsonProblem> {
+        let mut values = Vec::new();
+        while let Some(first) = self.lexer.ws_peek() {
+            let (value, depth) = self.value(first, DEPTH_MAX)?;
+            values.push(Value::new(value, depth));
+        }
+        if values.is_empty() { Err(Expect::Value.into()) } else { Ok(values) }
+    }
+
     /// Reads the whole text; returns the value and how deep it nests.
     fn document(&mut self) -> Result<(Val, u32), JsonProblem> {
         let first = self.lexer.ws_peek().ok_or(Expect::Value)?;

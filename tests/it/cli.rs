@@ -371,7 +371,8 @@ fn formats_are_listed_and_shown() {
     }
     let json: Value =
         serde_json::from_str(&out(&command(&["formats", "list", "--json"]).output().unwrap())).unwrap();
-    assert_eq!(json.as_array().unwrap().len(), 3);
+    assert!(json.as_array().unwrap().len() > 20);
+    assert!(json[0]["product"].is_string());
     let standalone = out(&command(&["formats", "show", "bridge", "--standalone"]).output().unwrap());
     assert!(standalone.contains("def one_or_many:"));
     assert_eq!(command(&["formats", "show", "x"]).output().unwrap().status.code(), Some(1));

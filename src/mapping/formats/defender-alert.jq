@@ -4,26 +4,34 @@
 # One alert names one machine. Its targets are the files that Defender marks as Detected; processes are not files: the worked
 # example of the documentation has rundll32.exe as its process.
 
-(if type == "object" and (.value | type) == "array" then .value else . end)
-| one_or_many
+unwrapped
 | .machineId as $machine
 | .computerDnsName as $name
+| (if .status == "Resolved" then "resolved" else null end) as $settled
+| [
+    .evidence | enumerated
+    | .key as $i
+    | .value
+    | select(.entityType == "File" or .entityType == "Process")
+    | {
+        machine: {id: $machine, dns_name: $name},
+        file: {sha1, sha256, name: .fileName},
+        role: (.entityType | ascii_downcase),
+        found_at: {machine: "$.machineId", file: "$.evidence[\($i)]"},
+        why: ($settled
+          // if .entityType == "Process" then "process_image"
+             elif .detectionStatus == "Prevented" or .detectionStatus == "Remediated" or .detectionStatus == "Blocked" then "remediated"
+             elif .detectionStatus != "Detected" then "not_malicious"
+             elif has_hash then null
+             else "no_hash" end)
+      }
+  ] as $evidence
 | {
     alert_id: .id,
     severity: (.severity | severity_word),
     title,
     occurred_at: .alertCreationTime,
     url: (if (.id | type) == "string" then "https://security.microsoft.com/alerts/" + .id else null end),
-    targets: [
-      .evidence | enumerated
-      | .key as $i
-      | .value
-      | select(.entityType == "File" and .detectionStatus == "Detected")
-      | select(.sha1 != null or .sha256 != null)
-      | {
-          machine: {id: $machine, dns_name: $name},
-          file: {sha1, sha256, name: .fileName},
-          found_at: {machine: "$.machineId", file: "$.evidence[\($i)]"}
-        }
-    ]
+    targets: ($evidence | taken),
+    left_out: ($evidence | left)
   }
