@@ -40,6 +40,7 @@ mod reconcile;
 mod relay;
 mod resolve;
 mod schemes;
+mod senders;
 mod simulator;
 mod spool;
 mod store;
