@@ -165,7 +165,14 @@ async fn what_came_thirty_days_ago_is_still_known() {
 /// Everybody at every door: who holds what, and the routes that answer 2xx to it. All other pairs must not.
 #[tokio::test]
 async fn nobody_gets_a_2xx_who_should_not() {
-    let bridge = bridge(|| tokens(Place::Bearer)).await;
+    let mut bridge = bridge(|| tokens(Place::Bearer)).await;
+    let named = bridge.alert("a0", MACHINE, SHA1);
+    let named =
+        String::from_utf8(named).unwrap().replace(&format!("\"id\":\"{MACHINE}\""), "\"dns_name\":\"ws*\"");
+    let unresolved = bridge.request("/v1/hooks/soc").bearer_auth(TOKEN).body(named);
+    let unresolved = bridge.send(unresolved).await.body;
+    let held = unresolved["alerts"][0]["actions"][0]["id"].as_str().unwrap().to_owned();
+    bridge.drain().await;
     let accepted = bridge.request("/v1/hooks/soc").bearer_auth(TOKEN).body(bridge.alert("a1", MACHINE, SHA1));
     let accepted = bridge.send(accepted).await.body;
     let action = accepted["alerts"][0]["actions"][0]["id"].as_str().unwrap().to_owned();
@@ -182,11 +189,18 @@ async fn nobody_gets_a_2xx_who_should_not() {
     let client = Client::builder().no_proxy().build().unwrap();
     let mut tried = 0;
     for (method, template) in paths() {
-        let id = if template.contains("deliveries") { &delivery } else { &action };
+        let id = match template {
+            "/v1/actions/{id}/complete" => &held,
+            _ if template.contains("deliveries") => &delivery,
+            _ => &action,
+        };
         let path = template.replace("{source}", "soc").replace("{token}", TOKEN).replace("{id}", id);
         for (holder, credential) in &holders {
             let request = client.request(method.parse().unwrap(), bridge.url(&path));
-            let body = bridge.alert("a2", MACHINE, SHA1);
+            let body = match template {
+                "/v1/actions/{id}/complete" => b"{\"reason\": \"r\"}".to_vec(),
+                _ => bridge.alert("a2", MACHINE, SHA1),
+            };
             let request = if method == "POST" { request.body(body) } else { request };
             let request = request.header("content-type", "application/json");
             let request = match credential {
@@ -210,6 +224,8 @@ fn may(method: &str, template: &str, holder: &str) -> bool {
         // The source's token is for the header, and there is no such address.
         ("POST", "/v1/hooks/{source}/{token}") => false,
         ("GET", "/v1/actions" | "/v1/actions/{id}" | "/v1/deliveries/{id}") => holder == "actions:read",
+        ("POST", "/v1/actions/{id}/complete") => holder == "actions:complete",
+        ("POST", "/v1/deliveries/{id}/replay") => holder == "deliveries:replay",
         _ => panic!("say who may {method} {template}"),
     }
 }
