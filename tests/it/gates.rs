@@ -168,7 +168,7 @@ async fn nobody_gets_a_2xx_who_should_not() {
     let mut bridge = bridge(|| tokens(Place::Bearer)).await;
     let named = bridge.alert("a0", MACHINE, SHA1);
     let named =
-        String::from_utf8(named).unwrap().replace(&format!("\"id\":\"{MACHINE}\""), "\"dns_name\":\"ws*\"");
+        String::from_utf8(named).unwrap().replace(&format!("\"id\":\"{MACHINE}\""), "\"ip\":\"203.0.113.9\"");
     let unresolved = bridge.request("/v1/hooks/soc").bearer_auth(TOKEN).body(named);
     let unresolved = bridge.send(unresolved).await.body;
     let held = unresolved["alerts"][0]["actions"][0]["id"].as_str().unwrap().to_owned();
