@@ -1,10 +1,12 @@
 //! Keeps deliveries on disk until the bridge has taken them: one folder, one destination, one file a delivery.
 //!
-//!     waiting/     to be sent
-//!     dead/        could not be sent for too long
-//!     rejected/    refused by the bridge, or not a delivery at all
-//!     destination  the address that all of them are for
-//!     lock         held by the process that sends
+//! ```text
+//! waiting/     to be sent
+//! dead/        could not be sent for too long
+//! rejected/    refused by the bridge, or not a delivery at all
+//! destination  the address that all of them are for
+//! lock         held by the process that sends
+//! ```
 //!
 //! A note beside a delivery tells how often it was tried and what came of it. Putting a delivery in needs no
 //! lock, so that a command can put one in beside a running relay.
