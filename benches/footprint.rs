@@ -75,6 +75,9 @@ allow_custom_endpoint = true
 [sources.soc]
 format = "bridge"
 mode = "shadow"
+[sources.soc.quota]
+deliveries_per_minute = 1000000
+burst = 1000000
 [sources.soc.auth]
 scheme = "standard-webhooks"
 secrets = [{{ file = "soc-secret" }}]

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use actix_web::dev::Server;
 use anyhow::Context as _;
@@ -10,10 +11,11 @@ use tokio::sync::watch;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::defender::Defender;
-use crate::dispatch::Dispatcher;
-use crate::http;
+use crate::dispatch::{self, Dispatcher};
+use crate::http::{self, Bound, Sources};
+use crate::ingest::jwt::Issuer;
 use crate::mapping::Mapper;
-use crate::oidc::{self, Fetcher};
+use crate::oidc::{self, Fetcher, Keys};
 use crate::store::Store;
 use crate::telemetry::Metrics;
 
@@ -34,6 +36,35 @@ pub struct Service {
     pub store: Store,
     /// The metrics.
     pub metrics: Metrics,
+    /// What of it can be changed while it runs.
+    pub live: Live,
+}
+
+/// The parts of a running service that take another configuration.
+#[derive(Debug)]
+pub struct Live {
+    keys: Keys,
+    sources: watch::Sender<Arc<Sources>>,
+    dispatch: watch::Sender<dispatch::Options>,
+}
+
+impl Live {
+    /// Swaps all that can change at run time. What is under way ends with what it began with.
+    ///
+    /// Every part that can take another configuration has a line here. What can fail comes first: on an error all stays as
+    /// it was.
+    pub fn apply(&self, config: Config) -> anyhow::Result<()> {
+        self.keys.replace(issuers(&config))?;
+        // Policies before sources: whatever a new source delivers finds its policy.
+        self.dispatch.send_replace(config.dispatch);
+        self.sources.send_replace(Arc::new(Sources::new(config.http.sources, config.http.limits)));
+        Ok(())
+    }
+}
+
+/// The issuers of the sources' tokens.
+fn issuers(config: &Config) -> impl Iterator<Item = Issuer> {
+    config.http.sources.iter().filter_map(|source| source.gate.issuer().cloned())
 }
 
 impl fmt::Debug for Service {
@@ -49,21 +80,21 @@ pub async fn assemble(config: Config, clock: Clock) -> anyhow::Result<Service> {
     let mapper = Mapper::start(MAPPER_THREADS).context("the threads for payloads cannot be started")?;
     let (ready, is_ready) = watch::channel(false);
     let defender = Defender::new(&config.defender, clock.clone(), metrics.clone())?;
-    let issuers = config.http.sources.iter().filter_map(|source| source.gate.issuer().cloned());
-    let (keys, key_fetcher) = oidc::keys(issuers, &clock, &metrics)?;
+    let (keys, key_fetcher) = oidc::keys(issuers(&config), &clock, &metrics)?;
     let parts = http::Parts {
         store: store.clone(),
         mapper,
         clock: clock.clone(),
         metrics: metrics.clone(),
-        keys,
+        keys: keys.clone(),
         ready: is_ready,
     };
     let listen = config.http.listen;
-    let (address, server) =
+    let Bound { address, server, sources } =
         http::bind(config.http, parts).with_context(|| format!("cannot listen on {listen}"))?;
-    let dispatcher =
-        Dispatcher::start(store.clone(), defender, config.dispatch, clock, metrics.clone()).await?;
+    let (dispatch, changes) = watch::channel(config.dispatch);
+    let dispatcher = Dispatcher::start(store.clone(), defender, changes, clock, metrics.clone()).await?;
     ready.send_replace(true);
-    Ok(Service { address, server, dispatcher, key_fetcher, store, metrics })
+    let live = Live { keys, sources, dispatch };
+    Ok(Service { address, server, dispatcher, key_fetcher, store, metrics, live })
 }

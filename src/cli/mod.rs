@@ -9,6 +9,7 @@ mod formats;
 mod formats_test;
 mod formats_try;
 mod relay;
+mod reload;
 mod send;
 mod serve;
 mod sign;
@@ -22,7 +23,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
-pub use assemble::{Service, assemble};
+pub use assemble::{Live, Service, assemble};
 
 /// Turns a signed alert into Microsoft Defender stopping and quarantining one file on one device, exactly
 /// once.

@@ -11,11 +11,12 @@ use tokio::task::JoinSet;
 use tokio::{runtime, time};
 
 use crate::clock::Clock;
-use crate::config::{self, Config, Secrets};
+use crate::config::{self, Config, Loaded, Secrets};
 use crate::store::Health;
 use crate::telemetry::{Metrics, start_logs};
 
 use super::exit::{Failure, IO_ERROR};
+use super::reload::{self, InUse, Reloader};
 use super::{ConfigFile, Service, assemble};
 
 /// How long calls that are under way may take when the service stops; Kubernetes kills after 30 s.
@@ -31,35 +32,36 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
-    let config = config::load(&arguments.file.config, Secrets::Read)?;
+    let Loaded { config, files, fixed } = config::load_with_files(&arguments.file.config, Secrets::Read);
+    let config = config?;
     start_logs(config.log_format, config.log_level);
-    for warning in &config.warnings.0 {
-        tracing::warn!(
-            key = warning.key,
-            line = warning.line,
-            problem = warning.problem,
-            remedy = warning.remedy
-        );
-    }
+    reload::warn(&config.warnings);
+    let in_use = InUse { path: arguments.file.config.clone(), files, fixed };
     let runtime = runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
-    runtime.context("the runtime cannot be started")?.block_on(serve(config))
+    runtime.context("the runtime cannot be started")?.block_on(serve(config, in_use))
 }
 
-async fn serve(config: Config) -> anyhow::Result<()> {
-    let Service { address, server, dispatcher, key_fetcher, store, metrics } =
-        assemble(config, Clock::system()).await?;
+async fn serve(config: Config, in_use: InUse) -> anyhow::Result<()> {
+    // Before anything can be told: without somebody who listens, the signal would end the process.
+    let hangup = signal(SignalKind::hangup())?;
+    let clock = Clock::system();
+    let Service { address, server, dispatcher, key_fetcher, store, metrics, live } =
+        assemble(config, clock.clone()).await?;
     let (stop, stopped) = watch::channel(false);
     let server_handle = server.handle();
     let mut tasks = JoinSet::new();
     tasks.spawn(dispatcher.run(stopped.clone()));
     tasks.spawn(key_fetcher.run(stopped));
     tasks.spawn(async move { drop(server.await) });
+    let reloader = Reloader::new(in_use, live, metrics.clone(), clock);
+    let reload = tasks.spawn(reloader.run(hangup));
     let upkeep = tasks.spawn(upkeep(metrics));
     announce(address);
     let end = until_told(&mut tasks, store.health()).await?;
     server_handle.stop(true).await;
     stop.send_replace(true);
     upkeep.abort();
+    reload.abort();
     drain(tasks).await;
     match end {
         End::Told => Ok(()),

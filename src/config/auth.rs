@@ -3,10 +3,11 @@
 use core::net::IpAddr;
 
 use ipnet::IpNet;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use secrecy::SecretString;
 
-use crate::alert::parse_time;
+use crate::alert::{after, parse_time};
+use crate::clock::Clock;
 use crate::ingest::{
     Certificates, ClientStates, Gate, HMAC, PRESETS, Place, Preset, Scheme, Signature, SigningKey,
     StaticToken, TimeAt, Tokens,
@@ -21,6 +22,9 @@ const UNSIGNED: [&str; 7] = ["bearer", "header", "basic", "path-token", "mtls", 
 
 /// The shortest tolerance: clocks differ by seconds.
 const TOLERANCE_SECS: std::ops::RangeInclusive<i64> = 5..=3600;
+
+/// How long before its last secret ends a source is warned of.
+const EXPIRY_NOTICE: SignedDuration = SignedDuration::from_hours(14 * 24);
 
 /// Reads the section.
 pub(super) fn read(section: &Section<'_>, secrets: Secrets) -> Option<Gate> {
@@ -218,14 +222,31 @@ fn keys<K, E: std::fmt::Display>(
         auth.complain("secrets", "names no secret", "nobody could ever be believed; name at least one file");
         return None;
     }
-    let keys: Vec<Option<K>> = files.iter().map(|section| key(section, &read)).collect();
-    keys.into_iter().collect()
+    let keys: Vec<Option<(K, Option<Timestamp>)>> = files.iter().map(|section| key(section, &read)).collect();
+    let keys: Vec<(K, Option<Timestamp>)> = keys.into_iter().collect::<Option<_>>()?;
+    check_expiry(auth, keys.iter().map(|(_, not_after)| *not_after).collect());
+    Some(keys.into_iter().map(|(key, _)| key).collect())
+}
+
+/// Complains when every secret has ended, and warns before. A secret without an end never does.
+fn check_expiry(auth: &Section<'_>, ends: Option<Vec<Timestamp>>) {
+    let Some(last) = ends.and_then(|ends| ends.into_iter().max()) else {
+        return;
+    };
+    let now = Clock::system().now();
+    if last < now {
+        let problem = format!("have all passed their not_after, the last at {last}: nobody is believed");
+        auth.complain("secrets", problem, "add a new secret, and give it to the sender");
+    } else if last < after(now, EXPIRY_NOTICE) {
+        let problem = format!("all end within 14 days, the last at {last}");
+        auth.warn("secrets", problem, "add a new secret, and give it to the sender before then");
+    }
 }
 
 fn key<K, E: std::fmt::Display>(
     section: &Section<'_>,
     read: impl Fn(&SecretString, Option<Timestamp>) -> Result<K, E>,
-) -> Option<K> {
+) -> Option<(K, Option<Timestamp>)> {
     let not_after = match section.time_text("not_after") {
         Some(text) => {
             let time = parse_time(&text);
@@ -238,12 +259,13 @@ fn key<K, E: std::fmt::Display>(
     };
     let secret = secret::read(section);
     section.finish();
-    match read(&secret?, not_after) {
-        Ok(key) => Some(key),
+    let secret = secret?;
+    match read(&secret.text, not_after) {
+        Ok(key) => Some((key, not_after)),
         Err(error) => {
             let remedy = "make one with: echo \"whsec_$(openssl rand -base64 32)\" for standard-webhooks, \
                           openssl rand -hex 32 for the others";
-            section.complain("file", error.to_string(), remedy);
+            section.complain(secret.key, error.to_string(), remedy);
             None
         }
     }

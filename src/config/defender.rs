@@ -71,7 +71,7 @@ fn client_secret(section: &Section<'_>, secrets: Secrets) -> Option<SecretString
     section.require("client_secret", "write client_secret = { file = \"/run/secrets/defender\" }");
     let file = section.section_if_there("client_secret")?;
     let secret = match secrets {
-        Secrets::Read => secret::read(&file),
+        Secrets::Read => secret::read(&file).map(|secret| secret.text),
         Secrets::Skip => Some(SecretString::default()),
     };
     if secrets == Secrets::Read {

@@ -4,6 +4,8 @@ mod auth;
 mod complaint;
 mod defender;
 mod duration;
+mod files;
+mod fixed;
 mod hmac;
 mod jwt;
 mod reader;
@@ -12,6 +14,7 @@ mod secret;
 mod sources;
 
 use std::net::SocketAddr;
+use std::ops::RangeInclusive;
 use std::path::Path;
 
 use jiff::SignedDuration;
@@ -24,6 +27,8 @@ use crate::{http, store};
 
 pub use complaint::{Complaint, Complaints};
 pub use duration::parse as parse_duration;
+pub use files::Files;
+pub use fixed::Fixed;
 pub use secret::{SecretError, read_file as read_secret_file};
 
 use reader::{Document, Section};
@@ -59,23 +64,51 @@ pub enum Secrets {
     Skip,
 }
 
+/// A configuration that was read, whether it is good or not.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The configuration, or what is wrong with it.
+    pub config: Result<Config, Complaints>,
+    /// The files that it was read from: itself, secrets, formats.
+    pub files: Files,
+    /// What cannot change while the service runs.
+    pub fixed: Fixed,
+}
+
 /// Reads a configuration file.
 pub fn load(path: &Path, secrets: Secrets) -> Result<Config, Complaints> {
-    let document = Document::open(path)?;
-    let root = document.parse()?;
-    let root = Section::root(&document, &root);
-    let config = read(&root, secrets);
-    root.finish();
+    load_with_files(path, secrets).config
+}
+
+/// Reads a configuration file, and tells what it was read from.
+pub fn load_with_files(path: &Path, secrets: Secrets) -> Loaded {
+    let document = Document::open(path);
+    let (config, fixed) = match document.parse() {
+        Some(root) => {
+            let mut fixed = Fixed::read(document.text(), &root);
+            let root = Section::root(&document, &root);
+            let config = sections(&root, secrets);
+            root.finish();
+            if let Some(config) = &config {
+                fixed.add_secret("defender.client_secret", &config.defender.client_secret);
+            }
+            (config, fixed)
+        }
+        None => (None, Fixed::default()),
+    };
+    let files = document.files();
     let (complaints, warnings) = document.into_complaints();
-    match config {
+    let config = match config {
         Some(config) if complaints.is_empty() => Ok(Config { warnings, ..config }),
         Some(_) | None => Err(complaints),
-    }
+    };
+    Loaded { config, files, fixed }
 }
 
 /// Reads every section, so that every complaint is made, and only then gives up.
-fn read(root: &Section<'_>, secrets: Secrets) -> Option<Config> {
-    let listen = server(root);
+fn sections(root: &Section<'_>, secrets: Secrets) -> Option<Config> {
+    root.allow_environment(root.boolean("allow_environment_secrets").unwrap_or(false));
+    let server = server(root);
     let store = store(root);
     let defender = defender::read(root, secrets);
     let log = log(root);
@@ -87,7 +120,7 @@ fn read(root: &Section<'_>, secrets: Secrets) -> Option<Config> {
     intervals(root, &mut dispatch, is_local);
     let (log_format, log_level) = log?;
     Some(Config {
-        http: http::Options { listen: listen?, sources: sources.all },
+        http: http::Options { sources: sources.all, ..server? },
         store: store?,
         defender: defender?,
         dispatch,
@@ -97,17 +130,21 @@ fn read(root: &Section<'_>, secrets: Secrets) -> Option<Config> {
     })
 }
 
-fn server(root: &Section<'_>) -> Option<SocketAddr> {
+fn server(root: &Section<'_>) -> Option<http::Options> {
     let section = root.section_or_empty("server");
     let listen: Option<SocketAddr> = match section.text("listen") {
         Some(text) => section.parse("listen", text, "write address and port, such as \"127.0.0.1:8420\""),
         None => LISTEN.parse().ok(),
     };
     let behind_proxy = section.boolean("behind_proxy").unwrap_or(false);
+    let mut limits = http::Limits::default();
+    if let Some(most) = whole(&section, "unfinished_max", 1..=100_000_000) {
+        limits.unfinished_max = most.into();
+    }
     section.finish();
     let listen = listen?;
     if listen.ip().is_loopback() || behind_proxy {
-        return Some(listen);
+        return Some(http::Options { listen, sources: Vec::new(), limits });
     }
     section.complain(
         "listen",
@@ -115,6 +152,17 @@ fn server(root: &Section<'_>) -> Option<SocketAddr> {
         "listen on 127.0.0.1 behind a proxy that speaks TLS, or say behind_proxy = true if one is in front of this address",
     );
     None
+}
+
+/// Reads a whole number within bounds.
+fn whole(section: &Section<'_>, key: &'static str, bounds: RangeInclusive<u32>) -> Option<u32> {
+    let number = section.integer(key)?;
+    let fitting = u32::try_from(number).ok().filter(|number| bounds.contains(number));
+    if fitting.is_none() {
+        let problem = format!("{number} is not between {} and {}", bounds.start(), bounds.end());
+        section.complain(key, problem, "write a number between the two");
+    }
+    fitting
 }
 
 fn store(root: &Section<'_>) -> Option<store::Options> {

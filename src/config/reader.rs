@@ -1,6 +1,6 @@
 //! Walks a TOML document section by section and collects complaints with their lines.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 use std::fmt::Display;
 use std::fs;
@@ -13,6 +13,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::complaint::{Complaint, Complaints};
 use super::duration;
+use super::files::Files;
 
 /// A configuration file and what is wrong with it so far.
 #[derive(Debug)]
@@ -21,37 +22,54 @@ pub(super) struct Document {
     text: String,
     complaints: RefCell<Vec<Complaint>>,
     warnings: RefCell<Vec<Complaint>>,
+    /// All that was read.
+    files: RefCell<Files>,
+    /// Whether secrets may stand in the environment.
+    allows_environment: Cell<bool>,
 }
 
 impl Document {
-    pub(super) fn open(path: &Path) -> Result<Self, Complaints> {
-        let document = |text| Self {
+    /// Reads a file. One that cannot be read is like an empty one with a complaint.
+    pub(super) fn open(path: &Path) -> Self {
+        let mut files = Files::default();
+        files.note(path);
+        let text = fs::read_to_string(path);
+        let document = Self {
             file: path.to_owned(),
-            text,
+            text: text.as_ref().cloned().unwrap_or_default(),
             complaints: RefCell::default(),
             warnings: RefCell::default(),
+            files: RefCell::new(files),
+            allows_environment: Cell::new(false),
         };
-        match fs::read_to_string(path) {
-            Ok(text) => Ok(document(text)),
-            Err(error) => {
-                let document = document(String::new());
-                document.complain(
-                    None,
-                    "",
-                    format!("cannot be read: {error}"),
-                    "name a readable file with --config",
-                );
-                Err(document.into_complaints().0)
-            }
+        if let Err(error) = text {
+            let problem = format!("cannot be read: {error}");
+            document.complain(None, "", problem, "name a readable file with --config");
         }
+        document
     }
 
-    pub(super) fn parse(&self) -> Result<Spanned<DeTable<'_>>, Complaints> {
-        DeTable::parse(&self.text).map_err(|error| {
+    /// Returns the file's root table, or complains.
+    pub(super) fn parse(&self) -> Option<Spanned<DeTable<'_>>> {
+        if !self.complaints.borrow().is_empty() {
+            return None;
+        }
+        let parsed = DeTable::parse(&self.text);
+        if let Err(error) = &parsed {
             let line = error.span().map(|span| self.line_of(span.start));
             self.complain(line, "", error.message().to_owned(), "");
-            Complaints(self.complaints.take())
-        })
+        }
+        parsed.ok()
+    }
+
+    /// The file as it stands.
+    pub(super) fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Returns all files that were read so far.
+    pub(super) fn files(&self) -> Files {
+        self.files.borrow().clone()
     }
 
     /// Returns what is wrong, and what may be meant so and should be known.
@@ -143,6 +161,26 @@ impl<'d> Section<'d> {
             self.complain(key, format!("{} found", value.type_str()), &format!("write {wanted}"));
         }
         found
+    }
+
+    /// Says whether a key is there.
+    pub(super) fn has(&self, key: &'static str) -> bool {
+        self.value(key).is_some()
+    }
+
+    /// Notes a file that the configuration depends on, before it is read.
+    pub(super) fn note_file(&self, path: &Path) {
+        self.document.files.borrow_mut().note(path);
+    }
+
+    /// Lets secrets stand in the environment.
+    pub(super) fn allow_environment(&self, allowed: bool) {
+        self.document.allows_environment.set(allowed);
+    }
+
+    /// Says whether secrets may stand in the environment.
+    pub(super) fn allows_environment(&self) -> bool {
+        self.document.allows_environment.get()
     }
 
     pub(super) fn text(&self, key: &'static str) -> Option<&'d str> {

@@ -9,14 +9,14 @@ use jiff::SignedDuration;
 
 use crate::alert::{Mode, Severity, SourceName};
 use crate::dispatch::resolve::Rules;
-use crate::http::Source;
+use crate::http::{Quota, Rate, Source};
 use crate::mapping::{BUILT_IN, Body, BuiltIn, Format, Pairing};
 use crate::policy::Policy;
 
 use super::Secrets;
 use super::auth;
 use super::reader::Section;
-use super::resolve;
+use super::{resolve, whole};
 
 /// The age limit if a source does not say.
 const MAX_AGE: SignedDuration = SignedDuration::from_mins(60);
@@ -62,7 +62,20 @@ fn source(name: &str, section: &Section<'_>, secrets: Secrets) -> Option<(Source
     let format = format(section).zip(reading(section));
     let format = format.map(|(format, (body, pairing))| format.with_body(body).with_pairing(pairing));
     let gate = auth::read(section, secrets);
-    Some((Source { name: name?, gate: gate?, format: Arc::new(format?) }, policy?))
+    let quota = quota(section);
+    Some((Source { name: name?, gate: gate?, format: Arc::new(format?), quota }, policy?))
+}
+
+/// How much the source may deliver, and what it understands when that is over.
+fn quota(section: &Section<'_>) -> Quota {
+    const BOUNDS: std::ops::RangeInclusive<u32> = 1..=1_000_000;
+    let quota = section.section_or_empty("quota");
+    let rate = Rate::per_minute(
+        whole(&quota, "deliveries_per_minute", BOUNDS).unwrap_or(Quota::DELIVERIES_PER_MINUTE),
+        whole(&quota, "burst", BOUNDS).unwrap_or(Quota::BURST),
+    );
+    quota.finish();
+    Quota { rate, retries_429: section.boolean("retries_429").unwrap_or(false) }
 }
 
 fn policy(section: &Section<'_>) -> Option<Policy> {
@@ -95,6 +108,7 @@ fn format(section: &Section<'_>) -> Option<Format> {
         }
         (None, Some(file)) => {
             let path = section.resolve(file);
+            section.note_file(&path);
             match fs::read_to_string(&path) {
                 Ok(code) => load(section, "format_file", file, &code),
                 Err(error) => {

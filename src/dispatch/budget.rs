@@ -45,13 +45,16 @@ pub enum Permit {
 impl Budget {
     /// Takes the limits and the calls that were made already, oldest first.
     pub fn new(per_minute: u32, per_hour: u32, calls: Vec<Timestamp>) -> Self {
+        let mut budget = Self { per_minute: 0, per_hour: 0, calls: calls.into(), blocked_until: None };
+        budget.set_limits(per_minute, per_hour);
+        budget
+    }
+
+    /// Changes the limits; calls that were made still count.
+    pub fn set_limits(&mut self, per_minute: u32, per_hour: u32) {
         let limit = |limit: u32| usize::try_from(limit).unwrap_or(usize::MAX);
-        Self {
-            per_minute: limit(per_minute),
-            per_hour: limit(per_hour),
-            calls: calls.into(),
-            blocked_until: None,
-        }
+        self.per_minute = limit(per_minute);
+        self.per_hour = limit(per_hour);
     }
 
     /// Says whether a call may be made.

@@ -78,6 +78,12 @@ impl Lookups {
         }
     }
 
+    pub(super) fn set_limits(&mut self, per_minute: u32, per_hour: u32) {
+        for lane in [&mut self.machines, &mut self.files] {
+            lane.budget.set_limits(per_minute, per_hour);
+        }
+    }
+
     fn lane(&self, api: LookupApi) -> &Lane {
         match api {
             LookupApi::Machines => &self.machines,

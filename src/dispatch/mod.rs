@@ -109,6 +109,8 @@ pub struct Dispatcher {
     clock: Clock,
     metrics: Metrics,
     options: Options,
+    /// Other options, when the configuration is read again.
+    changes: watch::Receiver<Options>,
     budget: Budget,
     lookups: Lookups,
     pause: Pause,
@@ -149,10 +151,11 @@ impl Dispatcher {
     pub async fn start(
         store: Store,
         defender: Defender,
-        options: Options,
+        mut changes: watch::Receiver<Options>,
         clock: Clock,
         metrics: Metrics,
     ) -> Result<Self, StoreError> {
+        let options = changes.borrow_and_update().clone();
         let now = clock.now();
         let uncertain = store.settle_after_restart(now).await?;
         if uncertain > 0 {
@@ -171,6 +174,7 @@ impl Dispatcher {
             clock,
             metrics,
             options,
+            changes,
             budget,
             lookups,
             pause: Pause { until: Timestamp::MIN, failures: 0 },
@@ -197,6 +201,7 @@ impl Dispatcher {
                 () = store.work_arrived() => {}
                 () = time::sleep(nap) => {}
                 _ = stop.changed() => {}
+                Ok(()) = self.changes.changed() => self.adopt(),
             }
         }
         self.finish().await;
@@ -222,6 +227,7 @@ impl Dispatcher {
     /// Does all that is due and starts what takes time; returns when to come back.
     pub async fn turn(&mut self) -> Result<Timestamp, StoreError> {
         let now = self.clock.now();
+        self.adopt_changes();
         self.expire(now).await?;
         while self.decide(now).await? {}
         self.start_lookups(now).await?;
@@ -233,6 +239,19 @@ impl Dispatcher {
             Some(due) if due > now => Ok(wake.min(due)),
             Some(_) | None => Ok(wake),
         }
+    }
+
+    /// Takes over other options, if there are any.
+    fn adopt_changes(&mut self) {
+        if self.changes.has_changed().unwrap_or(false) {
+            self.adopt();
+        }
+    }
+
+    fn adopt(&mut self) {
+        self.options = self.changes.borrow_and_update().clone();
+        self.budget.set_limits(self.options.calls_per_minute, self.options.calls_per_hour);
+        self.lookups.set_limits(self.options.lookups_per_minute, self.options.lookups_per_hour);
     }
 
     async fn expire(&mut self, now: Timestamp) -> Result<(), StoreError> {
@@ -252,6 +271,8 @@ impl Dispatcher {
         if undecided.is_empty() {
             return Ok(false);
         }
+        // A source is known here before it can deliver: what it has just delivered finds its policy.
+        self.adopt_changes();
         let mut advances = Vec::with_capacity(undecided.len());
         for action in &undecided {
             advances.push(match self.next_step(action, now) {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
+use tokio::sync::watch;
 use tokio::time;
 
 use crate::alert::{Action, MachineId, Outcome, Target, after};
@@ -12,7 +13,7 @@ use crate::policy::Policy;
 use crate::store::{Intent, Store, StoreError};
 use crate::telemetry::metric;
 
-use super::{Dispatcher, Done, Permit, decide, step};
+use super::{Dispatcher, Done, Options, Permit, decide, step};
 
 /// How long to wait before an outcome is written again after the store could not take it.
 const RECORD_RETRY: Duration = Duration::from_secs(1);
@@ -49,7 +50,8 @@ struct Sending {
     defender: Defender,
     clock: Clock,
     action: Action,
-    policy: Policy,
+    /// Where the policy is at the moment of the intent.
+    options: watch::Receiver<Options>,
     counted_at: Timestamp,
 }
 
@@ -63,12 +65,14 @@ impl Dispatcher {
         // The machines that are busy may be among the most urgent.
         let limit = u32::try_from(self.options.in_flight_max).unwrap_or(u32::MAX);
         let mut orphans = Vec::new();
-        for action in self.store.sendable(now, limit.saturating_mul(2)).await? {
+        let sendable = self.store.sendable(now, limit.saturating_mul(2)).await?;
+        self.adopt_changes();
+        for action in sendable {
             if self.busy.len() >= self.options.in_flight_max {
                 break;
             }
-            let policy = self.options.policies.get(&action.source).copied();
-            let Some((target, policy)) = action.target.zip(policy) else {
+            let is_known = self.options.policies.contains_key(&action.source);
+            let Some(target) = action.target.filter(|_| is_known) else {
                 orphans.push(decide::hold_orphan(&action, now));
                 continue;
             };
@@ -78,13 +82,13 @@ impl Dispatcher {
             if let Permit::WaitUntil(at) = self.budget.permit(now) {
                 return Ok(at);
             }
-            self.start_one(action, target, policy, now);
+            self.start_one(action, target, now);
         }
         self.store.advance(orphans).await?;
         Ok(Timestamp::MAX)
     }
 
-    fn start_one(&mut self, action: Action, target: Target, policy: Policy, now: Timestamp) {
+    fn start_one(&mut self, action: Action, target: Target, now: Timestamp) {
         self.busy.insert(target.machine_id);
         self.budget.record(now);
         let sending = Sending {
@@ -92,7 +96,7 @@ impl Dispatcher {
             defender: self.defender.clone(),
             clock: self.clock.clone(),
             action,
-            policy,
+            options: self.changes.clone(),
             counted_at: now,
         };
         let machine_id = target.machine_id;
@@ -140,7 +144,11 @@ impl Dispatcher {
 impl Sending {
     async fn send(self) -> Result<Ended, SendError> {
         let token = self.defender.token().await?;
-        let recorded = self.store.record_intent(self.action.id, self.policy, self.clock.now()).await?;
+        // The token may have taken long: what is configured now counts. An orphan is held in the next turn.
+        let Some(policy) = self.policy() else {
+            return Ok(Ended::NotCalled);
+        };
+        let recorded = self.store.record_intent(self.action.id, policy, self.clock.now()).await?;
         let intent = match recorded {
             Intent::Recorded(intent) => intent,
             Intent::Overruled(_) | Intent::Gone => return Ok(Ended::NotCalled),
@@ -152,6 +160,10 @@ impl Sending {
         }
         self.record(attempt, &outcome).await?;
         Ok(Ended::Called(outcome))
+    }
+
+    fn policy(&self) -> Option<Policy> {
+        self.options.borrow().policies.get(&self.action.source).copied()
     }
 
     /// Writes the outcome, however long the disk stays full: nobody else knows it.

@@ -32,11 +32,12 @@ pub(super) async fn replay(
     let who = auth::require(&request, &context, Scope::DeliveriesReplay).await?;
     let delivery_id = path.parse().or(Err(Problem::nothing_here()))?;
     let record = context.store.delivery(delivery_id).await?.ok_or_else(Problem::nothing_here)?;
-    let source = context.sources.get(&record.source).ok_or_else(|| {
+    let source = context.source(&record.source).ok_or_else(|| {
         Problem::new(ProblemKind::SourceUnknown, format!("There is no source {}.", record.source))
     })?;
     let format = Arc::clone(&source.format);
-    let Mapped { alerts, refused, .. } = hooks::map(&context, format, record.body.into()).await?;
+    let mapped = hooks::map(&context, format, record.body.into()).await;
+    let Mapped { alerts, refused, .. } = mapped.map_err(|put_off| put_off.tell(&context, &source))?;
     let replay =
         Replay { delivery_id, alerts, refused: refused.clone(), who: who.clone(), now: context.clock.now() };
     let receipt = context.store.replay(replay).await?.ok_or_else(Problem::nothing_here)?;

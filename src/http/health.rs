@@ -1,5 +1,7 @@
 //! `/livez`, `/readyz` and `/metrics`.
 
+use std::sync::Arc;
+
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
 use serde_json::json;
@@ -34,6 +36,7 @@ pub(super) async fn metrics(request: HttpRequest, context: Data<Context>) -> Res
         let count = u32::try_from(count).unwrap_or(u32::MAX);
         context.metrics.set(&metric::ACTIONS, &[("state", state.as_str())], f64::from(count));
     }
+    context.key_uses.show(&Arc::clone(&context.sources.borrow()), &context.metrics);
     let text = context.metrics.render();
     Ok(HttpResponse::Ok().content_type("text/plain; version=0.0.4; charset=utf-8").body(text))
 }

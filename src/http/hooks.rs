@@ -2,12 +2,14 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix_web::web::{Data, Path, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use bytes::Bytes;
 use jiff::Timestamp;
 use serde_json::{Value, json};
+use tokio::time;
 use url::form_urlencoded;
 
 use crate::alert::{Reason, RefusedAlert};
@@ -15,9 +17,10 @@ use crate::ingest::jwt::JwtError;
 use crate::ingest::{RawDelivery, Verified, VerifyError, verify, verify_with_keys};
 use crate::mapping::{Format, MapError, Mapped, MapperError};
 use crate::oidc::KeysUnavailable;
-use crate::store::{Accept, Accepted, AcceptedAlert, Receipt};
+use crate::store::{Accept, Accepted, AcceptedAlert, Receipt, StoreError};
 use crate::telemetry::metric;
 
+use super::admission::{self, PutOff};
 use super::problem::{Problem, ProblemKind};
 use super::{Context, Source, body};
 
@@ -26,6 +29,8 @@ const VALIDATION_CHARS_MAX: usize = 1024;
 
 /// The reason told where nobody knows whether a token is good.
 const KEYS_UNAVAILABLE: &str = "token_keys_unavailable";
+/// How long the answer may take after the last byte of a delivery. Some senders give up after 3 seconds.
+const ANSWER_WITHIN: Duration = Duration::from_secs(1);
 
 pub(super) async fn receive(
     request: HttpRequest,
@@ -40,7 +45,7 @@ pub(super) async fn receive(
         return Ok(plain(token));
     }
     let delivery = body::read(&request, payload).await?;
-    take(&context, source, delivery).await
+    take(&context, &source, delivery).await
 }
 
 /// For sources that can set nothing but an address: its last part is their token.
@@ -54,11 +59,11 @@ pub(super) async fn receive_by_path(
     let source = source(&context, &name).filter(|source| source.gate.has_path_token());
     let source = source.ok_or_else(Problem::nothing_here)?;
     let delivery = body::read(&request, payload).await?;
-    take(&context, source, RawDelivery { path_token: Some(token.into()), ..delivery }).await
+    take(&context, &source, RawDelivery { path_token: Some(token.into()), ..delivery }).await
 }
 
-fn source<'c>(context: &'c Context, name: &str) -> Option<&'c Source> {
-    context.sources.get(&name.parse().ok()?)
+fn source(context: &Context, name: &str) -> Option<Arc<Source>> {
+    context.source(&name.parse().ok()?)
 }
 
 /// What Microsoft Graph asks to be repeated when a subscription is made, to see that it is wanted.
@@ -76,21 +81,38 @@ fn plain(text: String) -> HttpResponse {
 
 async fn take(context: &Context, source: &Source, delivery: RawDelivery) -> Result<HttpResponse, Problem> {
     let now = context.clock.now();
-    let verified = believe(context, source, &delivery, now).await?;
-    if source.gate.is_test(&delivery.headers) {
-        tracing::info!(source = source.name.as_str(), "a test of the sender: answered, nothing done");
-        return Ok(plain("A test: nothing was done.".to_owned()));
-    }
-    check_content_type(&delivery)?;
-    let mapped = map(context, Arc::clone(&source.format), verified.body().clone()).await?;
+    let all = async {
+        let verified = believe(context, source, &delivery, now).await?;
+        if source.gate.is_test(&delivery.headers) {
+            tracing::info!(source = source.name.as_str(), "a test of the sender: answered, nothing done");
+            return Ok(plain("A test: nothing was done.".to_owned()));
+        }
+        take_in(context, source, &delivery, verified).await
+    };
+    let answer = time::timeout(ANSWER_WITHIN, all).await;
+    let took = context.clock.now().duration_since(now).as_secs_f64();
+    context.metrics.observe(&metric::ACCEPT_DURATION, &[], took);
+    // What the store has begun may still come to its end. That is safe: whoever sends again is recognised.
+    answer.unwrap_or_else(|_| Err(PutOff::Late.tell(context, source)))
+}
+
+/// Takes in a delivery whose sender is proven, if there is room for it.
+async fn take_in(
+    context: &Context,
+    source: &Source,
+    delivery: &RawDelivery,
+    verified: Verified,
+) -> Result<HttpResponse, Problem> {
+    let now = context.clock.now();
+    admission::admit(context, source, now).await?;
+    check_content_type(delivery)?;
+    let mapped = map(context, Arc::clone(&source.format), verified.body().clone()).await;
+    let mapped = mapped.map_err(|put_off| put_off.tell(context, source))?;
     for reason in mapped.refused.iter().flat_map(|refused| &refused.problems) {
         let labels = [("source", source.name.as_str()), ("reason", reason.reason.as_str())];
         context.metrics.count(&metric::ALERTS_REFUSED, &labels);
     }
-    let answer = accept(context, source, verified, mapped, now).await;
-    let took = context.clock.now().duration_since(now).as_secs_f64();
-    context.metrics.observe(&metric::ACCEPT_DURATION, &[], took);
-    answer
+    accept(context, source, verified, mapped, now).await
 }
 
 /// Proves the sender. A failure is told to the log and the metrics only.
@@ -101,6 +123,8 @@ async fn believe(
     now: Timestamp,
 ) -> Result<Verified, Problem> {
     let name = source.name.as_str();
+    let waits = context.admission.check_failures(&source.name, &delivery.peer, now);
+    waits.map_err(|put_off| put_off.tell(context, source))?;
     let not_believed = |reason: &'static str, error: &dyn fmt::Display| {
         context.metrics.count(&metric::SIGNATURE_FAILURES, &[("source", name), ("reason", reason)]);
         tracing::warn!(source = name, reason, %error, "a delivery was not believed");
@@ -111,10 +135,10 @@ async fn believe(
     })?;
     let verified = verified.map_err(|error| {
         not_believed(error.reason(), &error);
+        context.admission.record_failure(&source.name, &delivery.peer, now);
         Problem::unauthorized()
     })?;
-    let labels = [("source", name), ("key_id", verified.key_id().as_str())];
-    context.metrics.count(&metric::KEY_USES, &labels);
+    context.key_uses.note(source, verified.key_id(), &context.metrics, now);
     if let Some(signed_at) = verified.signed_at() {
         let skew = now.duration_since(signed_at).as_secs_f64();
         context.metrics.set(&metric::CLOCK_SKEW, &[("source", name)], skew);
@@ -159,11 +183,11 @@ fn check_content_type(delivery: &RawDelivery) -> Result<(), Problem> {
 }
 
 /// Reads the alerts. A body that cannot be read at all is kept like one without alerts.
-pub(super) async fn map(context: &Context, format: Arc<Format>, body: Bytes) -> Result<Mapped, Problem> {
+pub(super) async fn map(context: &Context, format: Arc<Format>, body: Bytes) -> Result<Mapped, PutOff> {
     match context.mapper.map(format, body).await {
         Ok(mapped) => Ok(mapped),
         Err(MapperError::Map(error)) => Ok(error.into()),
-        Err(MapperError::Busy) => Err(Problem::new(ProblemKind::Busy, "Nothing was stored. Send it again.")),
+        Err(MapperError::Busy | MapperError::TooSlow) => Err(PutOff::Mapper),
     }
 }
 
@@ -188,6 +212,9 @@ async fn accept(
     let name = source.name.as_str();
     context.metrics.count(&metric::DELIVERIES, &[("source", name), ("result", result)]);
     tracing::info!(source = name, delivery = key, result, "delivery");
+    if receipt == Err(StoreError::Busy) {
+        return Err(PutOff::Store.tell(context, source));
+    }
     match receipt? {
         Receipt::New(accepted) => Ok(answer(202, &accepted, &refused)),
         Receipt::Duplicate(accepted) => Ok(answer(200, &accepted, &refused)),

@@ -2,17 +2,22 @@
 //! nor Defender.
 
 mod actions;
+mod admission;
 mod auth;
 pub(crate) mod body;
+mod bucket;
 mod deliveries;
+mod failures;
 mod health;
 mod hooks;
+mod key_uses;
 pub(crate) mod problem;
+mod sources;
 mod token;
 pub(crate) mod trace;
 mod view;
 
-use std::collections::HashMap;
+use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -31,9 +36,15 @@ use crate::oidc::Keys;
 use crate::store::Store;
 use crate::telemetry::Metrics;
 
+pub use admission::{Limits, Quota};
+pub use bucket::{Bucket, Rate};
+pub use failures::Failures;
 pub use problem::{ProblemKind, TABLE};
+pub use sources::Sources;
 pub use token::ApiToken;
 
+use admission::Admission;
+use key_uses::KeyUses;
 use problem::Problem;
 
 /// How long a client may take to send its headers.
@@ -56,6 +67,8 @@ pub struct Options {
     pub listen: SocketAddr,
     /// The sources.
     pub sources: Vec<Source>,
+    /// How much is let in.
+    pub limits: Limits,
 }
 
 /// A sender: how it proves itself and what it sends.
@@ -67,6 +80,8 @@ pub struct Source {
     pub gate: Gate,
     /// How its payloads are read.
     pub format: Arc<Format>,
+    /// How much it may deliver.
+    pub quota: Quota,
 }
 
 /// What every request needs.
@@ -77,9 +92,19 @@ struct Context {
     clock: Clock,
     metrics: Metrics,
     keys: Keys,
-    sources: HashMap<SourceName, Source>,
+    /// Swapped when the configuration is read again.
+    sources: watch::Receiver<Arc<Sources>>,
+    admission: Admission,
+    key_uses: KeyUses,
     /// True once dispatch has taken up where the last run ended.
     ready: watch::Receiver<bool>,
+}
+
+impl Context {
+    /// Finds a source as it is configured at this moment.
+    fn source(&self, name: &SourceName) -> Option<Arc<Source>> {
+        self.sources.borrow().get(name)
+    }
 }
 
 /// What the server needs from the rest of the service.
@@ -99,13 +124,40 @@ pub struct Parts {
     pub ready: watch::Receiver<bool>,
 }
 
-/// Listens; returns where, and the server, which runs when it is awaited.
-pub fn bind(options: Options, parts: Parts) -> io::Result<(SocketAddr, Server)> {
+/// A server that listens.
+pub struct Bound {
+    /// Where.
+    pub address: SocketAddr,
+    /// It runs when it is awaited.
+    pub server: Server,
+    /// Takes other sources while it runs. Requests under way end with those they began with.
+    pub sources: watch::Sender<Arc<Sources>>,
+}
+
+impl fmt::Debug for Bound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Bound").field("address", &self.address).finish_non_exhaustive()
+    }
+}
+
+/// Listens.
+pub fn bind(options: Options, parts: Parts) -> io::Result<Bound> {
     let listener = TcpListener::bind(options.listen)?;
     let address = listener.local_addr()?;
-    let sources = options.sources.into_iter().map(|source| (source.name.clone(), source)).collect();
+    let admission = Admission::new(options.limits.failures);
+    let (sources, watched) = watch::channel(Arc::new(Sources::new(options.sources, options.limits)));
     let Parts { store, mapper, clock, metrics, keys, ready } = parts;
-    let context = web::Data::new(Context { store, mapper, clock, metrics, keys, sources, ready });
+    let context = web::Data::new(Context {
+        store,
+        mapper,
+        clock,
+        metrics,
+        keys,
+        sources: watched,
+        admission,
+        key_uses: KeyUses::default(),
+        ready,
+    });
     let app = move || {
         App::new()
             .app_data(context.clone())
@@ -121,7 +173,7 @@ pub fn bind(options: Options, parts: Parts) -> io::Result<(SocketAddr, Server)> 
         .disable_signals()
         .listen(listener)?
         .run();
-    Ok((address, server))
+    Ok(Bound { address, server, sources })
 }
 
 /// One route: what it is called with and who answers.

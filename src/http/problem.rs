@@ -4,6 +4,7 @@ use std::fmt;
 
 use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, ResponseError};
+use jiff::SignedDuration;
 use serde_json::{Map, Value, json};
 
 use crate::store::StoreError;
@@ -45,6 +46,10 @@ pub enum ProblemKind {
     Busy,
     /// The keys of a token's issuer are not known.
     IssuerUnavailable,
+    /// The source has delivered more than it may.
+    OverQuota,
+    /// Too many actions are unfinished.
+    QueueFull,
     /// The service is not ready.
     NotReady,
 }
@@ -94,6 +99,8 @@ pub const TABLE: &[Row] = &[
         row(ProblemKind::IssuerUnavailable, "issuer-unavailable", 503, "The token cannot be judged now."),
         10,
     ),
+    retry(row(ProblemKind::OverQuota, "over-quota", 503, "The source delivers more than it may."), 1),
+    retry(row(ProblemKind::QueueFull, "queue-full", 503, "Too many actions are unfinished."), 30),
     retry(row(ProblemKind::NotReady, "not-ready", 503, "The service is not ready."), 2),
 ];
 
@@ -118,6 +125,20 @@ impl Problem {
     /// Adds a member of its own.
     pub(super) fn with(mut self, name: &str, value: Value) -> Self {
         self.members.insert(name.to_owned(), value);
+        self
+    }
+
+    /// Says how long to wait before trying again, in whole seconds.
+    pub(super) fn after(mut self, wait: SignedDuration) -> Self {
+        let begun = u32::from(wait.subsec_nanos() > 0);
+        let seconds = u32::try_from(wait.as_secs()).unwrap_or(u32::MAX).saturating_add(begun);
+        self.row.retry_after = Some(seconds.max(1));
+        self
+    }
+
+    /// Answers 429, for senders that say that they send again after it.
+    pub(super) fn with_429(mut self) -> Self {
+        self.row.status = StatusCode::TOO_MANY_REQUESTS.as_u16();
         self
     }
 

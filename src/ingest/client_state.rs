@@ -30,6 +30,10 @@ impl ClientStates {
         Self(states)
     }
 
+    pub(super) fn key_ids(&self) -> Vec<KeyId> {
+        token::key_ids(&self.0)
+    }
+
     /// Proves that every item carries a state of the source.
     ///
     /// The body has to be read before it is proven, for the proof is in it: into these two fields and nothing else.

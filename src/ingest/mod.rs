@@ -85,6 +85,16 @@ impl Scheme {
         matches!(self, Self::Signature(_))
     }
 
+    fn key_ids(&self) -> Vec<KeyId> {
+        match self {
+            Self::Signature(signature) => signature.key_ids(),
+            Self::Tokens(tokens) => tokens.key_ids(),
+            Self::Certificates(certificates) => certificates.key_ids(),
+            Self::ClientStates(states) => states.key_ids(),
+            Self::Jwt(jwt) => jwt.key_ids(),
+        }
+    }
+
     fn prove(
         &self,
         delivery: &RawDelivery,
@@ -122,6 +132,20 @@ impl Gate {
     pub fn standard_webhooks(keys: Vec<SigningKey>) -> Result<Self, TemplateError> {
         let signature = Signature::new(STANDARD_WEBHOOKS.owned(), keys)?;
         Ok(Self::new(Scheme::Signature(Box::new(signature)), Vec::new(), Vec::new()))
+    }
+
+    /// Returns the ids that [`Verified::key_id`] can have here, but for certificates that are bound by name.
+    pub fn key_ids(&self) -> Vec<KeyId> {
+        self.schemes.first().map(Scheme::key_ids).unwrap_or_default()
+    }
+
+    /// Says whether certificates are bound by name: then their ids are not known before they come.
+    pub fn binds_names(&self) -> bool {
+        let binds = |scheme: &Scheme| match scheme {
+            Scheme::Certificates(certificates) => !certificates.names.is_empty(),
+            Scheme::Signature(_) | Scheme::Tokens(_) | Scheme::ClientStates(_) | Scheme::Jwt(_) => false,
+        };
+        self.schemes.first().is_some_and(binds)
     }
 
     /// Says whether a scheme covers the body.

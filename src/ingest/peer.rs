@@ -41,6 +41,11 @@ pub struct Certificates {
 }
 
 impl Certificates {
+    /// Those of certificates that are bound by fingerprint.
+    pub(super) fn key_ids(&self) -> Vec<KeyId> {
+        self.fingerprints.iter().map(|sha256| KeyId::of_public(sha256)).collect()
+    }
+
     /// Proves that the connection's certificate is one of the source's.
     pub(super) fn prove(&self, peer: &Peer) -> Result<KeyId, VerifyError> {
         let certificate = peer.certificate.as_ref().ok_or(VerifyError::CertificateMissing)?;

@@ -9,7 +9,7 @@ use crate::alert::SignedId;
 
 use super::presets::{Encoding, Form, Preset, TimeAt};
 use super::template::{Template, TemplateError};
-use super::{Headers, Proof, RawDelivery, SigningKey, VerifyError, freshness};
+use super::{Headers, KeyId, Proof, RawDelivery, SigningKey, VerifyError, freshness};
 
 /// How many signatures of one header are tried: each costs a comparison with every key.
 const SIGNATURES_MAX: usize = 10;
@@ -43,6 +43,10 @@ impl Signature {
     pub fn new(preset: Preset, keys: Vec<SigningKey>) -> Result<Self, TemplateError> {
         let template = preset.signed_content.parse()?;
         Ok(Self { preset, template, keys })
+    }
+
+    pub(super) fn key_ids(&self) -> Vec<KeyId> {
+        self.keys.iter().map(|key| key.id().clone()).collect()
     }
 
     /// Says whether a delivery that is proven is the sender's test.

@@ -92,6 +92,11 @@ impl StaticToken {
     }
 }
 
+/// Returns what tells the tokens apart.
+pub(super) fn key_ids(tokens: &[StaticToken]) -> Vec<KeyId> {
+    tokens.iter().map(|token| token.id.clone()).collect()
+}
+
 /// Finds the token that was shown.
 ///
 /// Every token is compared whatever has matched before, so that the time taken tells nothing.
@@ -118,6 +123,10 @@ impl Tokens {
     /// Takes the tokens that may be shown; several during a rotation.
     pub fn new(place: Place, tokens: Vec<StaticToken>) -> Self {
         Self { place, tokens }
+    }
+
+    pub(super) fn key_ids(&self) -> Vec<KeyId> {
+        key_ids(&self.tokens)
     }
 
     /// Says whether the token is a part of the source's address.

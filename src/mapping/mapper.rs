@@ -12,8 +12,9 @@ use tokio::time;
 
 use super::{Cancel, Format, MapError, Mapped, RunError, map};
 
-/// How long one payload may take. The fuel of a run lasts about a tenth of it.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// How long one payload may wait and take: a delivery is answered within a second. The fuel of a run lasts about a tenth
+/// of it, so only a machine that is overloaded comes this far.
+const PATIENCE: Duration = Duration::from_millis(800);
 
 /// Stack for running programs: the interpreter recurses as deep as a program is high, in a debug build by
 /// some 10 KiB a level.
@@ -46,6 +47,10 @@ pub enum MapperError {
     /// Every thread has more to do than it should.
     #[error("too many payloads wait to be read")]
     Busy,
+    /// It waited for a thread, or its run took, too long. What a program may do is limited by fuel, not by time, so this
+    /// says nothing about the payload.
+    #[error("the payload was not read within 800 ms: the machine does too much else")]
+    TooSlow,
 }
 
 impl Mapper {
@@ -74,7 +79,7 @@ impl Mapper {
             Ok(Err(_)) => Err(MapError::Program(RunError::Broken).into()),
             Err(_) => {
                 cancel.stop();
-                Err(MapError::Program(RunError::TooSlow).into())
+                Err(MapperError::TooSlow)
             }
         }
     }
@@ -106,8 +111,11 @@ pub fn on_mapping_thread<T: Send>(work: impl FnOnce() -> T + Send) -> io::Result
 
 fn serve(mut requests: mpsc::Receiver<Request>) {
     while let Some(request) = requests.blocking_recv() {
+        // The asker may have given up while it waited; then nobody wants the answer.
+        if request.cancel.is_stopped() {
+            continue;
+        }
         let result = map(&request.format, &request.payload, &request.cancel);
-        // The asker may have given up; then nobody wants the answer.
         drop(request.answer.send(result));
     }
 }

@@ -30,8 +30,8 @@ use kept::Kept;
 /// How often it is looked whether keys are due.
 const LOOK: Duration = Duration::from_secs(5);
 
-/// How long a delivery waits for new keys; a sender wants its answer within seconds.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// How long a delivery waits for new keys; it is answered within a second.
+const PATIENCE: Duration = Duration::from_millis(700);
 
 /// No key set is known by which a token could be judged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -44,15 +44,13 @@ pub struct KeysUnavailable;
 /// The key sets of all issuers. A cheap handle.
 #[derive(Debug, Clone)]
 pub struct Keys {
-    issuers: Arc<HashMap<Issuer, Entry>>,
+    issuers: watch::Sender<Issuers>,
     clock: Clock,
+    metrics: Metrics,
 }
 
-#[derive(Debug)]
-struct Entry {
-    kept: watch::Receiver<Kept>,
-    ask: Arc<Notify>,
-}
+/// The issuers that there are, swapped as a whole when the configuration is read again.
+type Issuers = Arc<HashMap<Issuer, Arc<Worker>>>;
 
 impl Keys {
     /// Returns the key set of an issuer.
@@ -61,10 +59,10 @@ impl Keys {
     ///
     /// If none was fetched in the last day.
     pub fn current(&self, issuer: &Issuer) -> Result<Arc<KeySet>, KeysUnavailable> {
-        let entry = self.issuers.get(issuer).ok_or(KeysUnavailable)?;
-        let (kept, now) = (entry.kept.borrow(), self.clock.now());
+        let worker = self.worker(issuer)?;
+        let (kept, now) = (worker.kept.borrow(), self.clock.now());
         if kept.is_due(now) {
-            entry.ask.notify_one();
+            worker.ask.notify_one();
         }
         kept.usable(now).ok_or(KeysUnavailable)
     }
@@ -73,41 +71,64 @@ impl Keys {
     ///
     /// # Errors
     ///
-    /// If the issuer could not be asked, or did not answer in two seconds. The token may be good then.
+    /// If the issuer could not be asked, or did not answer in 700 ms. The token may be good then.
     pub async fn renewed(&self, issuer: &Issuer) -> Result<Arc<KeySet>, KeysUnavailable> {
-        let entry = self.issuers.get(issuer).ok_or(KeysUnavailable)?;
-        let mut kept = entry.kept.clone();
+        let worker = self.worker(issuer)?;
+        let mut kept = worker.kept.subscribe();
         let (may_ask, tries) = {
             let kept = kept.borrow_and_update();
             (kept.may_renew(self.clock.now()), kept.tries())
         };
         if may_ask {
-            entry.ask.notify_one();
+            worker.ask.notify_one();
             // Whatever comes of it, what is kept is judged below.
             drop(timeout(PATIENCE, kept.wait_for(|kept| kept.tries() != tries)).await);
         }
         let kept = kept.borrow();
         kept.fresh(self.clock.now()).ok_or(KeysUnavailable)
     }
+
+    fn worker(&self, issuer: &Issuer) -> Result<Arc<Worker>, KeysUnavailable> {
+        self.issuers.borrow().get(issuer).map(Arc::clone).ok_or(KeysUnavailable)
+    }
+
+    /// Takes other issuers. Those that stay keep their keys. On an error all stays as it was.
+    pub fn replace(&self, issuers: impl IntoIterator<Item = Issuer>) -> Result<(), ClientError> {
+        let known = Arc::clone(&self.issuers.borrow());
+        let mut workers = HashMap::new();
+        for issuer in issuers {
+            if workers.contains_key(&issuer) {
+                continue;
+            }
+            let worker = match known.get(&issuer) {
+                Some(worker) => Arc::clone(worker),
+                None => Arc::new(Worker::new(issuer.clone(), &self.clock, &self.metrics)?),
+            };
+            workers.insert(issuer, worker);
+        }
+        self.issuers.send_replace(Arc::new(workers));
+        Ok(())
+    }
 }
 
 /// Fetches the keys of all issuers for as long as it runs.
 pub struct Fetcher {
-    issuers: Vec<Worker>,
+    issuers: watch::Receiver<Issuers>,
 }
 
 impl fmt::Debug for Fetcher {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Fetcher").field("issuers", &self.issuers.len()).finish_non_exhaustive()
+        f.debug_struct("Fetcher").field("issuers", &self.issuers.borrow().len()).finish_non_exhaustive()
     }
 }
 
-/// Fetches the keys of one issuer, one fetch at a time.
+/// Fetches the keys of one issuer, one fetch at a time, and keeps them.
+#[derive(Debug)]
 struct Worker {
     issuer: Issuer,
     http: Client,
     kept: watch::Sender<Kept>,
-    ask: Arc<Notify>,
+    ask: Notify,
     clock: Clock,
     metrics: Metrics,
 }
@@ -118,39 +139,40 @@ pub fn keys(
     clock: &Clock,
     metrics: &Metrics,
 ) -> Result<(Keys, Fetcher), ClientError> {
-    let mut entries = HashMap::new();
-    let mut workers = Vec::new();
-    for issuer in issuers {
-        if entries.contains_key(&issuer) {
-            continue;
-        }
-        let (sender, kept) = watch::channel(Kept::default());
-        let ask = Arc::new(Notify::new());
-        entries.insert(issuer.clone(), Entry { kept, ask: Arc::clone(&ask) });
-        let http = fetch::client(issuer.keys.url())?;
-        let (clock, metrics) = (clock.clone(), metrics.clone());
-        workers.push(Worker { issuer, http, kept: sender, ask, clock, metrics });
-    }
-    let keys = Keys { issuers: Arc::new(entries), clock: clock.clone() };
-    Ok((keys, Fetcher { issuers: workers }))
+    let (sender, receiver) = watch::channel(Issuers::default());
+    let keys = Keys { issuers: sender, clock: clock.clone(), metrics: metrics.clone() };
+    keys.replace(issuers)?;
+    Ok((keys, Fetcher { issuers: receiver }))
 }
 
 impl Fetcher {
     /// Fetches what is due, until it is told to stop.
-    pub async fn run(self, mut stopped: watch::Receiver<bool>) {
-        let work = async {
-            join_all(self.issuers.iter().map(Worker::run)).await;
-            pending::<()>().await;
-        };
-        tokio::select! {
-            // An error says that nobody is left to tell: that is a stop too.
-            _ = stopped.wait_for(|stopped| *stopped) => {}
-            () = work => {}
+    pub async fn run(mut self, mut stopped: watch::Receiver<bool>) {
+        loop {
+            let workers: Vec<Arc<Worker>> =
+                self.issuers.borrow_and_update().values().map(Arc::clone).collect();
+            let work = async {
+                join_all(workers.iter().map(|worker| worker.run())).await;
+                pending::<()>().await;
+            };
+            tokio::select! {
+                // An error says that nobody is left to tell: that is a stop too.
+                _ = stopped.wait_for(|stopped| *stopped) => return,
+                Ok(()) = self.issuers.changed() => {}
+                () = work => {}
+            }
         }
     }
 }
 
 impl Worker {
+    fn new(issuer: Issuer, clock: &Clock, metrics: &Metrics) -> Result<Self, ClientError> {
+        let http = fetch::client(issuer.keys.url())?;
+        let (kept, _) = watch::channel(Kept::default());
+        let (clock, metrics) = (clock.clone(), metrics.clone());
+        Ok(Self { issuer, http, kept, ask: Notify::new(), clock, metrics })
+    }
+
     async fn run(&self) {
         let mut is_asked = false;
         loop {

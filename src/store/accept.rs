@@ -46,6 +46,14 @@ pub struct Accepted {
     pub alerts: Vec<AcceptedAlert>,
 }
 
+impl Accepted {
+    /// Returns how many actions the delivery brought.
+    pub fn new_actions(&self) -> u64 {
+        let actions = self.alerts.iter().flat_map(|alert| &alert.actions);
+        u64::try_from(actions.filter(|action| action.is_new).count()).unwrap_or(u64::MAX)
+    }
+}
+
 /// An alert on disk, with its actions.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AcceptedAlert {

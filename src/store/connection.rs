@@ -19,8 +19,9 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0003_resolution.sql"),
 ];
 
-/// How long a connection waits for another process, such as `token create`, to finish writing.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long a connection waits for another process, such as `token create`, to finish writing. A delivery is answered
+/// within a second.
+const BUSY_TIMEOUT: Duration = Duration::from_millis(700);
 
 /// How many idle connections for reading are kept.
 const IDLE_MAX: usize = 4;

@@ -16,6 +16,9 @@ pub enum StoreError {
     /// restart.
     #[error("the disk under the store failed ({0}): the service stops; check the disk, then start it again")]
     Broken(String),
+    /// More writes wait than should.
+    #[error("too many writes wait for the disk")]
+    Busy,
     /// The writer is gone, because the service is stopping.
     #[error("the store is closing")]
     Closing,

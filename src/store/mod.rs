@@ -14,6 +14,7 @@ mod read;
 mod replay;
 mod rows;
 mod tokens;
+mod unfinished;
 mod work;
 mod writer;
 
@@ -35,6 +36,7 @@ pub use replay::Replay;
 pub use tokens::{NewToken, Scope, StoredToken, UnknownScope};
 
 use connection::Readers;
+use unfinished::Unfinished;
 use writer::Writer;
 
 pub use writer::Health;
@@ -51,6 +53,7 @@ pub struct Options {
 pub struct Store {
     writer: Writer,
     readers: Readers,
+    unfinished: Unfinished,
     /// Told when there may be new work for dispatch.
     work_arrived: Arc<Notify>,
 }
@@ -60,7 +63,9 @@ impl Store {
     pub fn open(options: &Options) -> Result<Self, StoreError> {
         let lock = lock::take(&options.path)?;
         let connection = connection::open_and_migrate(&options.path)?;
+        let unfinished = Unfinished::new(total(&read::count_unfinished(&connection)?));
         Ok(Self {
+            unfinished,
             writer: Writer::start(connection, lock)?,
             readers: Readers::new(&options.path),
             work_arrived: Arc::default(),
@@ -74,6 +79,7 @@ impl Store {
         Ok(Self {
             writer: Writer::forgetful()?,
             readers: Readers::new(Path::new(":memory:")),
+            unfinished: Unfinished::new(0),
             work_arrived: Arc::default(),
         })
     }
@@ -91,7 +97,8 @@ impl Store {
     /// Accepts a delivery: what this answers is on disk.
     pub async fn accept(&self, accept: Accept) -> Result<Receipt, StoreError> {
         let receipt = self.writer.accept(accept).await?;
-        if matches!(receipt, Receipt::New(_)) {
+        if let Receipt::New(accepted) = &receipt {
+            self.unfinished.add(accepted.new_actions());
             self.work_arrived.notify_one();
         }
         Ok(receipt)
@@ -100,7 +107,8 @@ impl Store {
     /// Accepts what is new in a kept delivery; `None` if there is no such delivery.
     pub async fn replay(&self, replay: Replay) -> Result<Option<Receipt>, StoreError> {
         let receipt = self.writer.write(move |tx| replay::replay(tx, &replay)).await?;
-        if matches!(receipt, Some(Receipt::New(_))) {
+        if let Some(Receipt::New(accepted)) = &receipt {
+            self.unfinished.add(accepted.new_actions());
             self.work_arrived.notify_one();
         }
         Ok(receipt)
@@ -218,6 +226,20 @@ impl Store {
         self.readers.read(read::count_unfinished).await
     }
 
+    /// Says whether there are this many unfinished actions or more.
+    ///
+    /// New ones are counted as they come and all are counted anew when it looks full, once a second at most. So it may
+    /// say full a second too long, never room where there is none.
+    pub async fn is_full(&self, max: u64, now: Timestamp) -> Result<bool, StoreError> {
+        if self.unfinished.are_below(max) {
+            return Ok(false);
+        }
+        if let Some(recount) = self.unfinished.begin_recount(now) {
+            recount.finish(total(&self.count_unfinished().await?));
+        }
+        Ok(!self.unfinished.are_below(max))
+    }
+
     /// Returns an API token by its public id.
     pub async fn token(&self, id: String) -> Result<Option<StoredToken>, StoreError> {
         self.readers.read(move |db| tokens::find(db, &id)).await
@@ -232,6 +254,10 @@ impl Store {
             Health::Broken => false,
         }
     }
+}
+
+fn total(counts: &[(State, u64)]) -> u64 {
+    counts.iter().fold(0, |sum, (_, count)| sum.saturating_add(*count))
 }
 
 /// Adds an API token to a database that a server may be using at the same time.

@@ -14,7 +14,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::StoreError;
 use super::accept::{self, Accept, Receipt};
 
-/// How many writes may wait; more make their callers wait.
+/// How many writes may wait. More of dispatch make it wait; more deliveries are turned away.
 const WAITING_MAX: usize = 1024;
 
 /// How many writes go into one commit.
@@ -80,9 +80,15 @@ impl Writer {
         self.health.clone()
     }
 
+    /// Accepts a delivery, unless too many writes wait already.
     pub(super) async fn accept(&self, accept: Accept) -> Result<Receipt, StoreError> {
         if self.keeps {
-            self.write(move |tx| accept::accept(tx, &accept)).await
+            let (write, answered) = prepare(move |tx: &Transaction<'_>| accept::accept(tx, &accept));
+            self.writes.try_send(write).map_err(|error| match error {
+                mpsc::error::TrySendError::Full(_) => StoreError::Busy,
+                mpsc::error::TrySendError::Closed(_) => StoreError::Closing,
+            })?;
+            answered.await.unwrap_or(Err(StoreError::Closing))
         } else {
             Ok(accept::as_new(&accept))
         }
@@ -94,19 +100,29 @@ impl Writer {
         T: Send + 'static,
         F: FnOnce(&Transaction<'_>) -> Result<T, StoreError> + Send + 'static,
     {
-        let (answer, answered) = oneshot::channel();
-        let write: Write = Box::new(move |tx| {
-            let result = tx.and_then(work);
-            let failed = result.as_ref().err().cloned();
-            // The caller may have given up; then nobody wants the answer.
-            let tell = Box::new(move |committed: Result<(), StoreError>| {
-                drop(answer.send(committed.and(result)));
-            });
-            Written { failed, tell }
-        });
+        let (write, answered) = prepare(work);
         self.writes.send(write).await.or(Err(StoreError::Closing))?;
         answered.await.unwrap_or(Err(StoreError::Closing))
     }
+}
+
+/// Makes a write of some work, and what its caller waits for.
+fn prepare<T, F>(work: F) -> (Write, oneshot::Receiver<Result<T, StoreError>>)
+where
+    T: Send + 'static,
+    F: FnOnce(&Transaction<'_>) -> Result<T, StoreError> + Send + 'static,
+{
+    let (answer, answered) = oneshot::channel();
+    let write: Write = Box::new(move |tx| {
+        let result = tx.and_then(work);
+        let failed = result.as_ref().err().cloned();
+        // The caller may have given up; then nobody wants the answer.
+        let tell = Box::new(move |committed: Result<(), StoreError>| {
+            drop(answer.send(committed.and(result)));
+        });
+        Written { failed, tell }
+    });
+    (write, answered)
 }
 
 fn serve(mut connection: Connection, mut writes: mpsc::Receiver<Write>, tells: &watch::Sender<Health>) {

@@ -54,16 +54,40 @@ pub const KEY_USES: Metric = counter(
     "Believed deliveries, by source and id of the key that signed.",
 );
 
+/// When each configured key was last used.
+pub const KEY_LAST_USE: Metric = gauge(
+    "quarantine_bridge_key_last_use_timestamp_seconds",
+    "When each configured key was last believed, in seconds since 1970; 0 if not since the start.",
+);
+
+/// Deliveries that were answered "send it again later".
+pub const DELIVERIES_PUT_OFF: Metric = counter(
+    "quarantine_bridge_deliveries_put_off_total",
+    "Deliveries to be sent again later, by source and reason: failures, over_quota, queue_full, mapper, store, late.",
+);
+
+/// Whether the last try to read the configuration again failed.
+pub const CONFIG_RELOAD_FAILED: Metric = gauge(
+    "quarantine_bridge_config_reload_failed",
+    "1 while the configuration on disk is wrong and an older one is in use, else 0.",
+);
+
+/// When the configuration in use was read.
+pub const CONFIG_LOADED: Metric = gauge(
+    "quarantine_bridge_config_loaded_timestamp_seconds",
+    "When the configuration in use was read, in seconds since 1970.",
+);
+
 /// Alerts that could not become actions, by source and reason.
 pub const ALERTS_REFUSED: Metric = counter(
     "quarantine_bridge_alerts_refused_total",
     "Alerts that could not become actions, by source and reason.",
 );
 
-/// Time from the first byte of a delivery's body to its answer.
+/// Time from the last byte of a delivery to its answer.
 pub const ACCEPT_DURATION: Metric = histogram(
     "quarantine_bridge_accept_duration_seconds",
-    "Time from a delivery's headers to its answer, in seconds.",
+    "Time from the last byte of a delivery to its answer, in seconds.",
 );
 
 /// When a source was last believed.
@@ -161,6 +185,10 @@ pub const ALL: &[Metric] = &[
     DELIVERIES,
     SIGNATURE_FAILURES,
     KEY_USES,
+    KEY_LAST_USE,
+    DELIVERIES_PUT_OFF,
+    CONFIG_RELOAD_FAILED,
+    CONFIG_LOADED,
     ALERTS_REFUSED,
     ACCEPT_DURATION,
     SOURCE_LAST_DELIVERY,

@@ -1,7 +1,8 @@
 //! Counts what happens, for Prometheus. Each server has its own; nothing is global.
 
+use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use metrics::{Key, Label, Level, Metadata, Recorder as _};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
@@ -20,6 +21,9 @@ pub type Labels<'a> = &'a [(&'static str, &'a str)];
 pub struct Metrics {
     recorder: Arc<PrometheusRecorder>,
     handle: PrometheusHandle,
+    /// Gauges whose series come and go, each as text. The recorder never forgets a series.
+    #[expect(clippy::disallowed_types, reason = "held for one look or one change, never across an await")]
+    replaced: Arc<std::sync::Mutex<BTreeMap<&'static str, String>>>,
 }
 
 impl fmt::Debug for Metrics {
@@ -45,7 +49,8 @@ impl Metrics {
                 Kind::Histogram => recorder.describe_histogram(name, None, help),
             }
         }
-        let metrics = Self { handle: recorder.handle(), recorder: Arc::new(recorder) };
+        let metrics =
+            Self { handle: recorder.handle(), recorder: Arc::new(recorder), replaced: Arc::default() };
         metrics.set(&BUILD_INFO, &[("version", env!("CARGO_PKG_VERSION"))], 1.0);
         metrics
     }
@@ -60,6 +65,26 @@ impl Metrics {
         self.recorder.register_gauge(&key(metric, labels), &METADATA).set(value);
     }
 
+    /// Sets a gauge's series, all of them: those that it had before are gone.
+    pub fn replace<'l>(
+        &self,
+        metric: &Metric,
+        series: impl Iterator<Item = (Vec<(&'static str, &'l str)>, f64)>,
+    ) {
+        let Metric { name, help, .. } = metric;
+        let line = |(labels, value): (Vec<(&str, &str)>, f64)| {
+            // Labels are names and ids, which hold nothing that would have to be escaped.
+            let labels: Vec<String> =
+                labels.iter().map(|(label, value)| format!("{label}=\"{value}\"")).collect();
+            format!("{name}{{{}}} {value}\n", labels.join(","))
+        };
+        let text: String = [format!("# HELP {name} {help}\n# TYPE {name} gauge\n")]
+            .into_iter()
+            .chain(series.map(line))
+            .collect();
+        self.replaced.lock().unwrap_or_else(PoisonError::into_inner).insert(metric.name, text);
+    }
+
     /// Adds an observation to a histogram.
     pub fn observe(&self, metric: &Metric, labels: Labels<'_>, value: f64) {
         self.recorder.register_histogram(&key(metric, labels), &METADATA).record(value);
@@ -67,7 +92,9 @@ impl Metrics {
 
     /// Returns everything in Prometheus' text form.
     pub fn render(&self) -> String {
-        self.handle.render()
+        let replaced = self.replaced.lock().unwrap_or_else(PoisonError::into_inner);
+        let more = replaced.values().map(String::as_str);
+        [self.handle.render().as_str()].into_iter().chain(more).collect()
     }
 
     /// Folds observations into buckets; to be called now and then, or they pile up in memory.

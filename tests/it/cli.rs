@@ -108,6 +108,16 @@ const MISTAKES: &[(&str, &str, &str, &str)] = &[
         "sources.soc.auth.secrets[0].not_after",
         "no time",
     ),
+    ("[store]", "unfinished_max = 0\n[store]", "server.unfinished_max", "is not between 1 and"),
+    (
+        "min_severity = \"low\"",
+        "quota = { deliveries_per_minute = 0 }",
+        "sources.soc.quota.deliveries_per_minute",
+        "is not between 1 and",
+    ),
+    ("min_severity = \"low\"", "quota = { burst = -1 }", "sources.soc.quota.burst", "is not between 1 and"),
+    ("min_severity = \"low\"", "quota = { per_hour = 1 }", "sources.soc.quota.per_hour", "the keys here are"),
+    ("min_severity = \"low\"", "retries_429 = 1", "sources.soc.retries_429", "write true or false"),
     ("client_secret = { file = \"defender-secret\" }", "", "defender.client_secret", "is missing"),
     (
         "client_secret = { file = \"defender-secret\" }",

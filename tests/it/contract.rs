@@ -124,11 +124,10 @@ fn every_example_of_a_problem_is_a_row_of_the_table() {
         let example = &problem["example"];
         let code = example["type"].as_str().unwrap().trim_start_matches("urn:quarantine-bridge:problem:");
         let row = TABLE.iter().find(|row| row.code == code).unwrap_or_else(|| panic!("{name}: {code}"));
-        assert_eq!(
-            (&example["status"], &example["title"]),
-            (&row.status.into(), &row.title.into()),
-            "{name}"
-        );
+        assert_eq!(example["title"], row.title, "{name}");
+        // The one that a source can ask to have as 429.
+        let as_429 = name == "TooManyRequests" && row.retry_after.is_some();
+        assert_eq!(example["status"], if as_429 { 429 } else { row.status }, "{name}");
         assert!(response["description"].as_str().unwrap().contains(&format!("`{code}`")), "{name}");
         let waits = resolve(response)["headers"].get("Retry-After").is_some();
         assert_eq!(waits, row.retry_after.is_some(), "{name}: Retry-After");

@@ -64,6 +64,14 @@ fn the_example_configuration_states_the_defaults() {
     assert_eq!(format!("{:?}", policies.0), format!("{:?}", policies.1));
 }
 
+#[test]
+fn the_example_configuration_states_the_default_limits() {
+    let (example, least) = (read(EXAMPLE), read(LEAST));
+    assert_eq!(format!("{:?}", example.http.limits), format!("{:?}", least.http.limits));
+    let quotas = (&example.http.sources[0].quota, &least.http.sources[0].quota);
+    assert_eq!(format!("{:?}", quotas.0), format!("{:?}", quotas.1));
+}
+
 /// A key that is not there makes the service list those that are.
 fn keys_of(section: &str) -> BTreeSet<String> {
     let unknown = format!("{section}\nno_such_key_anywhere = 1");
@@ -84,6 +92,7 @@ fn the_example_configuration_has_every_key() {
         "[dispatch]",
         "[log]",
         "[sources.soc]",
+        "[sources.soc.quota]",
         "[sources.soc.auth]",
         "[sources.soc.resolve]",
     ] {

@@ -26,7 +26,7 @@ fn target() -> Target {
     Target { machine_id: MACHINE.parse().unwrap(), sha1: SHA1.parse().unwrap() }
 }
 
-fn verified(id: &str) -> Verified {
+pub(crate) fn verified(id: &str) -> Verified {
     let (now, body) = (start_of_time(), Bytes::from_static(b"{}"));
     let signature = sign(&key(), &id.parse().unwrap(), now, &body);
     let seconds = now.as_second().to_string();

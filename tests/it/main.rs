@@ -13,6 +13,7 @@
 )]
 
 mod api;
+mod backpressure;
 mod budget;
 mod cli;
 mod complete;
@@ -38,8 +39,10 @@ mod policy;
 mod programs;
 mod reconcile;
 mod relay;
+mod reload;
 mod resolve;
 mod schemes;
+mod secrets;
 mod senders;
 mod simulator;
 mod spool;

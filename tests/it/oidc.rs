@@ -267,6 +267,21 @@ async fn several_issuers_are_kept_apart() {
     assert_eq!(fake.asked(), 1, "two sources with one issuer share its keys");
 }
 
+#[tokio::test]
+async fn issuers_that_come_later_are_fetched_and_those_that_stay_keep_their_keys() {
+    let (fake, other) = (FakeIssuer::start(&[&one()]), FakeIssuer::start(&[&one()]));
+    let rig = Rig::start(fake.by_key_set());
+    rig.wait_until_known().await;
+
+    rig.keys.replace([fake.by_key_set(), other.by_key_set()]).unwrap();
+    assert!(rig.current().is_ok(), "it has its keys without another fetch");
+    poll("the keys of the other", || rig.keys.current(&other.by_key_set()).is_ok()).await;
+    assert_eq!((fake.asked(), other.asked()), (1, 1));
+
+    rig.keys.replace([other.by_key_set()]).unwrap();
+    assert_eq!(rig.current().err(), Some(KeysUnavailable), "nobody asks for it any more");
+}
+
 #[test]
 fn the_discovery_document_is_where_the_specification_says() {
     let at = |issuer: &str| KeyAddress::discovered(issuer).map(|address| address.url().to_string());

@@ -33,6 +33,8 @@ const TABLE: &[(&str, &[&str], &[&str])] = &[
     ("dispatch/answers", &["alert"], &[]),
     ("dispatch/decide", &["alert", "policy"], &[]),
     ("dispatch", &["alert", "policy", "store", "defender", "clock", "telemetry"], &["tokio"]),
+    ("http/bucket", &["alert"], &[]),
+    ("http/failures", &["alert"], &[]),
     (
         "http",
         &["alert", "ingest", "mapping", "oidc", "store", "clock", "telemetry"],
@@ -48,8 +50,19 @@ const TABLE: &[(&str, &[&str], &[&str])] = &[
     ),
     (
         "config",
-        &["alert", "ingest", "mapping", "policy", "store", "defender", "dispatch", "http", "telemetry"],
-        &["toml", "std::fs", "std::net"],
+        &[
+            "alert",
+            "clock",
+            "ingest",
+            "mapping",
+            "policy",
+            "store",
+            "defender",
+            "dispatch",
+            "http",
+            "telemetry",
+        ],
+        &["toml", "std::fs", "std::env", "std::net"],
     ),
     ("simulator", &["alert", "clock"], &["actix_web", "tokio", "std::net", "std::io"]),
     (

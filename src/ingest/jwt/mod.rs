@@ -162,6 +162,10 @@ impl JwtError {
 }
 
 impl Jwt {
+    pub(super) fn key_ids(&self) -> Vec<KeyId> {
+        self.callers.iter().map(|caller| KeyId::of_caller(&caller.value)).collect()
+    }
+
     /// Proves the caller of a delivery.
     pub(super) fn prove(
         &self,

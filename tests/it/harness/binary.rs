@@ -7,7 +7,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
-use reqwest::Client;
+use quarantine_bridge::alert::SignedId;
+use quarantine_bridge::clock::Clock;
+use quarantine_bridge::ingest::{SigningKey, sign};
+use reqwest::{Client, RequestBuilder};
 use tempfile::TempDir;
 use tokio::time::interval;
 
@@ -86,6 +89,19 @@ secrets = [{{ file = "soc-secret" }}]
         format!("http://127.0.0.1:{}{path}", self.port)
     }
 
+    /// A delivery to the source `soc`, signed now with this key.
+    pub(crate) fn signed(&self, client: &Client, key: &SigningKey, id: &str, body: &str) -> RequestBuilder {
+        let now = Clock::system().now();
+        let id: SignedId = id.parse().unwrap();
+        client
+            .post(self.url("/v1/hooks/soc"))
+            .header("content-type", "application/json")
+            .header("webhook-id", id.as_str())
+            .header("webhook-timestamp", now.as_second().to_string())
+            .header("webhook-signature", sign(key, &id, now, body.as_bytes()))
+            .body(body.to_owned())
+    }
+
     /// Runs a command to its end, in the folder.
     pub(crate) fn run(&self, arguments: &[&str]) -> Output {
         command(arguments).current_dir(self.folder.path()).output().unwrap()
@@ -141,10 +157,19 @@ impl Serving {
         self.0.wait().unwrap();
     }
 
+    /// SIGHUP: read the configuration again.
+    pub(crate) fn hang_up(&self) {
+        self.signal("-HUP");
+    }
+
+    fn signal(&self, signal: &str) {
+        let pid = self.0.id().to_string();
+        assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
+    }
+
     /// SIGTERM; returns the exit code.
     pub(crate) async fn terminate(mut self) -> Option<i32> {
-        let pid = self.0.id().to_string();
-        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+        self.signal("-TERM");
         let mut code = None;
         poll("the service to stop", || match self.0.try_wait().unwrap() {
             Some(status) => {

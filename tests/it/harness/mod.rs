@@ -15,7 +15,7 @@ use std::sync::Arc;
 use actix_web::dev::ServerHandle;
 use jiff::{SignedDuration, Timestamp};
 use quarantine_bridge::alert::{Alert, EntityPair, Mode, Severity, SourceName, after};
-use quarantine_bridge::cli::{Service, assemble};
+use quarantine_bridge::cli::{Live, Service, assemble};
 use quarantine_bridge::clock::Clock;
 use quarantine_bridge::config::{Complaints, Config};
 use quarantine_bridge::dispatch::resolve::Rules;
@@ -58,6 +58,9 @@ pub(crate) struct Setup {
     pub(crate) gate: fn() -> Gate,
     /// What its token must say, if it must show one of an issuer instead.
     pub(crate) jwt: Option<Jwt>,
+    pub(crate) quota: http::Quota,
+    /// Failed authentications are not limited unless a test wants them to be: all come from one address.
+    pub(crate) limits: http::Limits,
     /// Where Defender's API is, if not at the simulator.
     pub(crate) api_url: Option<String>,
 }
@@ -74,6 +77,11 @@ impl Default for Setup {
             client_secret: SECRET,
             gate: || Gate::standard_webhooks(vec![key()]).unwrap(),
             jwt: None,
+            quota: http::Quota { rate: http::Rate::per_minute(1_000_000, 1_000_000), retries_429: false },
+            limits: http::Limits {
+                failures: http::Rate::per_minute(1_000_000, 1_000_000),
+                ..http::Limits::default()
+            },
             api_url: None,
         }
     }
@@ -96,6 +104,7 @@ pub(crate) struct Bridge {
     store: Store,
     address: SocketAddr,
     dispatcher: Option<Dispatcher>,
+    live: Live,
     server: ServerHandle,
     /// The keys of issuers are fetched for as long as it is there.
     _fetching: watch::Sender<bool>,
@@ -135,7 +144,7 @@ impl Bridge {
     ) -> Self {
         let config = config(&setup, &simulator, &folder);
         let store_options = config.store.clone();
-        let Service { address, server, dispatcher, key_fetcher, metrics, store } =
+        let Service { address, server, dispatcher, key_fetcher, metrics, store, live } =
             assemble(config, clock.clone()).await.unwrap();
         let handle = server.handle();
         let (fetching, stopped) = watch::channel(false);
@@ -150,6 +159,7 @@ impl Bridge {
             store,
             address,
             dispatcher: Some(dispatcher),
+            live,
             server: handle,
             _fetching: fetching,
             client: Client::builder().no_proxy().build().unwrap(),
@@ -172,6 +182,13 @@ impl Bridge {
         drop(self);
         wait_until_unlocked(&path).await;
         Self::assemble(setup, clock, simulator, folder, tasks).await
+    }
+
+    /// Gives the running service another configuration.
+    pub(crate) fn reconfigure(&self, change: impl FnOnce(&mut Config)) {
+        let mut config = config(&self.setup, &self.simulator, &self.folder);
+        change(&mut config);
+        self.live.apply(config).unwrap();
     }
 
     pub(crate) fn url(&self, path: &str) -> String {
@@ -353,6 +370,7 @@ fn config(setup: &Setup, simulator: &Simulator, folder: &TempDir) -> Config {
             Some(jwt) => Gate::new(Scheme::Jwt(Box::new(jwt.clone())), Vec::new(), Vec::new()),
         },
         format: Arc::new(Format::load(built_in.name, built_in.code).unwrap()),
+        quota: setup.quota,
     };
     let policy =
         Policy { mode: setup.mode, min_severity: setup.min_severity, max_age: SignedDuration::from_mins(60) };
@@ -361,7 +379,11 @@ fn config(setup: &Setup, simulator: &Simulator, folder: &TempDir) -> Config {
     dispatch.lookups_per_minute = setup.lookups_per_minute;
     dispatch.rules.values_mut().for_each(|rules| *rules = setup.rules);
     Config {
-        http: http::Options { listen: "127.0.0.1:0".parse().unwrap(), sources: vec![source] },
+        http: http::Options {
+            listen: "127.0.0.1:0".parse().unwrap(),
+            sources: vec![source],
+            limits: setup.limits,
+        },
         store: StoreOptions { path: folder.path().join("bridge.db") },
         defender: defender::Options {
             api_url: setup.api_url.clone().unwrap_or(simulator.url()).parse().unwrap(),
