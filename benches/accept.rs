@@ -72,7 +72,7 @@ fn accepts_per_second(store: Store) -> f64 {
         gate: Gate::standard_webhooks(vec![load::key()]).unwrap(),
         format: Arc::new(Format::load(format.name, format.code).unwrap()),
     };
-    let options = http::Options { listen: "127.0.0.1:0".parse().unwrap(), sources: vec![source] };
+    let options = http::Options::new("127.0.0.1:0".parse().unwrap(), vec![source]);
     let (clock, metrics) = (Clock::system(), Metrics::new());
     let (keys, _) = oidc::keys([], &clock, &metrics).unwrap();
     let parts = Parts { store, mapper: Mapper::start(2).unwrap(), clock, metrics, keys, ready: is_ready };

@@ -200,7 +200,8 @@ fn config(simulator: &Simulator, folder: &Path, key: SigningKey) -> anyhow::Resu
     dispatch.look_every = SignedDuration::from_millis(500);
     let url: Url = simulator.url().parse()?;
     Ok(Config {
-        http: HttpOptions { listen: "127.0.0.1:0".parse()?, sources: vec![source] },
+        http: HttpOptions::new("127.0.0.1:0".parse()?, vec![source]),
+        tls_files: None,
         store: StoreOptions { path: folder.join("bridge.db") },
         defender: DefenderOptions {
             api_url: url.clone(),

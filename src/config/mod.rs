@@ -9,9 +9,10 @@ mod jwt;
 mod reader;
 mod resolve;
 mod secret;
+mod server;
 mod sources;
+mod tls;
 
-use std::net::SocketAddr;
 use std::path::Path;
 
 use jiff::SignedDuration;
@@ -25,17 +26,17 @@ use crate::{http, store};
 pub use complaint::{Complaint, Complaints};
 pub use duration::parse as parse_duration;
 pub use secret::{SecretError, read_file as read_secret_file};
+pub use tls::{Refresh, TlsFiles};
 
 use reader::{Document, Section};
-
-/// Where the service listens if the configuration does not say.
-const LISTEN: &str = "127.0.0.1:8420";
 
 /// The whole configuration, as each module's own options.
 #[derive(Debug)]
 pub struct Config {
     /// Where to listen, and to whom.
     pub http: http::Options,
+    /// The files of the listener's certificate, to be looked at again.
+    pub tls_files: Option<TlsFiles>,
     /// Where the store lives.
     pub store: store::Options,
     /// How to reach Defender.
@@ -75,7 +76,7 @@ pub fn load(path: &Path, secrets: Secrets) -> Result<Config, Complaints> {
 
 /// Reads every section, so that every complaint is made, and only then gives up.
 fn read(root: &Section<'_>, secrets: Secrets) -> Option<Config> {
-    let listen = server(root);
+    let server = server::read(root, secrets);
     let store = store(root);
     let defender = defender::read(root, secrets);
     let log = log(root);
@@ -86,8 +87,10 @@ fn read(root: &Section<'_>, secrets: Secrets) -> Option<Config> {
     budget(root, &mut dispatch, is_local);
     intervals(root, &mut dispatch, is_local);
     let (log_format, log_level) = log?;
+    let server = server?;
     Some(Config {
-        http: http::Options { listen: listen?, sources: sources.all },
+        http: http::Options { sources: sources.all, ..server.http },
+        tls_files: server.tls_files,
         store: store?,
         defender: defender?,
         dispatch,
@@ -95,26 +98,6 @@ fn read(root: &Section<'_>, secrets: Secrets) -> Option<Config> {
         log_level,
         warnings: Complaints::default(),
     })
-}
-
-fn server(root: &Section<'_>) -> Option<SocketAddr> {
-    let section = root.section_or_empty("server");
-    let listen: Option<SocketAddr> = match section.text("listen") {
-        Some(text) => section.parse("listen", text, "write address and port, such as \"127.0.0.1:8420\""),
-        None => LISTEN.parse().ok(),
-    };
-    let behind_proxy = section.boolean("behind_proxy").unwrap_or(false);
-    section.finish();
-    let listen = listen?;
-    if listen.ip().is_loopback() || behind_proxy {
-        return Some(listen);
-    }
-    section.complain(
-        "listen",
-        format!("{listen} is open to the network, and the service speaks plain HTTP"),
-        "listen on 127.0.0.1 behind a proxy that speaks TLS, or say behind_proxy = true if one is in front of this address",
-    );
-    None
 }
 
 fn store(root: &Section<'_>) -> Option<store::Options> {

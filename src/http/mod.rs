@@ -4,10 +4,17 @@
 mod actions;
 mod auth;
 pub(crate) mod body;
+mod certificate;
+mod client;
+mod connection;
 mod deliveries;
 mod health;
 mod hooks;
+mod listener;
+mod places;
 pub(crate) mod problem;
+mod progress;
+mod tls;
 mod token;
 pub(crate) mod trace;
 mod view;
@@ -16,11 +23,11 @@ use std::collections::HashMap;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
-use std::time::Duration;
 
+use actix_service::IntoServiceFactory as _;
 use actix_web::dev::Server;
 use actix_web::middleware::from_fn;
-use actix_web::{App, HttpResponse, HttpServer, web};
+use actix_web::{App, HttpResponse, web};
 use tokio::sync::watch;
 
 use crate::alert::SourceName;
@@ -31,23 +38,18 @@ use crate::oidc::Keys;
 use crate::store::Store;
 use crate::telemetry::Metrics;
 
+pub use client::{ForwardedHeader, Proxies};
 pub use problem::{ProblemKind, TABLE};
+pub use tls::{Identity, Tls, TlsError};
 pub use token::ApiToken;
 
+use body::LongBodies;
+use listener::Door;
+use places::Places;
 use problem::Problem;
 
-/// How long a client may take to send its headers.
-const HEADERS_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// How many threads serve.
-const WORKERS: usize = 2;
-
-/// How many connections a worker may have open at once. Bodies are read before their senders are proven, so this bounds the
-/// memory that strangers can make us use: 128 MiB in all.
-const CONNECTIONS_PER_WORKER: usize = 256;
-
-/// How long deliveries that are under way may take when the service stops.
-const SHUTDOWN_SECS: u64 = 10;
+/// How many connections one client address may have open if the configuration does not say.
+pub const CONNECTIONS_PER_ADDRESS: usize = 1_500;
 
 /// Where the service listens and whom it listens to.
 #[derive(Debug)]
@@ -56,6 +58,20 @@ pub struct Options {
     pub listen: SocketAddr,
     /// The sources.
     pub sources: Vec<Source>,
+    /// TLS; without it, plain HTTP is spoken.
+    pub tls: Option<Tls>,
+    /// The proxies that are believed about their clients.
+    pub proxies: Proxies,
+    /// How many connections one client address may have open.
+    pub connections_per_address: usize,
+}
+
+impl Options {
+    /// Listens for these sources, with all else as it is by default.
+    pub fn new(listen: SocketAddr, sources: Vec<Source>) -> Self {
+        let proxies = Proxies::default();
+        Self { listen, sources, tls: None, proxies, connections_per_address: CONNECTIONS_PER_ADDRESS }
+    }
 }
 
 /// A sender: how it proves itself and what it sends.
@@ -78,6 +94,8 @@ struct Context {
     metrics: Metrics,
     keys: Keys,
     sources: HashMap<SourceName, Source>,
+    proxies: Proxies,
+    long_bodies: LongBodies,
     /// True once dispatch has taken up where the last run ended.
     ready: watch::Receiver<bool>,
 }
@@ -103,25 +121,23 @@ pub struct Parts {
 pub fn bind(options: Options, parts: Parts) -> io::Result<(SocketAddr, Server)> {
     let listener = TcpListener::bind(options.listen)?;
     let address = listener.local_addr()?;
-    let sources = options.sources.into_iter().map(|source| (source.name.clone(), source)).collect();
+    let Options { sources, tls, proxies, connections_per_address, .. } = options;
+    let sources = sources.into_iter().map(|source| (source.name.clone(), source)).collect();
     let Parts { store, mapper, clock, metrics, keys, ready } = parts;
-    let context = web::Data::new(Context { store, mapper, clock, metrics, keys, sources, ready });
+    let places = Places::new(connections_per_address, proxies.networks.clone());
+    let door = Door { tls, places, metrics: metrics.clone() };
+    let long_bodies = LongBodies::default();
+    let context = Context { store, mapper, clock, metrics, keys, sources, proxies, long_bodies, ready };
+    let context = web::Data::new(context);
     let app = move || {
-        App::new()
+        let app = App::new()
             .app_data(context.clone())
             .wrap(from_fn(trace::request))
             .configure(routes)
-            .default_service(web::to(problem::not_found))
+            .default_service(web::to(problem::not_found));
+        app.into_factory()
     };
-    let server = HttpServer::new(app)
-        .client_request_timeout(HEADERS_TIMEOUT)
-        .workers(WORKERS)
-        .max_connections(CONNECTIONS_PER_WORKER)
-        .shutdown_timeout(SHUTDOWN_SECS)
-        .disable_signals()
-        .listen(listener)?
-        .run();
-    Ok((address, server))
+    Ok((address, listener::serve(listener, door, app)?))
 }
 
 /// One route: what it is called with and who answers.

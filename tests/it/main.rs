@@ -15,7 +15,9 @@
 mod api;
 mod budget;
 mod cli;
+mod client;
 mod complete;
+mod connections;
 mod contract;
 mod crash;
 mod dispatch;
@@ -45,5 +47,6 @@ mod simulator;
 mod spool;
 mod store;
 mod tidy;
+mod tls;
 mod traps;
 mod values;
