@@ -22,7 +22,7 @@ use std::thread;
 
 use actix_web::rt::System;
 use quarantine_bridge::clock::Clock;
-use quarantine_bridge::http::{self, Bound, Limits, Parts, Quota, Rate, Source};
+use quarantine_bridge::http::{self, Bound, Parts, Quota, Rate, Source};
 use quarantine_bridge::ingest::Gate;
 use quarantine_bridge::mapping::{BuiltIn, Format, Mapper};
 use quarantine_bridge::oidc;
@@ -73,11 +73,7 @@ fn accepts_per_second(store: Store) -> f64 {
         format: Arc::new(Format::load(format.name, format.code).unwrap()),
         quota: Quota { rate: Rate::per_minute(1_000_000, 1_000_000), ..Quota::default() },
     };
-    let options = http::Options {
-        listen: "127.0.0.1:0".parse().unwrap(),
-        sources: vec![source],
-        limits: Limits::default(),
-    };
+    let options = http::Options::new("127.0.0.1:0".parse().unwrap(), vec![source]);
     let (clock, metrics) = (Clock::system(), Metrics::new());
     let (keys, _) = oidc::keys([], &clock, &metrics).unwrap();
     let parts = Parts { store, mapper: Mapper::start(2).unwrap(), clock, metrics, keys, ready: is_ready };

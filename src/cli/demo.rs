@@ -25,7 +25,7 @@ use crate::clock::Clock;
 use crate::config::{Complaints, Config};
 use crate::defender::{Options as DefenderOptions, http_client};
 use crate::dispatch;
-use crate::http::{ApiToken, Limits, Options as HttpOptions, Quota, Source};
+use crate::http::{ApiToken, Options as HttpOptions, Quota, Source};
 use crate::ingest::{Gate, SigningKey};
 use crate::mapping::{BuiltIn, Format};
 use crate::policy::Policy;
@@ -201,11 +201,8 @@ fn config(simulator: &Simulator, folder: &Path, key: SigningKey) -> anyhow::Resu
     dispatch.look_every = SignedDuration::from_millis(500);
     let url: Url = simulator.url().parse()?;
     Ok(Config {
-        http: HttpOptions {
-            listen: "127.0.0.1:0".parse()?,
-            sources: vec![source],
-            limits: Limits::default(),
-        },
+        http: HttpOptions::new("127.0.0.1:0".parse()?, vec![source]),
+        tls_files: None,
         store: StoreOptions { path: folder.join("bridge.db") },
         defender: DefenderOptions {
             api_url: url.clone(),

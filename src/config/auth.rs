@@ -29,7 +29,7 @@ const EXPIRY_NOTICE: SignedDuration = SignedDuration::from_hours(14 * 24);
 /// Reads the section.
 pub(super) fn read(section: &Section<'_>, secrets: Secrets) -> Option<Gate> {
     let auth = section.section("auth")?;
-    let networks = networks(&auth);
+    let networks = networks(&auth, "allow_cidrs");
     let first = scheme(&auth, secrets);
     let also = auth.section_if_there("also");
     let second = also.as_ref().map(|also| {
@@ -92,14 +92,15 @@ fn consent(section: &Section<'_>, gate: &Gate) {
     }
 }
 
-fn networks(auth: &Section<'_>) -> Option<Vec<IpNet>> {
-    let texts = auth.texts("allow_cidrs").unwrap_or_default();
+/// Reads an array of networks; a lone address is one of its own.
+pub(super) fn networks(section: &Section<'_>, key: &'static str) -> Option<Vec<IpNet>> {
+    let texts = section.texts(key).unwrap_or_default();
     let network = |text: &str| -> Option<IpNet> {
         let one = || text.parse::<IpAddr>().ok().map(IpNet::from);
         let network = text.parse::<IpNet>().ok().or_else(one);
         if network.is_none() {
             let remedy = "write networks such as \"10.1.0.0/16\" or \"2001:db8::/32\"";
-            auth.complain("allow_cidrs", format!("{text:?} is no network"), remedy);
+            section.complain(key, format!("{text:?} is no network"), remedy);
         }
         network.map(|network| network.trunc())
     };

@@ -11,9 +11,10 @@ mod jwt;
 mod reader;
 mod resolve;
 mod secret;
+mod server;
 mod sources;
+mod tls;
 
-use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::path::Path;
 
@@ -30,17 +31,17 @@ pub use duration::parse as parse_duration;
 pub use files::Files;
 pub use fixed::Fixed;
 pub use secret::{SecretError, read_file as read_secret_file};
+pub use tls::{Refresh, TlsFiles};
 
 use reader::{Document, Section};
-
-/// Where the service listens if the configuration does not say.
-const LISTEN: &str = "127.0.0.1:8420";
 
 /// The whole configuration, as each module's own options.
 #[derive(Debug)]
 pub struct Config {
     /// Where to listen, and to whom.
     pub http: http::Options,
+    /// The files of the listener's certificate, to be looked at again.
+    pub tls_files: Option<TlsFiles>,
     /// Where the store lives.
     pub store: store::Options,
     /// How to reach Defender.
@@ -108,7 +109,7 @@ pub fn load_with_files(path: &Path, secrets: Secrets) -> Loaded {
 /// Reads every section, so that every complaint is made, and only then gives up.
 fn sections(root: &Section<'_>, secrets: Secrets) -> Option<Config> {
     root.allow_environment(root.boolean("allow_environment_secrets").unwrap_or(false));
-    let server = server(root);
+    let server = server::read(root, secrets);
     let store = store(root);
     let defender = defender::read(root, secrets);
     let log = log(root);
@@ -119,8 +120,10 @@ fn sections(root: &Section<'_>, secrets: Secrets) -> Option<Config> {
     budget(root, &mut dispatch, is_local);
     intervals(root, &mut dispatch, is_local);
     let (log_format, log_level) = log?;
+    let server = server?;
     Some(Config {
-        http: http::Options { sources: sources.all, ..server? },
+        http: http::Options { sources: sources.all, ..server.http },
+        tls_files: server.tls_files,
         store: store?,
         defender: defender?,
         dispatch,
@@ -128,30 +131,6 @@ fn sections(root: &Section<'_>, secrets: Secrets) -> Option<Config> {
         log_level,
         warnings: Complaints::default(),
     })
-}
-
-fn server(root: &Section<'_>) -> Option<http::Options> {
-    let section = root.section_or_empty("server");
-    let listen: Option<SocketAddr> = match section.text("listen") {
-        Some(text) => section.parse("listen", text, "write address and port, such as \"127.0.0.1:8420\""),
-        None => LISTEN.parse().ok(),
-    };
-    let behind_proxy = section.boolean("behind_proxy").unwrap_or(false);
-    let mut limits = http::Limits::default();
-    if let Some(most) = whole(&section, "unfinished_max", 1..=100_000_000) {
-        limits.unfinished_max = most.into();
-    }
-    section.finish();
-    let listen = listen?;
-    if listen.ip().is_loopback() || behind_proxy {
-        return Some(http::Options { listen, sources: Vec::new(), limits });
-    }
-    section.complain(
-        "listen",
-        format!("{listen} is open to the network, and the service speaks plain HTTP"),
-        "listen on 127.0.0.1 behind a proxy that speaks TLS, or say behind_proxy = true if one is in front of this address",
-    );
-    None
 }
 
 /// Reads a whole number within bounds.

@@ -62,7 +62,7 @@ pub(super) async fn complete(
 ) -> Result<HttpResponse, Problem> {
     let who = auth::require(&request, &context, Scope::ActionsComplete).await?;
     let action: ActionId = path.parse().or(Err(Problem::nothing_here()))?;
-    let said: Completion = read_json(&body::read(&request, payload).await?.body)?;
+    let said: Completion = read_json(&body::read(&request, payload, &context.long_bodies).await?)?;
     let complete = Complete {
         action,
         machine_id: said.machine_id.as_deref().map(|text| member("machine_id", text)).transpose()?,

@@ -22,7 +22,7 @@ use crate::telemetry::metric;
 
 use super::admission::{self, PutOff};
 use super::problem::{Problem, ProblemKind};
-use super::{Context, Source, body};
+use super::{Context, Source, body, client};
 
 /// The longest token that Microsoft Graph may ask to be repeated.
 const VALIDATION_CHARS_MAX: usize = 1024;
@@ -44,7 +44,8 @@ pub(super) async fn receive(
     {
         return Ok(plain(token));
     }
-    let delivery = body::read(&request, payload).await?;
+    let body = body::read(&request, payload, &context.long_bodies).await?;
+    let delivery = client::delivery(&request, body, &context.proxies);
     take(&context, &source, delivery).await
 }
 
@@ -58,7 +59,8 @@ pub(super) async fn receive_by_path(
     let (name, token) = path.into_inner();
     let source = source(&context, &name).filter(|source| source.gate.has_path_token());
     let source = source.ok_or_else(Problem::nothing_here)?;
-    let delivery = body::read(&request, payload).await?;
+    let body = body::read(&request, payload, &context.long_bodies).await?;
+    let delivery = client::delivery(&request, body, &context.proxies);
     take(&context, &source, RawDelivery { path_token: Some(token.into()), ..delivery }).await
 }
 

@@ -6,13 +6,20 @@ mod admission;
 mod auth;
 pub(crate) mod body;
 mod bucket;
+mod certificate;
+mod client;
+mod connection;
 mod deliveries;
 mod failures;
 mod health;
 mod hooks;
 mod key_uses;
+mod listener;
+mod places;
 pub(crate) mod problem;
+mod progress;
 mod sources;
+mod tls;
 mod token;
 pub(crate) mod trace;
 mod view;
@@ -21,11 +28,11 @@ use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
-use std::time::Duration;
 
+use actix_service::IntoServiceFactory as _;
 use actix_web::dev::Server;
 use actix_web::middleware::from_fn;
-use actix_web::{App, HttpResponse, HttpServer, web};
+use actix_web::{App, HttpResponse, web};
 use tokio::sync::watch;
 
 use crate::alert::SourceName;
@@ -38,27 +45,22 @@ use crate::telemetry::Metrics;
 
 pub use admission::{Limits, Quota};
 pub use bucket::{Bucket, Rate};
+pub use client::{ForwardedHeader, Proxies};
 pub use failures::Failures;
 pub use problem::{ProblemKind, TABLE};
 pub use sources::Sources;
+pub use tls::{Identity, Tls, TlsError};
 pub use token::ApiToken;
 
 use admission::Admission;
+use body::LongBodies;
 use key_uses::KeyUses;
+use listener::Door;
+use places::Places;
 use problem::Problem;
 
-/// How long a client may take to send its headers.
-const HEADERS_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// How many threads serve.
-const WORKERS: usize = 2;
-
-/// How many connections a worker may have open at once. Bodies are read before their senders are proven, so this bounds the
-/// memory that strangers can make us use: 128 MiB in all.
-const CONNECTIONS_PER_WORKER: usize = 256;
-
-/// How long deliveries that are under way may take when the service stops.
-const SHUTDOWN_SECS: u64 = 10;
+/// How many connections one client address may have open if the configuration does not say.
+pub const CONNECTIONS_PER_ADDRESS: usize = 1_500;
 
 /// Where the service listens and whom it listens to.
 #[derive(Debug)]
@@ -69,6 +71,26 @@ pub struct Options {
     pub sources: Vec<Source>,
     /// How much is let in.
     pub limits: Limits,
+    /// TLS; without it, plain HTTP is spoken.
+    pub tls: Option<Tls>,
+    /// The proxies that are believed about their clients.
+    pub proxies: Proxies,
+    /// How many connections one client address may have open.
+    pub connections_per_address: usize,
+}
+
+impl Options {
+    /// Listens for these sources, with all else as it is by default.
+    pub fn new(listen: SocketAddr, sources: Vec<Source>) -> Self {
+        Self {
+            listen,
+            sources,
+            limits: Limits::default(),
+            tls: None,
+            proxies: Proxies::default(),
+            connections_per_address: CONNECTIONS_PER_ADDRESS,
+        }
+    }
 }
 
 /// A sender: how it proves itself and what it sends.
@@ -96,6 +118,8 @@ struct Context {
     sources: watch::Receiver<Arc<Sources>>,
     admission: Admission,
     key_uses: KeyUses,
+    proxies: Proxies,
+    long_bodies: LongBodies,
     /// True once dispatch has taken up where the last run ended.
     ready: watch::Receiver<bool>,
 }
@@ -144,8 +168,10 @@ impl fmt::Debug for Bound {
 pub fn bind(options: Options, parts: Parts) -> io::Result<Bound> {
     let listener = TcpListener::bind(options.listen)?;
     let address = listener.local_addr()?;
-    let admission = Admission::new(options.limits.failures);
-    let (sources, watched) = watch::channel(Arc::new(Sources::new(options.sources, options.limits)));
+    let Options { sources, limits, tls, proxies, connections_per_address, .. } = options;
+    let places = Places::new(connections_per_address, proxies.networks.clone());
+    let door = Door { tls, places, metrics: parts.metrics.clone() };
+    let (watch_sources, watched) = watch::channel(Arc::new(Sources::new(sources, limits)));
     let Parts { store, mapper, clock, metrics, keys, ready } = parts;
     let context = web::Data::new(Context {
         store,
@@ -154,26 +180,21 @@ pub fn bind(options: Options, parts: Parts) -> io::Result<Bound> {
         metrics,
         keys,
         sources: watched,
-        admission,
+        admission: Admission::new(limits.failures),
         key_uses: KeyUses::default(),
+        proxies,
+        long_bodies: LongBodies::default(),
         ready,
     });
     let app = move || {
-        App::new()
+        let app = App::new()
             .app_data(context.clone())
             .wrap(from_fn(trace::request))
             .configure(routes)
-            .default_service(web::to(problem::not_found))
+            .default_service(web::to(problem::not_found));
+        app.into_factory()
     };
-    let server = HttpServer::new(app)
-        .client_request_timeout(HEADERS_TIMEOUT)
-        .workers(WORKERS)
-        .max_connections(CONNECTIONS_PER_WORKER)
-        .shutdown_timeout(SHUTDOWN_SECS)
-        .disable_signals()
-        .listen(listener)?
-        .run();
-    Ok(Bound { address, server, sources })
+    Ok(Bound { address, server: listener::serve(listener, door, app)?, sources: watch_sources })
 }
 
 /// One route: what it is called with and who answers.

@@ -1,13 +1,17 @@
 //! Gives every request an id, in its answer's headers, its problems and its log lines.
 
+use std::rc::Rc;
+
 use actix_web::body::{BoxBody, MessageBody};
-use actix_web::dev::{ServiceRequest, ServiceResponse};
-use actix_web::http::header::{HeaderName, HeaderValue};
+use actix_web::dev::{Payload, ServiceRequest, ServiceResponse};
+use actix_web::http::ConnectionType;
+use actix_web::http::header::{CONTENT_LENGTH, HeaderName, HeaderValue};
 use actix_web::middleware::Next;
 use tracing::Instrument as _;
 use uuid::Uuid;
 
 use super::problem::Problem;
+use super::progress::{Body, Progress};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const CACHE_CONTROL: HeaderName = HeaderName::from_static("cache-control");
@@ -15,13 +19,20 @@ const NOSNIFF: HeaderName = HeaderName::from_static("x-content-type-options");
 
 /// Serves one request under an id of its own.
 pub(crate) async fn request<B: MessageBody + 'static>(
-    request: ServiceRequest,
+    mut request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
     let id = Uuid::new_v4().to_string();
     let span = tracing::info_span!("request", id);
-    let response = next.call(request).instrument(span).await?.map_into_boxed_body();
-    let mut response = named(response, &id);
+    let progress = request.conn_data::<Rc<Progress>>().cloned();
+    let body = announced_body(&mut request);
+    progress.iter().for_each(|progress| progress.begin(body));
+    let response = next.call(request).instrument(span).await;
+    let may_go_on = progress.is_none_or(|progress| progress.end());
+    let mut response = named(response?.map_into_boxed_body(), &id);
+    if !may_go_on {
+        response.response_mut().head_mut().set_connection_type(ConnectionType::Close);
+    }
     let headers = response.headers_mut();
     if let Ok(value) = HeaderValue::from_str(&id) {
         headers.insert(REQUEST_ID, value);
@@ -29,6 +40,15 @@ pub(crate) async fn request<B: MessageBody + 'static>(
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(NOSNIFF, HeaderValue::from_static("nosniff"));
     Ok(response)
+}
+
+/// What body the head announces; HTTP has made sure that it does so in one way only.
+fn announced_body(request: &mut ServiceRequest) -> Body {
+    if matches!(request.parts_mut().1, Payload::None) {
+        return Body::None;
+    }
+    let length = request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok());
+    length.and_then(|length| length.trim().parse().ok()).map_or_else(Body::chunked, Body::Bytes)
 }
 
 /// Writes the request's id into a problem.

@@ -14,6 +14,7 @@ use serde_json::json;
 use tokio::sync::{Mutex, mpsc};
 
 use crate::clock::Clock;
+use crate::http::body::LongBodies;
 use crate::http::problem::{self, Problem, ProblemKind};
 use crate::http::{body, trace};
 use crate::spool::{Delivery, Intake, Spool, SpoolError, SpoolId};
@@ -81,6 +82,7 @@ struct Context {
     intake: Arc<Mutex<Intake>>,
     arrivals: mpsc::Sender<SpoolId>,
     clock: Clock,
+    long_bodies: LongBodies,
 }
 
 /// Listens; returns where, and the server, which runs when it is awaited.
@@ -93,7 +95,9 @@ pub fn listen(options: Options, parts: Parts) -> Result<(SocketAddr, Server), Li
     let address = listener.local_addr().map_err(failed)?;
     let Parts { spool, intake, arrivals, clock } = parts;
     let intake = Arc::new(Mutex::new(intake));
-    let context = Data::new(Context { required: options.required, spool, intake, arrivals, clock });
+    let long_bodies = LongBodies::default();
+    let context =
+        Data::new(Context { required: options.required, spool, intake, arrivals, clock, long_bodies });
     let app = move || {
         App::new()
             .app_data(context.clone())
@@ -131,7 +135,7 @@ async fn receive(
     context: Data<Context>,
 ) -> Result<HttpResponse, Problem> {
     admit(&request, context.required.as_ref())?;
-    let body = body::read(&request, payload).await?.body;
+    let body = body::read(&request, payload, &context.long_bodies).await?;
     if body.is_empty() {
         return Err(Problem::new(ProblemKind::InvalidJson, "The body is empty."));
     }

@@ -42,6 +42,24 @@ pub const BUILD_INFO: Metric =
 pub const DELIVERIES: Metric =
     counter("quarantine_bridge_deliveries_total", "Deliveries of proven senders, by source and result.");
 
+/// Connections that were closed before HTTP, by reason: address, tls, tls_timeout.
+pub const CONNECTIONS_REFUSED: Metric = counter(
+    "quarantine_bridge_connections_refused_total",
+    "Connections closed before HTTP, by reason: address has too many, tls failed, tls_timeout.",
+);
+
+/// When the listener's certificate ends.
+pub const TLS_CERTIFICATE_EXPIRY: Metric = gauge(
+    "quarantine_bridge_tls_certificate_expiry_timestamp_seconds",
+    "When the first of the listener's certificates ends, in seconds since 1970.",
+);
+
+/// Changes of the listener's certificate, by result: loaded, refused.
+pub const TLS_RELOADS: Metric = counter(
+    "quarantine_bridge_tls_reloads_total",
+    "Changes of the listener's certificate files, by result: loaded, refused.",
+);
+
 /// Deliveries that were not believed, by source and reason.
 pub const SIGNATURE_FAILURES: Metric = counter(
     "quarantine_bridge_signature_failures_total",
@@ -183,6 +201,9 @@ pub const ISSUER_KEYS_FETCHED: Metric = gauge(
 pub const ALL: &[Metric] = &[
     BUILD_INFO,
     DELIVERIES,
+    CONNECTIONS_REFUSED,
+    TLS_CERTIFICATE_EXPIRY,
+    TLS_RELOADS,
     SIGNATURE_FAILURES,
     KEY_USES,
     KEY_LAST_USE,

@@ -38,7 +38,7 @@ const TABLE: &[(&str, &[&str], &[&str])] = &[
     (
         "http",
         &["alert", "ingest", "mapping", "oidc", "store", "clock", "telemetry"],
-        &["actix_web", "tokio", "std::net", "std::io"],
+        &["actix_web", "actix_http", "actix_server", "tokio", "tokio_rustls", "std::net", "std::io"],
     ),
     ("spool", &["alert"], &["std::fs", "std::io"]),
     ("relay/answer", &[], &[]),
@@ -98,6 +98,9 @@ const IO: &[&str] = &[
     "reqwest",
     "oauth2",
     "actix_web",
+    "actix_http",
+    "actix_server",
+    "tokio_rustls",
     "clap",
     "toml",
     "std::fs",

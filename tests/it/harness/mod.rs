@@ -1,10 +1,13 @@
 //! A real bridge against a real simulator on loopback, with a clock that tests move.
 
 pub(crate) mod binary;
+pub(crate) mod certificates;
 pub(crate) mod contract;
+pub(crate) mod installed;
 mod invariants;
 pub(crate) mod issuer;
 pub(crate) mod relay;
+pub(crate) mod wire;
 
 use std::collections::HashMap;
 use std::fs;
@@ -380,10 +383,10 @@ fn config(setup: &Setup, simulator: &Simulator, folder: &TempDir) -> Config {
     dispatch.rules.values_mut().for_each(|rules| *rules = setup.rules);
     Config {
         http: http::Options {
-            listen: "127.0.0.1:0".parse().unwrap(),
-            sources: vec![source],
             limits: setup.limits,
+            ..http::Options::new("127.0.0.1:0".parse().unwrap(), vec![source])
         },
+        tls_files: None,
         store: StoreOptions { path: folder.path().join("bridge.db") },
         defender: defender::Options {
             api_url: setup.api_url.clone().unwrap_or(simulator.url()).parse().unwrap(),
