@@ -12,6 +12,7 @@ pub mod dispatch;
 pub mod http;
 pub mod ingest;
 pub mod mapping;
+pub mod microsoft;
 pub mod oidc;
 pub mod policy;
 pub mod relay;

@@ -3,7 +3,8 @@
 use secrecy::SecretString;
 use url::Url;
 
-use crate::defender::{Options, is_loopback};
+use crate::defender::Options;
+use crate::microsoft::{AppRegistration, is_loopback};
 
 use super::Secrets;
 use super::reader::Section;
@@ -48,10 +49,12 @@ pub(super) fn read(root: &Section<'_>, secrets: Secrets) -> Option<Options> {
     section.finish();
     Some(Options {
         api_url: api_url?,
-        login_url: login_url?,
-        tenant_id: tenant_id?,
-        client_id: client_id?,
-        client_secret: client_secret?,
+        app: AppRegistration {
+            login_url: login_url?,
+            tenant_id: tenant_id?,
+            client_id: client_id?,
+            client_secret: client_secret?,
+        },
         scope,
     })
 }

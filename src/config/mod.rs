@@ -17,8 +17,9 @@ use std::path::Path;
 use jiff::SignedDuration;
 use tracing::level_filters::LevelFilter;
 
-use crate::defender::{Options as DefenderOptions, is_loopback};
+use crate::defender::Options as DefenderOptions;
 use crate::dispatch::{self, Settle};
+use crate::microsoft::is_loopback;
 use crate::telemetry::LogFormat;
 use crate::{http, store};
 

@@ -134,13 +134,15 @@ pub const RECONCILED: Metric =
     counter("quarantine_bridge_reconciled_total", "Uncertain actions settled by Defender's list, by result.");
 
 /// Needed app roles that the last token lacked.
-pub const ROLES_MISSING: Metric =
-    gauge("quarantine_bridge_token_roles_missing", "How many needed app roles the last token lacked.");
+pub const ROLES_MISSING: Metric = gauge(
+    "quarantine_bridge_token_roles_missing",
+    "How many needed app roles the last token lacked, by API.",
+);
 
 /// When the current token expires.
 pub const TOKEN_EXPIRY: Metric = gauge(
     "quarantine_bridge_token_expiry_timestamp_seconds",
-    "When the current token expires, in seconds since 1970.",
+    "When the current token expires, in seconds since 1970, by API.",
 );
 
 /// Fetches of an issuer's keys, by issuer and result: ok, error.

@@ -23,6 +23,7 @@ use quarantine_bridge::dispatch::{self, Dispatcher};
 use quarantine_bridge::ingest::jwt::Jwt;
 use quarantine_bridge::ingest::{Gate, RawDelivery, Scheme, SigningKey, sign, verify};
 use quarantine_bridge::mapping::{BuiltIn, Format};
+use quarantine_bridge::microsoft::AppRegistration;
 use quarantine_bridge::policy::Policy;
 use quarantine_bridge::simulator::{Credentials, Simulator, World, new_state};
 use quarantine_bridge::store::{Accept, NewToken, Options as StoreOptions, Receipt, Scope, Store, add_token};
@@ -365,10 +366,12 @@ fn config(setup: &Setup, simulator: &Simulator, folder: &TempDir) -> Config {
         store: StoreOptions { path: folder.path().join("bridge.db") },
         defender: defender::Options {
             api_url: setup.api_url.clone().unwrap_or(simulator.url()).parse().unwrap(),
-            login_url: simulator.url().parse().unwrap(),
-            tenant_id: TENANT.to_owned(),
-            client_id: CLIENT.to_owned(),
-            client_secret: SecretString::from(setup.client_secret),
+            app: AppRegistration {
+                login_url: simulator.url().parse().unwrap(),
+                tenant_id: TENANT.to_owned(),
+                client_id: CLIENT.to_owned(),
+                client_secret: SecretString::from(setup.client_secret),
+            },
             scope: "https://api.securitycenter.microsoft.com/.default".to_owned(),
         },
         dispatch,
