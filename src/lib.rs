@@ -9,6 +9,7 @@ pub mod clock;
 pub mod config;
 pub mod defender;
 pub mod dispatch;
+pub mod graph;
 pub mod http;
 pub mod ingest;
 pub mod mapping;

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use actix_web::dev::Server;
 use anyhow::Context as _;
@@ -11,8 +12,9 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::defender::Defender;
 use crate::dispatch::Dispatcher;
+use crate::graph::{self, AlertFetcher, Graph};
 use crate::http;
-use crate::mapping::Mapper;
+use crate::mapping::{BuiltIn, Format, Mapper};
 use crate::oidc::{self, Fetcher};
 use crate::store::Store;
 use crate::telemetry::Metrics;
@@ -30,6 +32,8 @@ pub struct Service {
     pub dispatcher: Dispatcher,
     /// The loop that fetches the keys of issuers of tokens.
     pub key_fetcher: Fetcher,
+    /// The loop that fetches alerts from Microsoft Graph.
+    pub alert_fetcher: AlertFetcher,
     /// The durable state.
     pub store: Store,
     /// The metrics.
@@ -51,6 +55,7 @@ pub async fn assemble(config: Config, clock: Clock) -> anyhow::Result<Service> {
     let defender = Defender::new(&config.defender, clock.clone(), metrics.clone())?;
     let issuers = config.http.sources.iter().filter_map(|source| source.gate.issuer().cloned());
     let (keys, key_fetcher) = oidc::keys(issuers, &clock, &metrics)?;
+    let alert_fetcher = alert_fetcher(&config, &store, &mapper, (&clock, &metrics))?;
     let parts = http::Parts {
         store: store.clone(),
         mapper,
@@ -65,5 +70,28 @@ pub async fn assemble(config: Config, clock: Clock) -> anyhow::Result<Service> {
     let dispatcher =
         Dispatcher::start(store.clone(), defender, config.dispatch, clock, metrics.clone()).await?;
     ready.send_replace(true);
-    Ok(Service { address, server, dispatcher, key_fetcher, store, metrics })
+    Ok(Service { address, server, dispatcher, key_fetcher, alert_fetcher, store, metrics })
+}
+
+/// How alerts are read that Microsoft Graph gives.
+const GRAPH_FORMAT: &str = "graph-alert-v2";
+
+fn alert_fetcher(
+    config: &Config,
+    store: &Store,
+    mapper: &Mapper,
+    (clock, metrics): (&Clock, &Metrics),
+) -> anyhow::Result<AlertFetcher> {
+    let built_in = BuiltIn::named(GRAPH_FORMAT).context("the format is built in")?;
+    let client = |options| Graph::new(options, clock.clone(), metrics.clone());
+    let policies = config.dispatch.policies.iter();
+    Ok(AlertFetcher::new(graph::Parts {
+        store: store.clone(),
+        graph: config.graph.as_ref().map(client).transpose()?,
+        mapper: mapper.clone(),
+        format: Arc::new(Format::load(built_in.name, built_in.code)?),
+        max_ages: policies.map(|(name, policy)| (name.clone(), policy.max_age)).collect(),
+        clock: clock.clone(),
+        metrics: metrics.clone(),
+    }))
 }

@@ -46,13 +46,14 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
 }
 
 async fn serve(config: Config) -> anyhow::Result<()> {
-    let Service { address, server, dispatcher, key_fetcher, store, metrics } =
+    let Service { address, server, dispatcher, key_fetcher, alert_fetcher, store, metrics } =
         assemble(config, Clock::system()).await?;
     let (stop, stopped) = watch::channel(false);
     let server_handle = server.handle();
     let mut tasks = JoinSet::new();
     tasks.spawn(dispatcher.run(stopped.clone()));
-    tasks.spawn(key_fetcher.run(stopped));
+    tasks.spawn(key_fetcher.run(stopped.clone()));
+    tasks.spawn(alert_fetcher.run(stopped));
     tasks.spawn(async move { drop(server.await) });
     let upkeep = tasks.spawn(upkeep(metrics));
     announce(address);

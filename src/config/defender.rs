@@ -59,6 +59,12 @@ pub(super) fn read(root: &Section<'_>, secrets: Secrets) -> Option<Options> {
     })
 }
 
+/// Says whether other hosts than Microsoft's may be named.
+pub(super) fn is_custom_allowed(root: &Section<'_>) -> bool {
+    root.section_if_there("defender").and_then(|section| section.boolean("allow_custom_endpoint"))
+        == Some(true)
+}
+
 /// An id goes into an address: letters, digits, hyphens and dots only.
 fn id(section: &Section<'_>, key: &'static str, what: &str) -> Option<String> {
     let text = section.required_text(key, &format!("write {what}"))?;
@@ -84,7 +90,7 @@ fn client_secret(section: &Section<'_>, secrets: Secrets) -> Option<SecretString
 }
 
 /// An address of Microsoft, or another if the configuration says so: over TLS, or on this machine.
-fn host(
+pub(super) fn host(
     section: &Section<'_>,
     key: &'static str,
     default: &str,

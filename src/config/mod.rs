@@ -4,6 +4,7 @@ mod auth;
 mod complaint;
 mod defender;
 mod duration;
+mod graph;
 mod hmac;
 mod jwt;
 mod reader;
@@ -19,6 +20,7 @@ use tracing::level_filters::LevelFilter;
 
 use crate::defender::Options as DefenderOptions;
 use crate::dispatch::{self, Settle};
+use crate::graph::Options as GraphOptions;
 use crate::microsoft::is_loopback;
 use crate::telemetry::LogFormat;
 use crate::{http, store};
@@ -27,6 +29,7 @@ pub use complaint::{Complaint, Complaints};
 pub use duration::parse as parse_duration;
 pub use secret::{SecretError, read_file as read_secret_file};
 
+use graph::Graph;
 use reader::{Document, Section};
 
 /// Where the service listens if the configuration does not say.
@@ -41,6 +44,8 @@ pub struct Config {
     pub store: store::Options,
     /// How to reach Defender.
     pub defender: DefenderOptions,
+    /// How to reach Microsoft Graph, if alerts are fetched there.
+    pub graph: Option<GraphOptions>,
     /// How dispatch behaves, each source's policy included.
     pub dispatch: dispatch::Options,
     /// How log lines look.
@@ -80,7 +85,8 @@ fn read(root: &Section<'_>, secrets: Secrets) -> Option<Config> {
     let store = store(root);
     let defender = defender::read(root, secrets);
     let log = log(root);
-    let sources = sources::read(root, secrets);
+    let graph = graph::read(root, defender.as_ref().map(|options| &options.app));
+    let sources = sources::read(root, secrets, graph.references());
     let mut dispatch = dispatch::Options::new(sources.policies);
     dispatch.rules = sources.rules;
     let is_local = defender.as_ref().is_some_and(|options| is_loopback(&options.api_url));
@@ -91,6 +97,10 @@ fn read(root: &Section<'_>, secrets: Secrets) -> Option<Config> {
         http: http::Options { listen: listen?, sources: sources.all },
         store: store?,
         defender: defender?,
+        graph: match graph {
+            Graph::Off => None,
+            Graph::On(options) => Some(*options?),
+        },
         dispatch,
         log_format,
         log_level,

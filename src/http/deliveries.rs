@@ -36,9 +36,17 @@ pub(super) async fn replay(
         Problem::new(ProblemKind::SourceUnknown, format!("There is no source {}.", record.source))
     })?;
     let format = Arc::clone(&source.format);
-    let Mapped { alerts, refused, .. } = hooks::map(&context, format, record.body.into()).await?;
-    let replay =
-        Replay { delivery_id, alerts, refused: refused.clone(), who: who.clone(), now: context.clock.now() };
+    let Mapped { alerts, refused, references, notices, .. } =
+        hooks::map(&context, format, record.body.into()).await?;
+    let replay = Replay {
+        delivery_id,
+        alerts,
+        refused: refused.clone(),
+        references,
+        notices,
+        who: who.clone(),
+        now: context.clock.now(),
+    };
     let receipt = context.store.replay(replay).await?.ok_or_else(Problem::nothing_here)?;
     tracing::info!(delivery = %delivery_id, %who, source = source.name.as_str(), "a delivery was read again");
     match receipt {

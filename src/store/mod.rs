@@ -8,6 +8,7 @@ mod advance;
 mod complete;
 mod connection;
 mod error;
+mod fetches;
 mod intent;
 mod lock;
 mod read;
@@ -29,6 +30,7 @@ use crate::policy::Policy;
 pub use accept::{Accept, Accepted, AcceptedAction, AcceptedAlert, Receipt};
 pub use complete::{Complete, Completed};
 pub use error::StoreError;
+pub use fetches::{PendingFetch, WantedFetch};
 pub use intent::{Intent, RecordedIntent};
 pub use read::{ActionFilter, ActionPage, ActionRecord, Attempt, DeliveryRecord};
 pub use replay::Replay;
@@ -53,6 +55,8 @@ pub struct Store {
     readers: Readers,
     /// Told when there may be new work for dispatch.
     work_arrived: Arc<Notify>,
+    /// Told when there may be alerts to fetch.
+    fetch_wanted: Arc<Notify>,
 }
 
 impl Store {
@@ -64,6 +68,7 @@ impl Store {
             writer: Writer::start(connection, lock)?,
             readers: Readers::new(&options.path),
             work_arrived: Arc::default(),
+            fetch_wanted: Arc::default(),
         })
     }
 
@@ -75,6 +80,7 @@ impl Store {
             writer: Writer::forgetful()?,
             readers: Readers::new(Path::new(":memory:")),
             work_arrived: Arc::default(),
+            fetch_wanted: Arc::default(),
         })
     }
 
@@ -91,17 +97,24 @@ impl Store {
     /// Accepts a delivery: what this answers is on disk.
     pub async fn accept(&self, accept: Accept) -> Result<Receipt, StoreError> {
         let receipt = self.writer.accept(accept).await?;
-        if matches!(receipt, Receipt::New(_)) {
-            self.work_arrived.notify_one();
-        }
+        self.tell_of(&receipt);
         Ok(receipt)
+    }
+
+    fn tell_of(&self, receipt: &Receipt) {
+        if let Receipt::New(accepted) = receipt {
+            self.work_arrived.notify_one();
+            if !accepted.fetches.is_empty() {
+                self.fetch_wanted.notify_one();
+            }
+        }
     }
 
     /// Accepts what is new in a kept delivery; `None` if there is no such delivery.
     pub async fn replay(&self, replay: Replay) -> Result<Option<Receipt>, StoreError> {
         let receipt = self.writer.write(move |tx| replay::replay(tx, &replay)).await?;
-        if matches!(receipt, Some(Receipt::New(_))) {
-            self.work_arrived.notify_one();
+        if let Some(receipt) = &receipt {
+            self.tell_of(receipt);
         }
         Ok(receipt)
     }

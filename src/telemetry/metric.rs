@@ -89,10 +89,10 @@ pub const ACTIONS: Metric = gauge("quarantine_bridge_actions", "Unfinished actio
 pub const DECISIONS: Metric =
     counter("quarantine_bridge_decisions_total", "Decisions of policy, by source and decision.");
 
-/// Calls of Defender and Entra ID, by API and HTTP status.
+/// Calls of Defender, Graph and Entra ID, by API and HTTP status.
 pub const DEFENDER_REQUESTS: Metric = counter(
     "quarantine_bridge_defender_requests_total",
-    "Requests to Defender and Entra ID, by API and HTTP status; status none if no answer came.",
+    "Requests to Defender, Graph and Entra ID, by API and HTTP status; status none if no answer came.",
 );
 
 /// Outcomes of quarantine calls.
@@ -157,6 +157,22 @@ pub const ISSUER_KEYS_FETCHED: Metric = gauge(
     "When the keys of an issuer of tokens were last fetched, in seconds since 1970; they serve for 24 hours.",
 );
 
+/// Fetches of alerts from Microsoft Graph, by source and result: fetched, again, failed.
+pub const FETCHES: Metric = counter(
+    "quarantine_bridge_fetches_total",
+    "Fetches of alerts from Microsoft Graph, by source and result: fetched, again or failed.",
+);
+
+/// Alerts that are to be fetched.
+pub const FETCHES_PENDING: Metric =
+    gauge("quarantine_bridge_fetches_pending", "Alerts that are to be fetched from Microsoft Graph.");
+
+/// Notices about subscriptions, by source and notice.
+pub const SUBSCRIPTION_NOTICES: Metric = counter(
+    "quarantine_bridge_subscription_notices_total",
+    "Notices of Microsoft Graph about a subscription, by source and notice; a person must act on each.",
+);
+
 /// All metrics.
 pub const ALL: &[Metric] = &[
     BUILD_INFO,
@@ -182,4 +198,7 @@ pub const ALL: &[Metric] = &[
     TOKEN_EXPIRY,
     ISSUER_FETCHES,
     ISSUER_KEYS_FETCHED,
+    FETCHES,
+    FETCHES_PENDING,
+    SUBSCRIPTION_NOTICES,
 ];

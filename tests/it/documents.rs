@@ -50,6 +50,7 @@ fn the_example_configuration_states_the_defaults() {
     assert_eq!(example.defender.api_url, least.defender.api_url);
     assert_eq!(example.defender.app.login_url, least.defender.app.login_url);
     assert_eq!(example.defender.scope, least.defender.scope);
+    assert!(example.graph.is_none() && least.graph.is_none());
     let calls = |config: &Config| (config.dispatch.calls_per_minute, config.dispatch.calls_per_hour);
     assert_eq!(calls(&example), calls(&least));
     let lookups = |config: &Config| (config.dispatch.lookups_per_minute, config.dispatch.lookups_per_hour);
@@ -80,6 +81,7 @@ fn the_example_configuration_has_every_key() {
         "[server]",
         "[store]",
         "[defender]",
+        "[graph]",
         "[budget]",
         "[dispatch]",
         "[log]",
