@@ -12,9 +12,10 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::defender::Defender;
 use crate::dispatch::{self, Dispatcher};
+use crate::graph::{self, AlertFetcher, Graph, MaxAges};
 use crate::http::{self, Bound, Sources};
 use crate::ingest::jwt::Issuer;
-use crate::mapping::Mapper;
+use crate::mapping::{BuiltIn, Format, Mapper};
 use crate::oidc::{self, Fetcher, Keys};
 use crate::store::Store;
 use crate::telemetry::Metrics;
@@ -32,6 +33,8 @@ pub struct Service {
     pub dispatcher: Dispatcher,
     /// The loop that fetches the keys of issuers of tokens.
     pub key_fetcher: Fetcher,
+    /// The loop that fetches alerts from Microsoft Graph.
+    pub alert_fetcher: AlertFetcher,
     /// The durable state.
     pub store: Store,
     /// The metrics.
@@ -46,6 +49,7 @@ pub struct Live {
     keys: Keys,
     sources: watch::Sender<Arc<Sources>>,
     dispatch: watch::Sender<dispatch::Options>,
+    max_ages: watch::Sender<MaxAges>,
 }
 
 impl Live {
@@ -55,6 +59,7 @@ impl Live {
     /// it was.
     pub fn apply(&self, config: Config) -> anyhow::Result<()> {
         self.keys.replace(issuers(&config))?;
+        self.max_ages.send_replace(ages(&config.dispatch));
         // Policies before sources: whatever a new source delivers finds its policy.
         self.dispatch.send_replace(config.dispatch);
         self.sources.send_replace(Arc::new(Sources::new(config.http.sources, config.http.limits)));
@@ -81,6 +86,8 @@ pub async fn assemble(config: Config, clock: Clock) -> anyhow::Result<Service> {
     let (ready, is_ready) = watch::channel(false);
     let defender = Defender::new(&config.defender, clock.clone(), metrics.clone())?;
     let (keys, key_fetcher) = oidc::keys(issuers(&config), &clock, &metrics)?;
+    let (max_ages, watched_ages) = watch::channel(ages(&config.dispatch));
+    let alert_fetcher = alert_fetcher(&config, (&store, &mapper), watched_ages, (&clock, &metrics))?;
     let parts = http::Parts {
         store: store.clone(),
         mapper,
@@ -95,6 +102,33 @@ pub async fn assemble(config: Config, clock: Clock) -> anyhow::Result<Service> {
     let (dispatch, changes) = watch::channel(config.dispatch);
     let dispatcher = Dispatcher::start(store.clone(), defender, changes, clock, metrics.clone()).await?;
     ready.send_replace(true);
-    let live = Live { keys, sources, dispatch };
-    Ok(Service { address, server, dispatcher, key_fetcher, store, metrics, live })
+    let live = Live { keys, sources, dispatch, max_ages };
+    Ok(Service { address, server, dispatcher, key_fetcher, alert_fetcher, store, metrics, live })
+}
+
+/// How long each source's alerts may be fetched for.
+fn ages(dispatch: &dispatch::Options) -> MaxAges {
+    dispatch.policies.iter().map(|(name, policy)| (name.clone(), policy.max_age)).collect()
+}
+
+/// How alerts are read that Microsoft Graph gives.
+const GRAPH_FORMAT: &str = "graph-alert-v2";
+
+fn alert_fetcher(
+    config: &Config,
+    (store, mapper): (&Store, &Mapper),
+    max_ages: watch::Receiver<MaxAges>,
+    (clock, metrics): (&Clock, &Metrics),
+) -> anyhow::Result<AlertFetcher> {
+    let built_in = BuiltIn::named(GRAPH_FORMAT).context("the format is built in")?;
+    let client = |options| Graph::new(options, clock.clone(), metrics.clone());
+    Ok(AlertFetcher::new(graph::Parts {
+        store: store.clone(),
+        graph: config.graph.as_ref().map(client).transpose()?,
+        mapper: mapper.clone(),
+        format: Arc::new(Format::load(built_in.name, built_in.code)?),
+        max_ages,
+        clock: clock.clone(),
+        metrics: metrics.clone(),
+    }))
 }

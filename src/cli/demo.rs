@@ -23,11 +23,12 @@ use uuid::Uuid;
 use crate::alert::{Mode, Severity, SourceName, after};
 use crate::clock::Clock;
 use crate::config::{Complaints, Config};
-use crate::defender::{Options as DefenderOptions, http_client};
+use crate::defender::Options as DefenderOptions;
 use crate::dispatch;
 use crate::http::{ApiToken, Options as HttpOptions, Quota, Source};
 use crate::ingest::{Gate, SigningKey};
 use crate::mapping::{BuiltIn, Format};
+use crate::microsoft::{AppRegistration, http_client};
 use crate::policy::Policy;
 use crate::simulator::{Credentials, Machine, Simulator, World, new_state};
 use crate::store::{NewToken, Options as StoreOptions, Scope, add_token};
@@ -206,12 +207,15 @@ fn config(simulator: &Simulator, folder: &Path, key: SigningKey) -> anyhow::Resu
         store: StoreOptions { path: folder.join("bridge.db") },
         defender: DefenderOptions {
             api_url: url.clone(),
-            login_url: url,
-            tenant_id: TENANT.to_owned(),
-            client_id: CLIENT.to_owned(),
-            client_secret: CLIENT_SECRET.to_owned().into(),
+            app: AppRegistration {
+                login_url: url,
+                tenant_id: TENANT.to_owned(),
+                client_id: CLIENT.to_owned(),
+                client_secret: CLIENT_SECRET.to_owned().into(),
+            },
             scope: "https://api.securitycenter.microsoft.com/.default".to_owned(),
         },
+        graph: None,
         dispatch,
         log_format: LogFormat::Text,
         log_level: LevelFilter::OFF,

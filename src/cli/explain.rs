@@ -7,7 +7,9 @@ use anyhow::Context as _;
 use clap::Args as ClapArgs;
 use serde_json::{Value, json};
 
-use crate::alert::{Alert, EntityPair, HeldReason, RefusedAlert, Severity, SourceName, Unresolved, comment};
+use crate::alert::{
+    Alert, EntityPair, GraphAlertId, HeldReason, RefusedAlert, Severity, SourceName, Unresolved, comment,
+};
 use crate::clock::Clock;
 use crate::config::{self, Config, Secrets};
 use crate::dispatch::resolve::{Given, Plan, Resolution, Rules, Step, plan, resolve};
@@ -43,11 +45,14 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let payload = read_payload(&arguments.payload)?;
     let (answers, mapped) = read(&source.format, &payload)?;
     let left_out: Vec<Value> = mapped.evidence.iter().flat_map(mapping::left_out).collect();
+    let references: Vec<&str> = mapped.references.iter().map(GraphAlertId::as_str).collect();
+    let notices: Vec<&str> = mapped.notices.iter().map(|notice| notice.lifecycle.as_str()).collect();
     let rules = config.dispatch.rules.get(&arguments.source).copied().unwrap_or_default();
     let steps = explained(&mapped, &Rulebook { policy, rules: &rules }, &config);
     if arguments.json {
         let head = json!({"source": arguments.source.as_str(), "format": source.format.name(), "mode": policy.mode.as_str()});
-        let all = json!({"source": head, "answers": answers, "alerts": steps, "refused": mapped.refused, "left_out": left_out});
+        let all = json!({"source": head, "answers": answers, "alerts": steps, "refused": mapped.refused,
+            "left_out": left_out, "references": references, "notices": notices});
         say(&all.to_string());
     } else {
         say(&format!(
@@ -60,10 +65,16 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
             say(&format!("answer     {answer}"));
         }
         steps.iter().for_each(say_alert);
+        for id in &references {
+            say(&format!("reference  {id}: fetched from Microsoft Graph, and read as graph-alert-v2"));
+        }
+        for notice in &notices {
+            say(&format!("notice     {notice}: logged and counted; it makes no action"));
+        }
         mapped.refused.iter().for_each(say_refused);
         mapped.evidence.iter().flat_map(|it| &it.left_out).for_each(say_left_out);
     }
-    if mapped.alerts.is_empty() {
+    if mapped.alerts.is_empty() && references.is_empty() && notices.is_empty() {
         let text =
             "nothing in it can become an action; the bridge would keep it and answer 400 or 422".to_owned();
         return Err(Failure { code: FAILURE, text }.into());

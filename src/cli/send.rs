@@ -10,7 +10,7 @@ use tokio::runtime;
 use url::Url;
 
 use crate::clock::Clock;
-use crate::defender::http_client;
+use crate::microsoft::http_client;
 use crate::relay::{Courier, Tried, Verdict};
 use crate::spool::{Intake, Spool, SpoolError};
 

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Args as ClapArgs;
-use jiff::{SignedDuration, Timestamp};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -13,11 +12,11 @@ use tokio::task::{AbortHandle, JoinSet};
 use tokio::{runtime, time};
 
 use crate::clock::Clock;
-use crate::config::{self, Config, Loaded, Refresh, Secrets, TlsFiles};
-use crate::http::Tls;
+use crate::config::{self, Config, Loaded, Secrets};
 use crate::store::Health;
-use crate::telemetry::{Metrics, metric, start_logs};
+use crate::telemetry::{Metrics, start_logs};
 
+use super::certificate::CertificateWatch;
 use super::exit::{Failure, IO_ERROR};
 use super::reload::{self, InUse, Reloader};
 use super::{ConfigFile, Service, assemble};
@@ -27,15 +26,6 @@ const DRAIN: Duration = Duration::from_secs(20);
 
 /// How often metrics are folded.
 const UPKEEP: Duration = Duration::from_secs(5);
-
-/// How often the files of the listener's certificate are looked at.
-const CERTIFICATE_LOOK: Duration = Duration::from_secs(5);
-
-/// How long before its end a certificate is warned of.
-const CERTIFICATE_NEAR_END: SignedDuration = SignedDuration::from_hours(14 * 24);
-
-/// How often it is warned of.
-const CERTIFICATE_WARNING: SignedDuration = SignedDuration::from_hours(24);
 
 #[derive(Debug, ClapArgs)]
 pub(super) struct Arguments {
@@ -70,18 +60,19 @@ async fn serve(config: Config, in_use: InUse) -> anyhow::Result<()> {
     let hangup = signal(SignalKind::hangup())?;
     let clock = Clock::system();
     let certificate = config.tls_files.clone().zip(config.http.tls.clone());
-    let Service { address, server, dispatcher, key_fetcher, store, metrics, live } =
+    let Service { address, server, dispatcher, key_fetcher, alert_fetcher, store, metrics, live } =
         assemble(config, clock.clone()).await?;
     let (stop, stopped) = watch::channel(false);
     let server_handle = server.handle();
     let mut tasks = JoinSet::new();
     tasks.spawn(dispatcher.run(stopped.clone()));
-    tasks.spawn(key_fetcher.run(stopped));
+    tasks.spawn(key_fetcher.run(stopped.clone()));
+    tasks.spawn(alert_fetcher.run(stopped));
     tasks.spawn(async move { drop(server.await) });
-    let reloader = Reloader::new(in_use, live, metrics.clone(), clock);
+    let reloader = Reloader::new(in_use, live, metrics.clone(), clock.clone());
     let reload = tasks.spawn(reloader.run(hangup));
-    let certificate =
-        certificate.map(|(files, tls)| tasks.spawn(watch_certificate(files, tls, metrics.clone())));
+    let watch = |(files, tls)| CertificateWatch::new(files, tls, metrics.clone(), clock);
+    let certificate = certificate.map(watch).map(|watch| tasks.spawn(watch.run()));
     let upkeep = tasks.spawn(upkeep(metrics));
     announce(address);
     let end = until_told(&mut tasks, store.health()).await?;
@@ -135,39 +126,5 @@ async fn upkeep(metrics: Metrics) {
     loop {
         time::sleep(UPKEEP).await;
         metrics.upkeep();
-    }
-}
-
-/// Takes up changed certificates, and tells when the one that is shown ends.
-async fn watch_certificate(mut files: TlsFiles, tls: Tls, metrics: Metrics) {
-    let clock = Clock::system();
-    let mut warned_at: Option<Timestamp> = None;
-    loop {
-        let now = clock.now();
-        let not_after = tls.not_after();
-        metrics.set(
-            &metric::TLS_CERTIFICATE_EXPIRY,
-            &[],
-            not_after.duration_since(Timestamp::UNIX_EPOCH).as_secs_f64(),
-        );
-        let left = not_after.duration_since(now);
-        let is_due = warned_at.is_none_or(|at| now.duration_since(at) >= CERTIFICATE_WARNING);
-        if left < CERTIFICATE_NEAR_END && is_due {
-            warned_at = Some(now);
-            tracing::warn!(%not_after, days = left.as_hours() / 24, "the listener's certificate ends soon; put a new one into its files");
-        }
-        time::sleep(CERTIFICATE_LOOK).await;
-        match files.refresh(&tls) {
-            Refresh::Unchanged => {}
-            Refresh::Loaded => {
-                warned_at = None;
-                metrics.count(&metric::TLS_RELOADS, &[("result", "loaded")]);
-                tracing::info!(not_after = %tls.not_after(), "the listener shows a new certificate");
-            }
-            Refresh::Refused(why) => {
-                metrics.count(&metric::TLS_RELOADS, &[("result", "refused")]);
-                tracing::error!(why, "the listener's new certificate is not taken; the old one stays");
-            }
-        }
     }
 }

@@ -76,6 +76,9 @@ async fn simulate(arguments: &Arguments) -> anyhow::Result<()> {
         "# it issues tokens to sources with scheme = \"jwt\" too, for any scope api://NAME/.default:\n\
          # issuer = \"{url}/{TENANT}/v2.0\", allow = {{ azp = [\"{CLIENT}\"] }}, allow_insecure_loopback = true"
     ));
+    say(&format!(
+        "# it is Microsoft Graph too, with the alerts of --world: [graph] enabled = true, api_url = \"{url}\""
+    ));
     let handle = server.handle();
     tokio::select! {
         result = server => result.context("the simulator ended")?,

@@ -3,7 +3,8 @@
 use secrecy::SecretString;
 use url::Url;
 
-use crate::defender::{Options, is_loopback};
+use crate::defender::Options;
+use crate::microsoft::{AppRegistration, is_loopback};
 
 use super::Secrets;
 use super::reader::Section;
@@ -48,12 +49,20 @@ pub(super) fn read(root: &Section<'_>, secrets: Secrets) -> Option<Options> {
     section.finish();
     Some(Options {
         api_url: api_url?,
-        login_url: login_url?,
-        tenant_id: tenant_id?,
-        client_id: client_id?,
-        client_secret: client_secret?,
+        app: AppRegistration {
+            login_url: login_url?,
+            tenant_id: tenant_id?,
+            client_id: client_id?,
+            client_secret: client_secret?,
+        },
         scope,
     })
+}
+
+/// Says whether other hosts than Microsoft's may be named.
+pub(super) fn is_custom_allowed(root: &Section<'_>) -> bool {
+    root.section_if_there("defender").and_then(|section| section.boolean("allow_custom_endpoint"))
+        == Some(true)
 }
 
 /// An id goes into an address: letters, digits, hyphens and dots only.
@@ -81,7 +90,7 @@ fn client_secret(section: &Section<'_>, secrets: Secrets) -> Option<SecretString
 }
 
 /// An address of Microsoft, or another if the configuration says so: over TLS, or on this machine.
-fn host(
+pub(super) fn host(
     section: &Section<'_>,
     key: &'static str,
     default: &str,

@@ -3,8 +3,8 @@
 use jiff::SignedDuration;
 use url::Url;
 
-use crate::defender::is_loopback;
 use crate::ingest::jwt::{Algorithm, Caller, CallerClaim, Issuer, Jwt, KeyAddress};
+use crate::microsoft::is_loopback;
 
 use super::reader::Section;
 

@@ -6,6 +6,7 @@ mod defender;
 mod duration;
 mod files;
 mod fixed;
+mod graph;
 mod hmac;
 mod jwt;
 mod reader;
@@ -21,8 +22,10 @@ use std::path::Path;
 use jiff::SignedDuration;
 use tracing::level_filters::LevelFilter;
 
-use crate::defender::{Options as DefenderOptions, is_loopback};
+use crate::defender::Options as DefenderOptions;
 use crate::dispatch::{self, Settle};
+use crate::graph::Options as GraphOptions;
+use crate::microsoft::is_loopback;
 use crate::telemetry::LogFormat;
 use crate::{http, store};
 
@@ -33,6 +36,7 @@ pub use fixed::Fixed;
 pub use secret::{SecretError, read_file as read_secret_file};
 pub use tls::{Refresh, TlsFiles};
 
+use graph::Graph;
 use reader::{Document, Section};
 
 /// The whole configuration, as each module's own options.
@@ -46,6 +50,8 @@ pub struct Config {
     pub store: store::Options,
     /// How to reach Defender.
     pub defender: DefenderOptions,
+    /// How to reach Microsoft Graph, if alerts are fetched there.
+    pub graph: Option<GraphOptions>,
     /// How dispatch behaves, each source's policy included.
     pub dispatch: dispatch::Options,
     /// How log lines look.
@@ -91,7 +97,7 @@ pub fn load_with_files(path: &Path, secrets: Secrets) -> Loaded {
             let config = sections(&root, secrets);
             root.finish();
             if let Some(config) = &config {
-                fixed.add_secret("defender.client_secret", &config.defender.client_secret);
+                fixed.add_secret("defender.client_secret", &config.defender.app.client_secret);
             }
             (config, fixed)
         }
@@ -113,7 +119,8 @@ fn sections(root: &Section<'_>, secrets: Secrets) -> Option<Config> {
     let store = store(root);
     let defender = defender::read(root, secrets);
     let log = log(root);
-    let sources = sources::read(root, secrets);
+    let graph = graph::read(root, defender.as_ref().map(|options| &options.app));
+    let sources = sources::read(root, secrets, graph.references());
     let mut dispatch = dispatch::Options::new(sources.policies);
     dispatch.rules = sources.rules;
     let is_local = defender.as_ref().is_some_and(|options| is_loopback(&options.api_url));
@@ -126,6 +133,10 @@ fn sections(root: &Section<'_>, secrets: Secrets) -> Option<Config> {
         tls_files: server.tls_files,
         store: store?,
         defender: defender?,
+        graph: match graph {
+            Graph::Off => None,
+            Graph::On(options) => Some(*options?),
+        },
         dispatch,
         log_format,
         log_level,

@@ -10,7 +10,7 @@ use jiff::SignedDuration;
 use crate::alert::{Mode, Severity, SourceName};
 use crate::dispatch::resolve::Rules;
 use crate::http::{Quota, Rate, Source};
-use crate::mapping::{BUILT_IN, Body, BuiltIn, Format, Pairing};
+use crate::mapping::{BUILT_IN, Body, BuiltIn, Format, Pairing, References};
 use crate::policy::Policy;
 
 use super::Secrets;
@@ -33,14 +33,14 @@ pub(super) struct Sources {
 }
 
 /// Reads every source.
-pub(super) fn read(root: &Section<'_>, secrets: Secrets) -> Sources {
+pub(super) fn read(root: &Section<'_>, secrets: Secrets, references: References) -> Sources {
     let mut sources = Sources::default();
     let Some(all) = root.section("sources") else {
         return sources;
     };
     for (name, section) in all.named() {
         let rules = resolve::read(&section);
-        if let Some((source, policy)) = source(name, &section, secrets) {
+        if let Some((source, policy)) = source(name, &section, (secrets, references)) {
             sources.policies.insert(source.name.clone(), policy);
             sources.rules.insert(source.name.clone(), rules);
             sources.all.push(source);
@@ -50,7 +50,11 @@ pub(super) fn read(root: &Section<'_>, secrets: Secrets) -> Sources {
     sources
 }
 
-fn source(name: &str, section: &Section<'_>, secrets: Secrets) -> Option<(Source, Policy)> {
+fn source(
+    name: &str,
+    section: &Section<'_>,
+    (secrets, references): (Secrets, References),
+) -> Option<(Source, Policy)> {
     let name: Option<SourceName> = match name.parse() {
         Ok(name) => Some(name),
         Err(error) => {
@@ -61,6 +65,8 @@ fn source(name: &str, section: &Section<'_>, secrets: Secrets) -> Option<(Source
     let policy = policy(section);
     let format = format(section).zip(reading(section));
     let format = format.map(|(format, (body, pairing))| format.with_body(body).with_pairing(pairing));
+    let format = format.map(|format| format.with_references(references));
+    check_references(section, references);
     let gate = auth::read(section, secrets);
     let quota = quota(section);
     Some((Source { name: name?, gate: gate?, format: Arc::new(format?), quota }, policy?))
@@ -126,6 +132,17 @@ fn format(section: &Section<'_>) -> Option<Format> {
             section.complain("format", "is missing", &remedy);
             None
         }
+    }
+}
+
+/// Graph's notifications refer to alerts and hold none: without Graph nothing could ever come of them.
+fn check_references(section: &Section<'_>, references: References) {
+    if references == References::Refused && section.text("format") == Some("graph-notification") {
+        section.complain(
+            "format",
+            "is \"graph-notification\", and the alerts that it refers to are not fetched",
+            "add [graph] with enabled = true; docs/graph-notifications.md tells which permission that needs",
+        );
     }
 }
 

@@ -6,8 +6,8 @@ use url::Url;
 use crate::alert::{DnsName, FileRecord, Found, LookupApi, Machine, Question};
 
 use super::read::{self, ReadError};
-use super::wire::text;
 use super::{Defender, Token};
+use crate::microsoft::text;
 
 /// How many pages of devices are read. A host name's beginning may fit many; a page holds up to 10,000.
 const PAGES_MAX: usize = 5;

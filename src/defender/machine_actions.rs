@@ -6,7 +6,7 @@ use serde_json::Value;
 use crate::alert::{MachineAction, MachineActionId, MachineId, parse_time};
 
 use super::read::ReadError;
-use super::wire::text;
+use crate::microsoft::text;
 
 /// Which machine actions to list. Only typed values go into the filter, so there is nothing to escape.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -3,54 +3,48 @@
 //!
 //! Facts: reference/defender-api.md. Nothing here decides, retries or follows a redirect.
 
-mod http_client;
 mod lookups;
 mod machine_actions;
 mod outcome;
 mod read;
-mod token;
 mod wire;
 
 use std::fmt;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use reqwest::header::RETRY_AFTER;
-use reqwest::{Client, Method, StatusCode};
-use secrecy::{ExposeSecret as _, SecretString};
+use reqwest::{Client, Method};
+use secrecy::ExposeSecret as _;
 use url::Url;
 
 use crate::alert::{MachineAction, Outcome};
 use crate::clock::Clock;
+use crate::microsoft::{AppRegistration, ClientError, Failure, Needs, TokenSource, http_client, send};
 use crate::store::RecordedIntent;
 use crate::telemetry::{Metrics, metric};
 
-pub use http_client::{ClientError, http_client, is_loopback};
+pub use crate::microsoft::{Answer, Token, TokenError};
 pub use lookups::LookedUp;
 pub use machine_actions::ListFilter;
-pub use outcome::{Answer, classify};
+pub use outcome::classify;
 pub use read::ReadError;
-pub use token::{Token, TokenError};
-
-use http_client::{Failure, read_bounded};
-use token::TokenSource;
 
 /// How many pages of machine actions are read; a page holds up to 10,000.
 const ACTION_PAGES_MAX: usize = 20;
+
+/// The longest answer read: a page of 10,000 machine actions is about 8 MiB.
+const ANSWER_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// The role for the call itself, and those of which one is needed besides (reference, defender-api 0.4).
+const ROLES: &[&[&str]] = &[&["Machine.StopAndQuarantine"], &["Machine.Read.All", "Machine.ReadWrite.All"]];
 
 /// How to reach Defender, and as whom.
 #[derive(Clone)]
 pub struct Options {
     /// Base of Defender's API, such as `https://api.security.microsoft.com`.
     pub api_url: Url,
-    /// Base of Entra ID, such as `https://login.microsoftonline.com`.
-    pub login_url: Url,
-    /// The tenant.
-    pub tenant_id: String,
-    /// The app registration.
-    pub client_id: String,
-    /// Its secret.
-    pub client_secret: SecretString,
+    /// As whom.
+    pub app: AppRegistration,
     /// What the token is for, such as `https://api.securitycenter.microsoft.com/.default`.
     pub scope: String,
 }
@@ -59,7 +53,7 @@ impl fmt::Debug for Options {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Options")
             .field("api_url", &self.api_url.as_str())
-            .field("client_id", &self.client_id)
+            .field("app", &self.app)
             .finish_non_exhaustive()
     }
 }
@@ -78,7 +72,8 @@ impl Defender {
     /// Makes a client; nothing is sent yet.
     pub fn new(options: &Options, clock: Clock, metrics: Metrics) -> Result<Self, ClientError> {
         let http = http_client(&options.api_url)?;
-        let tokens = TokenSource::new(options, http_client(&options.login_url)?, metrics.clone());
+        let needs = Needs { api: "defender", scope: &options.scope, roles: ROLES };
+        let tokens = TokenSource::new(&options.app, &needs, metrics.clone())?;
         Ok(Self { api_url: options.api_url.clone(), http, tokens: Arc::new(tokens), clock, metrics })
     }
 
@@ -118,7 +113,7 @@ impl Defender {
         let outcome = match self.answer(request, "stop_and_quarantine").await {
             Ok(answer) => classify(&answer, self.clock.now()),
             Err(Failure::NotSent(why)) => Outcome::NotSent { why },
-            Err(Failure::Lost(why)) => Outcome::Unknown { why, status: None },
+            Err(Failure::Lost(why) | Failure::TooLong(why)) => Outcome::Unknown { why, status: None },
         };
         self.metrics.count(&metric::OUTCOMES, &[("outcome", outcome.as_str())]);
         outcome
@@ -126,15 +121,7 @@ impl Defender {
 
     /// Sends a request and reads its answer, whatever it is.
     async fn answer(&self, request: reqwest::RequestBuilder, api: &'static str) -> Result<Answer, Failure> {
-        let result = async {
-            let response = request.send().await.map_err(Failure::of)?;
-            let status = response.status();
-            let retry_after = response.headers().get(RETRY_AFTER);
-            let retry_after = retry_after.and_then(|value| value.to_str().ok()).map(ToOwned::to_owned);
-            let body = read_bounded(response).await?;
-            Ok(Answer { status: status.as_u16(), retry_after, body })
-        };
-        let result = result.await;
+        let result = send(request, ANSWER_BYTES_MAX).await;
         let status = result.as_ref().map_or("none".to_owned(), |answer: &Answer| answer.status.to_string());
         self.metrics.count(&metric::DEFENDER_REQUESTS, &[("api", api), ("status", &status)]);
         result
@@ -185,9 +172,4 @@ impl Defender {
     fn now(&self) -> Timestamp {
         self.clock.now()
     }
-}
-
-/// Says whether an answer's status is one of success.
-fn is_success(status: u16) -> bool {
-    StatusCode::from_u16(status).is_ok_and(|status| status.is_success())
 }

@@ -4,11 +4,7 @@ use bytes::Bytes;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
-use super::http_client::Failure;
-use super::is_success;
-use super::outcome::{Answer, refusal, throttle_wait};
-use super::token::TokenError;
-use super::wire::text;
+use crate::microsoft::{Answer, Failure, TokenError, is_success, refusal, text, throttle_wait};
 
 /// Why something could not be read, or not whole.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -55,9 +51,7 @@ pub enum ReadError {
 
 impl From<Failure> for ReadError {
     fn from(failure: Failure) -> Self {
-        match failure {
-            Failure::NotSent(why) | Failure::Lost(why) => Self::NoAnswer(why),
-        }
+        Self::NoAnswer(failure.why())
     }
 }
 

@@ -37,9 +37,17 @@ pub(super) async fn replay(
     })?;
     let format = Arc::clone(&source.format);
     let mapped = hooks::map(&context, format, record.body.into()).await;
-    let Mapped { alerts, refused, .. } = mapped.map_err(|put_off| put_off.tell(&context, &source))?;
-    let replay =
-        Replay { delivery_id, alerts, refused: refused.clone(), who: who.clone(), now: context.clock.now() };
+    let Mapped { alerts, refused, references, notices, .. } =
+        mapped.map_err(|put_off| put_off.tell(&context, &source))?;
+    let replay = Replay {
+        delivery_id,
+        alerts,
+        refused: refused.clone(),
+        references,
+        notices,
+        who: who.clone(),
+        now: context.clock.now(),
+    };
     let receipt = context.store.replay(replay).await?.ok_or_else(Problem::nothing_here)?;
     tracing::info!(delivery = %delivery_id, %who, source = source.name.as_str(), "a delivery was read again");
     match receipt {

@@ -12,12 +12,12 @@ use serde_json::{Value, json};
 use tokio::time;
 use url::form_urlencoded;
 
-use crate::alert::{Reason, RefusedAlert};
+use crate::alert::{Reason, RefusedAlert, SubscriptionNotice};
 use crate::ingest::jwt::JwtError;
 use crate::ingest::{RawDelivery, Verified, VerifyError, verify, verify_with_keys};
 use crate::mapping::{Format, MapError, Mapped, MapperError};
 use crate::oidc::KeysUnavailable;
-use crate::store::{Accept, Accepted, AcceptedAlert, Receipt, StoreError};
+use crate::store::{Accept, Accepted, Receipt, StoreError};
 use crate::telemetry::metric;
 
 use super::admission::{self, PutOff};
@@ -201,8 +201,9 @@ async fn accept(
     now: Timestamp,
 ) -> Result<HttpResponse, Problem> {
     let key = delivery.key().to_string();
-    let Mapped { alerts, refused, .. } = mapped;
-    let accept = Accept { delivery, alerts, refused: refused.clone(), now };
+    let Mapped { alerts, refused, references, notices, .. } = mapped;
+    tell_notices(context, source, &notices);
+    let accept = Accept { delivery, alerts, refused: refused.clone(), references, notices, now };
     let receipt = context.store.accept(accept).await;
     let result = match &receipt {
         Ok(Receipt::New(_)) => "new",
@@ -229,7 +230,17 @@ async fn accept(
     }
 }
 
-/// The answer when something became an action.
+/// Tells people what Graph says about its subscription: only they can do something about it.
+fn tell_notices(context: &Context, source: &Source, notices: &[SubscriptionNotice]) {
+    let name = source.name.as_str();
+    for SubscriptionNotice { lifecycle, subscription } in notices {
+        let (notice, remedy) = (lifecycle.as_str(), lifecycle.remedy());
+        context.metrics.count(&metric::SUBSCRIPTION_NOTICES, &[("source", name), ("notice", notice)]);
+        tracing::warn!(source = name, notice, subscription, remedy, "a notice about the Graph subscription");
+    }
+}
+
+/// The answer when something became an action, or will.
 pub(super) fn answer(status: u16, accepted: &Accepted, refused: &[RefusedAlert]) -> HttpResponse {
     let alerts: Vec<Value> = accepted
         .alerts
@@ -246,10 +257,15 @@ pub(super) fn answer(status: u16, accepted: &Accepted, refused: &[RefusedAlert])
             json!({"alert_id": alert.alert_id.as_str(), "duplicate": alert.is_duplicate(), "actions": actions})
         })
         .collect();
-    let is_duplicate = accepted.alerts.iter().all(AcceptedAlert::is_duplicate);
+    let fetches: Vec<Value> = accepted
+        .fetches
+        .iter()
+        .map(|fetch| json!({"alert_id": fetch.alert_id.as_str(), "duplicate": !fetch.is_new}))
+        .collect();
+    let is_duplicate = status == 200;
     let body = json!({
         "delivery_id": accepted.delivery_id.to_string(), "duplicate": is_duplicate, "alerts": alerts,
-        "refused": refused,
+        "fetches": fetches, "refused": refused,
     });
     let mut all = accepted.alerts.iter().flat_map(|alert| &alert.actions);
     let location = match (all.next(), all.next()) {

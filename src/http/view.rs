@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
-use crate::alert::{Action, Change, Completion, HeldReason, MachineEntity, Severity, State};
+use crate::alert::{Action, Change, Completion, Fetch, HeldReason, MachineEntity, Severity, State};
 use crate::store::{ActionRecord, Attempt, DeliveryRecord};
 
 /// How long an action may be Pending at Defender before the device is named as the reason.
@@ -127,7 +127,16 @@ pub(super) fn delivery(record: &DeliveryRecord) -> Value {
         "id": record.id.to_string(), "source": record.source.as_str(), "delivery_key": record.delivery_key,
         "key_id": record.key_id, "signed_at": time(record.signed_at),
         "received_at": time(Some(record.received_at)), "outcome": record.outcome,
-        "alert_ids": record.alert_ids, "refused": record.refused, "body": text, "body_base64": encoded,
+        "alert_ids": record.alert_ids, "refused": record.refused,
+        "fetches": record.fetches.iter().map(fetch).collect::<Vec<_>>(), "body": text, "body_base64": encoded,
+    })
+}
+
+fn fetch(fetch: &Fetch) -> Value {
+    json!({
+        "alert_id": fetch.alert_id.as_str(), "state": fetch.state.as_str(), "why": fetch.why,
+        "attempts": fetch.attempts, "wanted_at": time(Some(fetch.wanted_at)), "next_at": time(fetch.next_at),
+        "ended_at": time(fetch.ended_at),
     })
 }
 

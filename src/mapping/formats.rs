@@ -2,6 +2,7 @@
 
 use super::pairing::Pairing;
 use super::program::{Program, ProgramError, SHARED};
+use super::reference::References;
 
 /// A format that is built in.
 #[derive(Debug, Clone, Copy)]
@@ -57,7 +58,7 @@ pub const BUILT_IN: &[BuiltIn] = &[
     BuiltIn {
         name: "graph-notification",
         product: "Microsoft Graph security",
-        about: "a change notification; never a target",
+        about: "a change notification: the alert is fetched, if [graph] is enabled",
         code: include_str!("formats/graph-notification.jq"),
     },
     BuiltIn {
@@ -235,13 +236,20 @@ pub struct Format {
     program: Program,
     body: Body,
     pairing: Pairing,
+    references: References,
 }
 
 impl Format {
     /// Loads a format from its program.
     pub fn load(name: &str, code: &str) -> Result<Self, ProgramError> {
         let program = Program::load(code)?;
-        Ok(Self { name: name.to_owned(), program, body: Body::default(), pairing: Pairing::default() })
+        Ok(Self {
+            name: name.to_owned(),
+            program,
+            body: Body::default(),
+            pairing: Pairing::default(),
+            references: References::default(),
+        })
     }
 
     /// Returns the format for bodies of this kind.
@@ -254,6 +262,16 @@ impl Format {
     #[must_use]
     pub fn with_pairing(self, pairing: Pairing) -> Self {
         Self { pairing, ..self }
+    }
+
+    /// Returns the format with this rule for alerts that a body only refers to.
+    #[must_use]
+    pub fn with_references(self, references: References) -> Self {
+        Self { references, ..self }
+    }
+
+    pub(super) fn references(&self) -> References {
+        self.references
     }
 
     pub(super) fn body(&self) -> Body {

@@ -20,7 +20,19 @@ pub fn golden(mapped: &Mapped) -> Value {
         })
         .collect();
     let left_out: Vec<Value> = mapped.evidence.iter().flat_map(left_out).collect();
-    json!({"alerts": alerts, "refused": mapped.refused, "left_out": left_out})
+    let mut all = json!({"alerts": alerts, "refused": mapped.refused, "left_out": left_out});
+    if let Value::Object(all) = &mut all {
+        let references = mapped.references.iter().map(|id| json!(id.as_str()));
+        let notices = mapped.notices.iter().map(|notice| json!(notice.lifecycle.as_str()));
+        // Most formats have neither.
+        all.extend(some("references", references.collect()));
+        all.extend(some("notices", notices.collect()));
+    }
+    all
+}
+
+fn some(name: &str, values: Vec<Value>) -> Option<(String, Value)> {
+    (!values.is_empty()).then(|| (name.to_owned(), values.into()))
 }
 
 /// Returns what was left out of one alert.

@@ -12,6 +12,7 @@ mod natives;
 mod output;
 mod pairing;
 mod program;
+mod reference;
 mod strict_json;
 mod subset;
 mod value;
@@ -25,11 +26,14 @@ pub use meter::Cancel;
 pub use output::TARGETS_MAX;
 pub use pairing::Pairing;
 pub use program::{ProgramError, RunError, SHARED};
+pub use reference::References;
 pub use strict_json::{JsonError, JsonProblem};
 
 use jaq_json::Val;
 
-use crate::alert::{Alert, MapProblem, Reason, RefusedAlert};
+use crate::alert::{Alert, GraphAlertId, MapProblem, Reason, RefusedAlert, SubscriptionNotice};
+
+use reference::{Referred, referred};
 
 /// What a payload holds: the alerts that can become actions, and those that cannot.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -40,6 +44,10 @@ pub struct Mapped {
     pub refused: Vec<RefusedAlert>,
     /// What the format says of the evidence of each alert, also of those that are refused.
     pub evidence: Vec<Evidence>,
+    /// Alerts that it only refers to, each once.
+    pub references: Vec<GraphAlertId>,
+    /// What it tells about a subscription.
+    pub notices: Vec<SubscriptionNotice>,
 }
 
 /// Why nothing could be read from a payload at all.
@@ -76,10 +84,25 @@ impl From<MapError> for Mapped {
     }
 }
 
+impl Mapped {
+    fn refer(&mut self, referred: Referred) {
+        match referred {
+            Referred::Alert(id) if self.references.contains(&id) => {}
+            Referred::Alert(id) => self.references.push(id),
+            Referred::Notice(notice) => self.notices.push(notice),
+            Referred::Refused(refused) => self.refused.push(refused),
+        }
+    }
+}
+
 /// Reads the alerts of one payload.
 pub fn map(format: &Format, payload: &[u8], cancel: &Cancel) -> Result<Mapped, MapError> {
     let mut mapped = Mapped::default();
     for output in &outputs(format, payload, cancel)? {
+        if let Some(other) = referred(output, format.references()) {
+            mapped.refer(other);
+            continue;
+        }
         let read = output::alert(output, format.pairing());
         mapped.alerts.extend(read.alert);
         mapped.refused.extend(read.refused);

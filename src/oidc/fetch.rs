@@ -8,8 +8,8 @@ use reqwest::{Client, StatusCode, redirect, retry};
 use serde::Deserialize;
 use url::Url;
 
-use crate::defender::is_loopback;
 use crate::ingest::jwt::{Issuer, KeyAddress, KeySet, KeySetError};
+use crate::microsoft::is_loopback;
 
 /// How long connecting may take, TLS included.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);

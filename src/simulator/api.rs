@@ -98,7 +98,7 @@ pub(super) async fn serve(
     if let Some(FaultKind::Delay { ms }) = fault {
         time::sleep(Duration::from_millis(ms)).await;
     }
-    let no = fault.as_ref().and_then(|kind| State::fault_no(kind, &names.0, &names.1));
+    let no = fault.as_ref().and_then(|kind| State::fault_no(place, kind, &names));
     let acts = no.is_none() && fault.as_ref().is_none_or(FaultKind::acts_first);
     let reply = match no {
         Some(no) => Err(no),

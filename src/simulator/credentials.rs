@@ -20,6 +20,10 @@ pub(super) const AUDIENCES: [&str; 4] = [
     "https://securitycenter.onmicrosoft.com/windowsatpservice",
 ];
 
+/// The same for Microsoft Graph (reference, defender-api 8).
+pub(super) const GRAPH_AUDIENCES: [&str; 3] =
+    ["https://graph.microsoft.com", "https://graph.microsoft.us", "https://dod-graph.microsoft.us"];
+
 /// Who may get a token, and the key that signs it.
 #[derive(Debug, Clone)]
 pub struct Credentials {
@@ -63,6 +67,7 @@ impl Credentials {
     /// Makes a token with the claims that real ones have (reference, defender-api 7.3).
     pub(super) fn token(&self, audience: &str, switches: &Switches, now: Timestamp) -> String {
         let now = now.as_second();
+        let roles = if GRAPH_AUDIENCES.contains(&audience) { &switches.graph_roles } else { &switches.roles };
         let mut claims = json!({
             "aud": audience, "iss": format!("https://sts.windows.net/{}/", self.tenant_id), "iat": now.saturating_sub(300),
             "nbf": now.saturating_sub(300), "exp": now.saturating_add(i64::from(switches.token_life_s)),
@@ -71,8 +76,8 @@ impl Credentials {
             "tid": self.tenant_id, "uti": Uuid::new_v4().to_string(), "ver": "1.0",
         });
         // A token without any role has no claim for roles.
-        if let (Value::Object(claims), false) = (&mut claims, switches.roles.is_empty()) {
-            claims.insert("roles".to_owned(), json!(switches.roles));
+        if let (Value::Object(claims), false) = (&mut claims, roles.is_empty()) {
+            claims.insert("roles".to_owned(), json!(roles));
         }
         let header = json!({"typ": "JWT", "alg": "HS256", "kid": "simulator"});
         let encode = |value: Value| URL_SAFE_NO_PAD.encode(value.to_string());
@@ -81,8 +86,13 @@ impl Credentials {
         format!("{text}.{signature}")
     }
 
-    /// Returns the roles of a good token: signed here, for Defender, and within its time.
-    pub(super) fn roles_of(&self, authorization: Option<&str>, now: Timestamp) -> Option<Vec<String>> {
+    /// Returns the roles of a good token: signed here, for one of these audiences, and within its time.
+    pub(super) fn roles_of(
+        &self,
+        authorization: Option<&str>,
+        audiences: &[&str],
+        now: Timestamp,
+    ) -> Option<Vec<String>> {
         let token = authorization?.strip_prefix("Bearer ")?;
         let (text, signature) = token.rsplit_once('.')?;
         if signature != self.sign(text) {
@@ -91,7 +101,7 @@ impl Credentials {
         let (_, claims) = text.split_once('.')?;
         let claims: Claims = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(claims).ok()?).ok()?;
         let in_time = claims.nbf <= now.as_second() && now.as_second() < claims.exp;
-        let for_us = AUDIENCES.contains(&claims.aud.as_str());
+        let for_us = audiences.contains(&claims.aud.as_str());
         (in_time && for_us).then_some(claims.roles)
     }
 }

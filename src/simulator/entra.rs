@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::Shared;
-use super::credentials::{AUDIENCES, Credentials};
+use super::credentials::{AUDIENCES, Credentials, GRAPH_AUDIENCES};
 use super::faults::{FaultKind, Place};
 use super::issuer;
 use super::state::{CallRecord, State};
@@ -65,7 +65,7 @@ fn answer(state: &mut State, issuer: &str, asked: (&str, &Form), fault: Option<&
         Err(no) => return refuse(no.status, no.error, no.number, &no.message),
     };
     let (now, life_s) = (state.now(), state.switches.token_life_s);
-    let token = if AUDIENCES.contains(&audience) {
+    let token = if AUDIENCES.contains(&audience) || GRAPH_AUDIENCES.contains(&audience) {
         state.credentials.token(audience, &state.switches, now)
     } else {
         state.issuer_key.token(issuer, audience, &state.credentials, (now, life_s))
@@ -107,7 +107,8 @@ fn check<'a>(known: &Credentials, tenant: &str, form: &'a Form) -> Result<&'a st
         return no(401, "invalid_client", 7_000_215, "Invalid client secret provided.");
     }
     let scope = form.scope.as_deref().unwrap_or_default();
-    let is_known = |scope: &&str| AUDIENCES.contains(scope) || scope.starts_with("api://");
+    let is_microsoft = |scope: &&str| AUDIENCES.contains(scope) || GRAPH_AUDIENCES.contains(scope);
+    let is_known = |scope: &&str| is_microsoft(scope) || scope.starts_with("api://");
     match scope.strip_suffix("/.default").filter(is_known) {
         Some(audience) => Ok(audience),
         None => no(400, "invalid_scope", 70_011, &format!("The scope {scope} is not valid.")),

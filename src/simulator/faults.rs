@@ -14,6 +14,8 @@ pub enum Place {
     MachineActions,
     /// Reads of machines.
     Machines,
+    /// Reads of alerts in Microsoft Graph.
+    Alerts,
     /// Reads of files.
     Files,
 }
@@ -114,6 +116,11 @@ impl Faults {
     /// Adds a fault behind those that wait.
     pub fn push(&mut self, fault: Fault) {
         self.0.push(fault);
+    }
+
+    /// Says whether a fault waits for calls there.
+    pub fn is_waiting(&self, place: Place) -> bool {
+        self.0.iter().any(|fault| fault.place == place)
     }
 
     /// Removes all faults.

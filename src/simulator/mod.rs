@@ -9,6 +9,7 @@ mod control;
 mod credentials;
 mod entra;
 mod faults;
+mod graph;
 mod issuer;
 mod limits;
 mod lookups;
@@ -77,6 +78,7 @@ impl Simulator {
                 .configure(issuer::routes)
                 .configure(control::routes)
                 .configure(api::routes)
+                .configure(graph::routes)
         };
         let server = HttpServer::new(app).workers(1).disable_signals().shutdown_timeout(1);
         let server = server.listen(listener)?.run();

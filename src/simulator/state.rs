@@ -6,8 +6,9 @@ use serde_json::Value;
 
 use crate::clock::Clock;
 
-use super::credentials::Credentials;
+use super::credentials::{AUDIENCES, Credentials};
 use super::faults::{FaultKind, Faults, Place};
+use super::graph;
 use super::issuer::IssuerKey;
 use super::limits::Limits;
 use super::machine_actions::{MachineActions, Pace};
@@ -95,7 +96,11 @@ impl State {
 
     /// Checks what every call of the API must have: a good token, its roles, and room in the windows.
     pub(super) fn admit(&mut self, place: Place, authorization: Option<&str>) -> Result<(), No> {
-        let roles = self.credentials.roles_of(authorization, self.now()).ok_or_else(No::unauthorized)?;
+        if place == Place::Alerts {
+            return graph::admit(self, authorization);
+        }
+        let roles = self.credentials.roles_of(authorization, &AUDIENCES, self.now());
+        let roles = roles.ok_or_else(No::unauthorized)?;
         let has = |role: &str| roles.iter().any(|have| have == role);
         if place == Place::Files {
             if !has("File.Read.All") {
@@ -113,7 +118,7 @@ impl State {
             Place::Quarantine => &mut self.quarantine_limits,
             Place::Machines => &mut self.machine_limits,
             Place::Files => &mut self.file_limits,
-            Place::MachineActions | Place::Token => &mut self.list_limits,
+            Place::MachineActions | Place::Token | Place::Alerts => &mut self.list_limits,
         };
         limits.take(window, each, now).map_err(|throttled| {
             No::throttled("429", &throttled.message(), Some(throttled.retry_after.to_string()))
@@ -121,7 +126,10 @@ impl State {
     }
 
     /// Returns the no of a fault that says one.
-    pub(super) fn fault_no(kind: &FaultKind, machine: &str, sha1: &str) -> Option<No> {
+    pub(super) fn fault_no(place: Place, kind: &FaultKind, (machine, sha1): &(String, String)) -> Option<No> {
+        if place == Place::Alerts {
+            return graph::fault_no(kind);
+        }
         match kind {
             FaultKind::Unauthorized => Some(No::unauthorized()),
             FaultKind::Forbidden2021 => Some(No::forbidden_2021()),

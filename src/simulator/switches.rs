@@ -28,8 +28,10 @@ pub struct Switches {
     pub done_after_ms: u32,
     /// How long tokens live, in seconds.
     pub token_life_s: u32,
-    /// The app roles in tokens.
+    /// The app roles in tokens for Defender.
     pub roles: Vec<String>,
+    /// The app roles in tokens for Microsoft Graph.
+    pub graph_roles: Vec<String>,
     /// How a filter must write a GUID.
     pub guid: GuidLiteral,
 }
@@ -50,6 +52,7 @@ impl Default for Switches {
             roles: ["Machine.StopAndQuarantine", "Machine.Read.All", "File.Read.All"]
                 .map(ToOwned::to_owned)
                 .into(),
+            graph_roles: vec!["SecurityAlert.Read.All".to_owned()],
             guid: GuidLiteral::Quoted,
         }
     }

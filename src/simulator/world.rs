@@ -17,6 +17,8 @@ pub struct World {
     pub machines: Vec<Machine>,
     /// The files that it can tell the hashes of.
     pub files: Vec<KnownFile>,
+    /// The tenant's alerts, as `GET /v1.0/security/alerts_v2/{id}` of Microsoft Graph answers them.
+    pub alerts: Vec<Value>,
     /// Take any well-formed machine id for a Windows 11 device on which every file was seen.
     pub any_machine: bool,
 }

@@ -4,11 +4,13 @@ use jiff::Timestamp;
 use rusqlite::{OptionalExtension as _, Transaction, params};
 
 use crate::alert::{
-    ActionId, Alert, AlertId, DeliveryId, EntityPair, RefusedAlert, Severity, SourceName, State, Who, millis,
+    ActionId, Alert, AlertId, DeliveryId, EntityPair, GraphAlertId, RefusedAlert, Severity, SourceName,
+    State, SubscriptionNotice, Who, millis,
 };
 use crate::ingest::Verified;
 
 use super::StoreError;
+use super::fetches::{self, WantedFetch};
 use super::rows::{Columns, new_uuid, to_json};
 
 /// A delivery to accept.
@@ -20,6 +22,10 @@ pub struct Accept {
     pub alerts: Vec<Alert>,
     /// What could not be read from it.
     pub refused: Vec<RefusedAlert>,
+    /// Alerts that it only refers to, to be fetched.
+    pub references: Vec<GraphAlertId>,
+    /// What it tells about a subscription.
+    pub notices: Vec<SubscriptionNotice>,
     /// Now.
     pub now: Timestamp,
 }
@@ -27,7 +33,7 @@ pub struct Accept {
 /// What became of a delivery.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Receipt {
-    /// It brought at least one new action.
+    /// It brought at least one new action, an alert to fetch, or a notice.
     New(Accepted),
     /// All of it was here already.
     Duplicate(Accepted),
@@ -44,6 +50,8 @@ pub struct Accepted {
     pub delivery_id: DeliveryId,
     /// Its alerts.
     pub alerts: Vec<AcceptedAlert>,
+    /// The alerts that it refers to.
+    pub fetches: Vec<WantedFetch>,
 }
 
 impl Accepted {
@@ -94,8 +102,9 @@ pub(super) fn accept(tx: &Transaction<'_>, accept: &Accept) -> Result<Receipt, S
         return Ok(Receipt::Conflict(known.id));
     }
     if known.is_accepted {
-        let accepted = known_alerts(tx, known.id, accept.delivery.source(), &known.alert_ids)?;
-        return Ok(Receipt::Duplicate(accepted));
+        let fetches = fetches::want(tx, &accept.batch(known.id))?;
+        let alerts = known_alerts(tx, known.id, accept.delivery.source(), &known.alert_ids)?;
+        return Ok(receipt(Accepted { delivery_id: known.id, alerts, fetches }));
     }
     // Refused before, sent again: the format may have been mended meanwhile.
     let batch = accept.batch(known.id);
@@ -110,6 +119,8 @@ impl Accept {
             source: self.delivery.source(),
             alerts: &self.alerts,
             refused: &self.refused,
+            references: &self.references,
+            notices: &self.notices,
             who: &Who::Source,
             now: self.now,
         }
@@ -122,6 +133,8 @@ pub(super) struct Batch<'a> {
     pub(super) source: &'a SourceName,
     pub(super) alerts: &'a [Alert],
     pub(super) refused: &'a [RefusedAlert],
+    pub(super) references: &'a [GraphAlertId],
+    pub(super) notices: &'a [SubscriptionNotice],
     /// Who brings it.
     pub(super) who: &'a Who,
     pub(super) now: Timestamp,
@@ -139,7 +152,7 @@ pub(super) fn as_new(accept: &Accept) -> Receipt {
         AcceptedAlert { alert_id: alert.alert_id.clone(), actions }
     });
     let delivery_id = DeliveryId::new(new_uuid(accept.now));
-    Receipt::New(Accepted { delivery_id, alerts: alerts.collect() })
+    Receipt::New(Accepted { delivery_id, alerts: alerts.collect(), fetches: Vec::new() })
 }
 
 struct KnownDelivery {
@@ -182,7 +195,7 @@ fn keep_delivery(tx: &Transaction<'_>, id: DeliveryId, accept: &Accept) -> Resul
         millis(accept.now),
         &delivery.body()[..],
         delivery.body_sha256(),
-        outcome(&accept.alerts),
+        outcome(&accept.batch(id)),
         to_json(&alert_ids(&accept.alerts))?,
         to_json(&accept.refused)?,
     ])?;
@@ -198,15 +211,22 @@ pub(super) fn renew_delivery(
     tx.prepare_cached("UPDATE deliveries SET outcome = ?2, alert_ids = ?3, refused = ?4 WHERE id = ?1")?
         .execute(params![
             batch.delivery_id.to_string(),
-            outcome(batch.alerts),
+            outcome(batch),
             to_json(&alert_ids)?,
             to_json(&batch.refused)?
         ])?;
     Ok(())
 }
 
-fn outcome(alerts: &[Alert]) -> &'static str {
-    if alerts.is_empty() { "refused" } else { "accepted" }
+impl Batch<'_> {
+    /// Says whether nothing in it can become an action, now or later.
+    fn is_refused(&self) -> bool {
+        self.alerts.is_empty() && self.references.is_empty() && self.notices.is_empty()
+    }
+}
+
+fn outcome(batch: &Batch<'_>) -> &'static str {
+    if batch.is_refused() { "refused" } else { "accepted" }
 }
 
 pub(super) fn alert_ids(alerts: &[Alert]) -> Vec<&str> {
@@ -215,16 +235,23 @@ pub(super) fn alert_ids(alerts: &[Alert]) -> Vec<&str> {
 
 /// Writes the alerts of a delivery that stands.
 pub(super) fn keep_alerts(tx: &Transaction<'_>, batch: &Batch<'_>) -> Result<Receipt, StoreError> {
-    if batch.alerts.is_empty() {
+    if batch.is_refused() {
         return Ok(Receipt::Refused(batch.delivery_id));
     }
+    let fetches = fetches::want(tx, batch)?;
     let mut new = Vec::new();
     let mut alerts = Vec::new();
     for alert in batch.alerts {
         alerts.push(keep_alert(tx, batch, alert, &mut new)?);
     }
-    let accepted = Accepted { delivery_id: batch.delivery_id, alerts };
-    if new.is_empty() { Ok(Receipt::Duplicate(accepted)) } else { Ok(Receipt::New(accepted)) }
+    let accepted = Accepted { delivery_id: batch.delivery_id, alerts, fetches };
+    if batch.notices.is_empty() { Ok(receipt(accepted)) } else { Ok(Receipt::New(accepted)) }
+}
+
+fn receipt(accepted: Accepted) -> Receipt {
+    let is_known = accepted.alerts.iter().all(AcceptedAlert::is_duplicate)
+        && accepted.fetches.iter().all(|fetch| !fetch.is_new);
+    if is_known { Receipt::Duplicate(accepted) } else { Receipt::New(accepted) }
 }
 
 /// Writes an alert that is new, and those of its pairs that are new; adds the ids of new actions to `new`.
@@ -343,7 +370,7 @@ fn known_alerts(
     delivery_id: DeliveryId,
     source: &SourceName,
     alert_ids: &[String],
-) -> Result<Accepted, StoreError> {
+) -> Result<Vec<AcceptedAlert>, StoreError> {
     let mut alerts = Vec::new();
     for alert_id in alert_ids {
         let alert_id: AlertId = alert_id
@@ -352,7 +379,7 @@ fn known_alerts(
         let actions = known_actions(tx, known_alert(tx, source, &alert_id)?, &[])?;
         alerts.push(AcceptedAlert { alert_id, actions });
     }
-    Ok(Accepted { delivery_id, alerts })
+    Ok(alerts)
 }
 
 fn known_alert(tx: &Transaction<'_>, source: &SourceName, alert_id: &AlertId) -> Result<i64, StoreError> {

@@ -8,6 +8,7 @@ mod advance;
 mod complete;
 mod connection;
 mod error;
+mod fetches;
 mod intent;
 mod lock;
 mod read;
@@ -30,6 +31,7 @@ use crate::policy::Policy;
 pub use accept::{Accept, Accepted, AcceptedAction, AcceptedAlert, Receipt};
 pub use complete::{Complete, Completed};
 pub use error::StoreError;
+pub use fetches::{PendingFetch, WantedFetch};
 pub use intent::{Intent, RecordedIntent};
 pub use read::{ActionFilter, ActionPage, ActionRecord, Attempt, DeliveryRecord};
 pub use replay::Replay;
@@ -56,6 +58,8 @@ pub struct Store {
     unfinished: Unfinished,
     /// Told when there may be new work for dispatch.
     work_arrived: Arc<Notify>,
+    /// Told when there may be alerts to fetch.
+    fetch_wanted: Arc<Notify>,
 }
 
 impl Store {
@@ -69,6 +73,7 @@ impl Store {
             writer: Writer::start(connection, lock)?,
             readers: Readers::new(&options.path),
             work_arrived: Arc::default(),
+            fetch_wanted: Arc::default(),
         })
     }
 
@@ -81,6 +86,7 @@ impl Store {
             readers: Readers::new(Path::new(":memory:")),
             unfinished: Unfinished::new(0),
             work_arrived: Arc::default(),
+            fetch_wanted: Arc::default(),
         })
     }
 
@@ -97,19 +103,25 @@ impl Store {
     /// Accepts a delivery: what this answers is on disk.
     pub async fn accept(&self, accept: Accept) -> Result<Receipt, StoreError> {
         let receipt = self.writer.accept(accept).await?;
-        if let Receipt::New(accepted) = &receipt {
+        self.tell_of(&receipt);
+        Ok(receipt)
+    }
+
+    fn tell_of(&self, receipt: &Receipt) {
+        if let Receipt::New(accepted) = receipt {
             self.unfinished.add(accepted.new_actions());
             self.work_arrived.notify_one();
+            if !accepted.fetches.is_empty() {
+                self.fetch_wanted.notify_one();
+            }
         }
-        Ok(receipt)
     }
 
     /// Accepts what is new in a kept delivery; `None` if there is no such delivery.
     pub async fn replay(&self, replay: Replay) -> Result<Option<Receipt>, StoreError> {
         let receipt = self.writer.write(move |tx| replay::replay(tx, &replay)).await?;
-        if let Some(Receipt::New(accepted)) = &receipt {
-            self.unfinished.add(accepted.new_actions());
-            self.work_arrived.notify_one();
+        if let Some(receipt) = &receipt {
+            self.tell_of(receipt);
         }
         Ok(receipt)
     }

@@ -4,10 +4,11 @@ use jiff::Timestamp;
 use rusqlite::{Connection, params_from_iter, types::Value};
 
 use crate::alert::{
-    Action, ActionId, AlertId, Change, DeliveryId, HeldReason, RefusedAlert, SourceName, State,
+    Action, ActionId, AlertId, Change, DeliveryId, Fetch, HeldReason, RefusedAlert, SourceName, State,
 };
 
 use super::StoreError;
+use super::fetches;
 use super::rows::{self, ACTION, ACTIONS, Columns};
 
 /// An action with all that happened to it.
@@ -91,6 +92,8 @@ pub struct DeliveryRecord {
     pub alert_ids: Vec<String>,
     /// What could not become actions, and why.
     pub refused: Vec<RefusedAlert>,
+    /// The alerts that it refers to.
+    pub fetches: Vec<Fetch>,
 }
 
 /// Returns one action.
@@ -200,6 +203,7 @@ pub(super) fn delivery(db: &Connection, id: DeliveryId) -> Result<Option<Deliver
         outcome: columns.raw("outcome")?,
         alert_ids: columns.json("alert_ids")?,
         refused: columns.json("refused")?,
+        fetches: fetches::of_delivery(db, id)?,
     }))
 }
 

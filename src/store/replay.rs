@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use rusqlite::Transaction;
 
-use crate::alert::{Alert, DeliveryId, RefusedAlert, SourceName, Who};
+use crate::alert::{Alert, DeliveryId, GraphAlertId, RefusedAlert, SourceName, SubscriptionNotice, Who};
 
 use super::StoreError;
 use super::accept::{Batch, Receipt, alert_ids, keep_alerts, renew_delivery};
@@ -18,6 +18,10 @@ pub struct Replay {
     pub alerts: Vec<Alert>,
     /// What could not be read from it.
     pub refused: Vec<RefusedAlert>,
+    /// Alerts that it only refers to, to be fetched.
+    pub references: Vec<GraphAlertId>,
+    /// What it tells about a subscription.
+    pub notices: Vec<SubscriptionNotice>,
     /// Who asked for it.
     pub who: Who,
     /// Now.
@@ -40,6 +44,8 @@ pub(super) fn replay(tx: &Transaction<'_>, replay: &Replay) -> Result<Option<Rec
         source: &source,
         alerts: &replay.alerts,
         refused: &replay.refused,
+        references: &replay.references,
+        notices: &replay.notices,
         who: &replay.who,
         now: replay.now,
     };

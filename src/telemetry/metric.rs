@@ -42,7 +42,7 @@ pub const BUILD_INFO: Metric =
 pub const DELIVERIES: Metric =
     counter("quarantine_bridge_deliveries_total", "Deliveries of proven senders, by source and result.");
 
-/// Connections that were closed before HTTP, by reason: address, tls, tls_timeout.
+/// Connections that were closed before HTTP, by reason: `address`, `tls`, `tls_timeout`.
 pub const CONNECTIONS_REFUSED: Metric = counter(
     "quarantine_bridge_connections_refused_total",
     "Connections closed before HTTP, by reason: address has too many, tls failed, tls_timeout.",
@@ -131,10 +131,10 @@ pub const ACTIONS: Metric = gauge("quarantine_bridge_actions", "Unfinished actio
 pub const DECISIONS: Metric =
     counter("quarantine_bridge_decisions_total", "Decisions of policy, by source and decision.");
 
-/// Calls of Defender and Entra ID, by API and HTTP status.
+/// Calls of Defender, Graph and Entra ID, by API and HTTP status.
 pub const DEFENDER_REQUESTS: Metric = counter(
     "quarantine_bridge_defender_requests_total",
-    "Requests to Defender and Entra ID, by API and HTTP status; status none if no answer came.",
+    "Requests to Defender, Graph and Entra ID, by API and HTTP status; status none if no answer came.",
 );
 
 /// Outcomes of quarantine calls.
@@ -176,13 +176,15 @@ pub const RECONCILED: Metric =
     counter("quarantine_bridge_reconciled_total", "Uncertain actions settled by Defender's list, by result.");
 
 /// Needed app roles that the last token lacked.
-pub const ROLES_MISSING: Metric =
-    gauge("quarantine_bridge_token_roles_missing", "How many needed app roles the last token lacked.");
+pub const ROLES_MISSING: Metric = gauge(
+    "quarantine_bridge_token_roles_missing",
+    "How many needed app roles the last token lacked, by API.",
+);
 
 /// When the current token expires.
 pub const TOKEN_EXPIRY: Metric = gauge(
     "quarantine_bridge_token_expiry_timestamp_seconds",
-    "When the current token expires, in seconds since 1970.",
+    "When the current token expires, in seconds since 1970, by API.",
 );
 
 /// Fetches of an issuer's keys, by issuer and result: ok, error.
@@ -195,6 +197,22 @@ pub const ISSUER_FETCHES: Metric = counter(
 pub const ISSUER_KEYS_FETCHED: Metric = gauge(
     "quarantine_bridge_issuer_keys_fetched_timestamp_seconds",
     "When the keys of an issuer of tokens were last fetched, in seconds since 1970; they serve for 24 hours.",
+);
+
+/// Fetches of alerts from Microsoft Graph, by source and result: fetched, again, failed.
+pub const FETCHES: Metric = counter(
+    "quarantine_bridge_fetches_total",
+    "Fetches of alerts from Microsoft Graph, by source and result: fetched, again or failed.",
+);
+
+/// Alerts that are to be fetched.
+pub const FETCHES_PENDING: Metric =
+    gauge("quarantine_bridge_fetches_pending", "Alerts that are to be fetched from Microsoft Graph.");
+
+/// Notices about subscriptions, by source and notice.
+pub const SUBSCRIPTION_NOTICES: Metric = counter(
+    "quarantine_bridge_subscription_notices_total",
+    "Notices of Microsoft Graph about a subscription, by source and notice; a person must act on each.",
 );
 
 /// All metrics.
@@ -229,4 +247,7 @@ pub const ALL: &[Metric] = &[
     TOKEN_EXPIRY,
     ISSUER_FETCHES,
     ISSUER_KEYS_FETCHED,
+    FETCHES,
+    FETCHES_PENDING,
+    SUBSCRIPTION_NOTICES,
 ];

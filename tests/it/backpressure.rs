@@ -244,7 +244,14 @@ fn store() -> (tempfile::TempDir, Options, Store) {
 }
 
 fn delivery(id: &str) -> Accept {
-    Accept { delivery: verified(id), alerts: Vec::new(), refused: Vec::new(), now: start_of_time() }
+    Accept {
+        delivery: verified(id),
+        alerts: Vec::new(),
+        refused: Vec::new(),
+        references: Vec::new(),
+        notices: Vec::new(),
+        now: start_of_time(),
+    }
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use std::net::Ipv4Addr;
 
 use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE};
 
 use crate::harness::binary::Installation;
 use crate::harness::certificates::{Authority, dns};
@@ -170,10 +170,7 @@ async fn client_cert_is_taken_from_trusted_proxies_only_once_and_well_formed() {
     let bare = STANDARD.encode(&der);
     let longer = format!(":{}:", STANDARD.encode([der.as_slice(), &[0]].concat()));
     let shorter = format!(":{}:", STANDARD.encode(&der[..der.len() - 1]));
-    let url_safe = format!(
-        ":{}:",
-        base64::engine::general_purpose::URL_SAFE.encode([der.as_slice(), &[251, 255]].concat())
-    );
+    let url_safe = format!(":{}:", URL_SAFE.encode([der.as_slice(), &[251, 255]].concat()));
     let pem = format!("-----BEGIN CERTIFICATE----- {bare} -----END CERTIFICATE-----");
     let parameter = format!("{good};a=1");
     let listed = format!("{good}, {good}");

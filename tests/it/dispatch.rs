@@ -436,7 +436,7 @@ async fn a_token_without_the_needed_roles_is_reported_and_not_used() {
     bridge.run_for(seconds(60)).await;
     assert_eq!(bridge.state(&id).await, "queued");
     assert_eq!(bridge.quarantines().len(), 0);
-    assert_eq!(bridge.metric("quarantine_bridge_token_roles_missing"), Some(1.0));
+    assert_eq!(bridge.metric("quarantine_bridge_token_roles_missing{api=\"defender\"}"), Some(1.0));
 
     bridge.simulator.with(|state| {
         state.switches.roles =

@@ -48,8 +48,9 @@ fn the_example_configuration_states_the_defaults() {
     assert_eq!(example.http.listen, least.http.listen);
     assert_eq!(example.store.path, least.store.path);
     assert_eq!(example.defender.api_url, least.defender.api_url);
-    assert_eq!(example.defender.login_url, least.defender.login_url);
+    assert_eq!(example.defender.app.login_url, least.defender.app.login_url);
     assert_eq!(example.defender.scope, least.defender.scope);
+    assert!(example.graph.is_none() && least.graph.is_none());
     let calls = |config: &Config| (config.dispatch.calls_per_minute, config.dispatch.calls_per_hour);
     assert_eq!(calls(&example), calls(&least));
     let lookups = |config: &Config| (config.dispatch.lookups_per_minute, config.dispatch.lookups_per_hour);
@@ -88,6 +89,7 @@ fn the_example_configuration_has_every_key() {
         "[server]",
         "[store]",
         "[defender]",
+        "[graph]",
         "[budget]",
         "[dispatch]",
         "[log]",

@@ -50,7 +50,14 @@ async fn accept(store: &Store, alert_id: &str) -> ActionId {
         targets: vec![EntityPair { machine, file, candidates: Vec::new(), found_at: FoundAt::default() }],
     };
     let delivery = verified(&format!("msg_{alert_id}"));
-    let accept = Accept { delivery, alerts: vec![alert], refused: Vec::new(), now: start_of_time() };
+    let accept = Accept {
+        delivery,
+        alerts: vec![alert],
+        refused: Vec::new(),
+        references: Vec::new(),
+        notices: Vec::new(),
+        now: start_of_time(),
+    };
     match store.accept(accept).await.unwrap() {
         Receipt::New(accepted) => accepted.alerts[0].actions[0].id,
         other => panic!("{other:?}"),
@@ -158,8 +165,14 @@ async fn after_damage_nothing_more_is_written() {
     let action = accept(&store, "a1").await;
     let other = rusqlite::Connection::open(folder.path().join("bridge.db")).unwrap();
     other.execute("UPDATE deliveries SET id = 'damaged'", []).unwrap();
-    let again =
-        |id| Accept { delivery: verified(id), alerts: Vec::new(), refused: Vec::new(), now: start_of_time() };
+    let again = |id| Accept {
+        delivery: verified(id),
+        alerts: Vec::new(),
+        refused: Vec::new(),
+        references: Vec::new(),
+        notices: Vec::new(),
+        now: start_of_time(),
+    };
     assert!(matches!(store.accept(again("msg_a1")).await, Err(StoreError::Corrupt(_))));
 
     other.execute("UPDATE deliveries SET id = '019d4418-5b00-7c2e-9a61-3f0d8b7a5c11'", []).unwrap();

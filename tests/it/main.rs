@@ -26,6 +26,7 @@ mod documents;
 mod formats;
 mod formats_command;
 mod gates;
+mod graph;
 mod harness;
 mod hooks;
 mod hostile;

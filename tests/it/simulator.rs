@@ -102,7 +102,7 @@ async fn entra_id_refuses_what_the_real_one_refuses() {
         ("client_secret", "wrong", 401, "invalid_client", 7_000_215),
         ("client_id", "wrong", 400, "unauthorized_client", 700_016),
         ("scope", "https://api.securitycenter.microsoft.com", 400, "invalid_scope", 70_011),
-        ("scope", "https://graph.microsoft.com/.default", 400, "invalid_scope", 70_011),
+        ("scope", "https://management.azure.com/.default", 400, "invalid_scope", 70_011),
         ("grant_type", "password", 400, "unsupported_grant_type", 70_003),
     ] {
         let (had, body) = rig.ask_for_token(&form(&[(name, value)])).await;

@@ -11,14 +11,20 @@ use tempfile::TempDir;
 use crate::harness::{start_of_time, wait_until_unlocked};
 
 /// The migrations and the SHA-256 of each, which may never change once it has been released.
-const MIGRATIONS: &[(&str, &str)] =
-    &[("0001_first.sql", FIRST), ("0002_entities_and_keys.sql", SECOND), ("0003_resolution.sql", THIRD)];
+const MIGRATIONS: &[(&str, &str)] = &[
+    ("0001_first.sql", FIRST),
+    ("0002_entities_and_keys.sql", SECOND),
+    ("0003_resolution.sql", THIRD),
+    ("0004_fetches.sql", FOURTH),
+];
 
 const FIRST: &str = "395a7fe3e0960a7e1b7de0f7b097c1f31a5bcace4efc03cd7ac8bd61bcb7e378";
 
 const SECOND: &str = "451ddddf8af550ee7d4b29c49a2ba26d127236a06d1df9f751ce076713defb87";
 
 const THIRD: &str = "91ff1284e38bc6dee28c438aa13eff41d817409b5daae511a4bc07d6bd11d58f";
+
+const FOURTH: &str = "a7414dae0ff54b9d51e7ab4569832bd4fb4730f5c74df86c300b494fc88b1a84";
 
 fn folder() -> (TempDir, Options) {
     let folder = tempfile::tempdir().unwrap();

@@ -210,16 +210,17 @@ async fn a_client_certificate_opens_the_source_that_it_is_bound_to_and_no_other(
         (pinned, vec!["pinned"]),
     ];
     let mut count = 0;
-    for (n, (pair, opened)) in cases.iter().enumerate() {
-        for version in [&TLS12, &TLS13] {
-            let client = server.client(Some(pair), &[version]);
-            for source in ["name", "wildcard", "address", "uri", "mail", "pinned"] {
-                count += 1;
-                let request = delivery(source, &format!("msg_{count}"), &[]);
-                let answer = ask_in_tls(&client, bridge.address, &request).await.unwrap();
-                let wanted = if opened.contains(&source) { 202 } else { 401 };
-                assert_eq!(status(&answer), wanted, "case {n} at {source}: {answer}");
-            }
+    let versions = [&TLS12, &TLS13].into_iter();
+    for ((n, (pair, opened)), version) in
+        cases.iter().enumerate().flat_map(|case| versions.clone().map(move |it| (case, it)))
+    {
+        let client = server.client(Some(pair), &[version]);
+        for source in ["name", "wildcard", "address", "uri", "mail", "pinned"] {
+            count += 1;
+            let request = delivery(source, &format!("msg_{count}"), &[]);
+            let answer = ask_in_tls(&client, bridge.address, &request).await.unwrap();
+            let wanted = if opened.contains(&source) { 202 } else { 401 };
+            assert_eq!(status(&answer), wanted, "case {n} at {source}: {answer}");
         }
     }
 }

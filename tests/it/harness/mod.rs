@@ -23,14 +23,16 @@ use quarantine_bridge::clock::Clock;
 use quarantine_bridge::config::{Complaints, Config};
 use quarantine_bridge::dispatch::resolve::Rules;
 use quarantine_bridge::dispatch::{self, Dispatcher};
+use quarantine_bridge::graph::AlertFetcher;
 use quarantine_bridge::ingest::jwt::Jwt;
 use quarantine_bridge::ingest::{Gate, RawDelivery, Scheme, SigningKey, sign, verify};
 use quarantine_bridge::mapping::{BuiltIn, Format};
+use quarantine_bridge::microsoft::AppRegistration;
 use quarantine_bridge::policy::Policy;
 use quarantine_bridge::simulator::{Credentials, Simulator, World, new_state};
 use quarantine_bridge::store::{Accept, NewToken, Options as StoreOptions, Receipt, Scope, Store, add_token};
 use quarantine_bridge::telemetry::{LogFormat, Metrics};
-use quarantine_bridge::{defender, http};
+use quarantine_bridge::{defender, graph, http};
 use reqwest::{Client, RequestBuilder};
 use secrecy::SecretString;
 use serde_json::{Value, json};
@@ -64,6 +66,8 @@ pub(crate) struct Setup {
     pub(crate) quota: http::Quota,
     /// Failed authentications are not limited unless a test wants them to be: all come from one address.
     pub(crate) limits: http::Limits,
+    /// Whether alerts are fetched from Microsoft Graph.
+    pub(crate) graph: bool,
     /// Where Defender's API is, if not at the simulator.
     pub(crate) api_url: Option<String>,
 }
@@ -85,6 +89,7 @@ impl Default for Setup {
                 failures: http::Rate::per_minute(1_000_000, 1_000_000),
                 ..http::Limits::default()
             },
+            graph: false,
             api_url: None,
         }
     }
@@ -108,6 +113,7 @@ pub(crate) struct Bridge {
     address: SocketAddr,
     dispatcher: Option<Dispatcher>,
     live: Live,
+    alert_fetcher: Option<AlertFetcher>,
     server: ServerHandle,
     /// The keys of issuers are fetched for as long as it is there.
     _fetching: watch::Sender<bool>,
@@ -147,7 +153,7 @@ impl Bridge {
     ) -> Self {
         let config = config(&setup, &simulator, &folder);
         let store_options = config.store.clone();
-        let Service { address, server, dispatcher, key_fetcher, metrics, store, live } =
+        let Service { address, server, dispatcher, key_fetcher, alert_fetcher, metrics, store, live } =
             assemble(config, clock.clone()).await.unwrap();
         let handle = server.handle();
         let (fetching, stopped) = watch::channel(false);
@@ -163,6 +169,7 @@ impl Bridge {
             address,
             dispatcher: Some(dispatcher),
             live,
+            alert_fetcher: Some(alert_fetcher),
             server: handle,
             _fetching: fetching,
             client: Client::builder().no_proxy().build().unwrap(),
@@ -175,6 +182,7 @@ impl Bridge {
     /// Stops the service between two steps and starts it again on the same database.
     pub(crate) async fn restart(mut self) -> Self {
         self.dispatcher = None;
+        self.alert_fetcher = None;
         self.server.stop(false).await;
         let clock = self.clock.clone();
         let simulator = self.simulator.clone();
@@ -196,6 +204,10 @@ impl Bridge {
 
     pub(crate) fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
+    }
+
+    pub(crate) fn store(&self) -> &Store {
+        &self.store
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
@@ -296,7 +308,14 @@ impl Bridge {
         let gate = Gate::standard_webhooks(vec![key()]).unwrap();
         let raw = RawDelivery { headers, body, ..RawDelivery::default() };
         let delivery = verify(&"soc".parse().unwrap(), &gate, &raw, now).unwrap();
-        let accept = Accept { delivery, alerts: vec![alert], refused: Vec::new(), now };
+        let accept = Accept {
+            delivery,
+            alerts: vec![alert],
+            refused: Vec::new(),
+            references: Vec::new(),
+            notices: Vec::new(),
+            now,
+        };
         let Receipt::New(accepted) = self.store.accept(accept).await.unwrap() else {
             panic!("the alert is not new");
         };
@@ -309,6 +328,11 @@ impl Bridge {
         let target = json!({"machine": {"id": machine}, "file": {"sha1": sha1}});
         let alert = json!({"alert_id": alert_id, "severity": "high", "title": "test", "occurred_at": now, "targets": [target]});
         alert.to_string().into_bytes()
+    }
+
+    /// Lets the fetching of alerts do all that can be done at this moment of the clock.
+    pub(crate) async fn fetch(&mut self) {
+        self.alert_fetcher.as_mut().unwrap().drain().await.unwrap();
     }
 
     /// Lets dispatch do all that can be done at this moment of the clock.
@@ -381,6 +405,12 @@ fn config(setup: &Setup, simulator: &Simulator, folder: &TempDir) -> Config {
     dispatch.calls_per_minute = setup.calls_per_minute;
     dispatch.lookups_per_minute = setup.lookups_per_minute;
     dispatch.rules.values_mut().for_each(|rules| *rules = setup.rules);
+    let app = AppRegistration {
+        login_url: simulator.url().parse().unwrap(),
+        tenant_id: TENANT.to_owned(),
+        client_id: CLIENT.to_owned(),
+        client_secret: SecretString::from(setup.client_secret),
+    };
     Config {
         http: http::Options {
             limits: setup.limits,
@@ -390,12 +420,14 @@ fn config(setup: &Setup, simulator: &Simulator, folder: &TempDir) -> Config {
         store: StoreOptions { path: folder.path().join("bridge.db") },
         defender: defender::Options {
             api_url: setup.api_url.clone().unwrap_or(simulator.url()).parse().unwrap(),
-            login_url: simulator.url().parse().unwrap(),
-            tenant_id: TENANT.to_owned(),
-            client_id: CLIENT.to_owned(),
-            client_secret: SecretString::from(setup.client_secret),
+            app: app.clone(),
             scope: "https://api.securitycenter.microsoft.com/.default".to_owned(),
         },
+        graph: setup.graph.then(|| graph::Options {
+            api_url: simulator.url().parse().unwrap(),
+            app,
+            scope: "https://graph.microsoft.com/.default".to_owned(),
+        }),
         dispatch,
         log_format: LogFormat::Text,
         log_level: LevelFilter::OFF,

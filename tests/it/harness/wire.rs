@@ -17,7 +17,7 @@ use tokio_rustls::TlsConnector;
 use super::{MACHINE, SHA1, key};
 
 /// This machine as most know it.
-pub(crate) const HERE: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 1);
+pub(crate) const HERE: Ipv4Addr = Ipv4Addr::LOCALHOST;
 
 /// The same machine under another address.
 pub(crate) const ELSEWHERE: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);

@@ -4,17 +4,17 @@ use std::error::Error as _;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use reqwest::{Client, Response, redirect, retry};
+use reqwest::header::RETRY_AFTER;
+use reqwest::{Client, RequestBuilder, Response, redirect, retry};
 use url::Url;
+
+use super::answer::Answer;
 
 /// How long connecting may take, TLS included.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How long a request may take from the first byte out to the last byte in.
 const TOTAL_TIMEOUT: Duration = Duration::from_secs(30);
-
-/// The longest answer read: a page of 10,000 machine actions is about 8 MiB.
-const ANSWER_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// Why the client cannot be made.
 #[derive(Debug, thiserror::Error)]
@@ -54,15 +54,17 @@ pub fn is_loopback(url: &Url) -> bool {
 
 /// Why there is no answer to a request.
 #[derive(Debug)]
-pub(super) enum Failure {
+pub enum Failure {
     /// Not one byte of the request left.
     NotSent(String),
     /// The request may have been received.
     Lost(String),
+    /// An answer came, and it is longer than is taken.
+    TooLong(String),
 }
 
 impl Failure {
-    pub(super) fn of(error: reqwest::Error) -> Self {
+    pub(crate) fn of(error: reqwest::Error) -> Self {
         let is_connect = error.is_connect();
         // The address may hold nothing secret, but it makes the text long and says nothing new.
         let error = error.without_url();
@@ -76,12 +78,31 @@ impl Failure {
     }
 }
 
+impl Failure {
+    /// What happened.
+    pub fn why(self) -> String {
+        match self {
+            Self::NotSent(why) | Self::Lost(why) | Self::TooLong(why) => why,
+        }
+    }
+}
+
+/// Sends a request and reads its answer, whatever it says, up to a limit.
+pub(crate) async fn send(request: RequestBuilder, bytes_max: usize) -> Result<Answer, Failure> {
+    let response = request.send().await.map_err(Failure::of)?;
+    let status = response.status().as_u16();
+    let retry_after = response.headers().get(RETRY_AFTER);
+    let retry_after = retry_after.and_then(|value| value.to_str().ok()).map(ToOwned::to_owned);
+    Ok(Answer { status, retry_after, body: read_bounded(response, bytes_max).await? })
+}
+
 /// Reads an answer's body, up to a limit.
-pub(super) async fn read_bounded(mut response: Response) -> Result<Bytes, Failure> {
+pub(super) async fn read_bounded(mut response: Response, bytes_max: usize) -> Result<Bytes, Failure> {
     let mut body = BytesMut::new();
     while let Some(chunk) = response.chunk().await.map_err(Failure::of)? {
-        if body.len().saturating_add(chunk.len()) > ANSWER_BYTES_MAX {
-            return Err(Failure::Lost("the answer is longer than 16 MiB".to_owned()));
+        if body.len().saturating_add(chunk.len()) > bytes_max {
+            let kib = bytes_max.checked_div(1024).unwrap_or_default();
+            return Err(Failure::TooLong(format!("the answer is longer than {kib} KiB")));
         }
         body.extend_from_slice(&chunk);
     }

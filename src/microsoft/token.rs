@@ -16,13 +16,13 @@ use reqwest::Client;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 use tokio::sync::Mutex;
+use url::Url;
 
 use crate::alert::{after, before};
 use crate::telemetry::{Metrics, metric};
 
-use super::Options;
-use super::http_client::{Failure, read_bounded};
-use super::wire::plain;
+use super::answer::plain;
+use super::http_client::{ClientError, Failure, http_client, read_bounded};
 
 /// A token is renewed when less than this is left of it, as Microsoft's own libraries do.
 const RENEW_BEFORE_END: SignedDuration = SignedDuration::from_mins(5);
@@ -36,11 +36,38 @@ const LIFE_DEFAULT: SignedDuration = SignedDuration::from_mins(10);
 /// Errors that pass by themselves (reference, defender-api 7.7).
 const TRANSIENT: [&str; 2] = ["temporarily_unavailable", "server_error"];
 
-/// The role for the call itself.
-const ROLE_TO_ACT: &str = "Machine.StopAndQuarantine";
+/// The longest answer read. A token has some 2 KiB.
+const ANSWER_BYTES_MAX: usize = 256 * 1024;
 
-/// The roles of which one is needed besides (reference, defender-api 0.4).
-const ROLES_TO_READ: [&str; 2] = ["Machine.Read.All", "Machine.ReadWrite.All"];
+/// As whom to ask Entra ID for tokens.
+#[derive(Clone)]
+pub struct AppRegistration {
+    /// Base of Entra ID, such as `https://login.microsoftonline.com`.
+    pub login_url: Url,
+    /// The tenant.
+    pub tenant_id: String,
+    /// The app registration.
+    pub client_id: String,
+    /// Its secret.
+    pub client_secret: SecretString,
+}
+
+impl fmt::Debug for AppRegistration {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AppRegistration").field("client_id", &self.client_id).finish_non_exhaustive()
+    }
+}
+
+/// What a token must be good for.
+#[derive(Debug, Clone, Copy)]
+pub struct Needs<'a> {
+    /// The API, as metrics call it.
+    pub api: &'static str,
+    /// What the token is for, such as `https://graph.microsoft.com/.default`.
+    pub scope: &'a str,
+    /// App roles: of each list the token must have one.
+    pub roles: &'static [&'static [&'static str]],
+}
 
 /// An access token. A cheap handle; it prints nothing.
 #[derive(Clone)]
@@ -50,7 +77,7 @@ pub struct Token {
 }
 
 impl Token {
-    pub(super) fn secret(&self) -> &SecretString {
+    pub(crate) fn secret(&self) -> &SecretString {
         &self.secret
     }
 }
@@ -86,9 +113,11 @@ pub enum TokenError {
 type EntraClient = BasicClient<EndpointNotSet, EndpointNotSet, EndpointNotSet, EndpointNotSet, EndpointSet>;
 
 /// Fetches tokens and keeps the last one.
-pub(super) struct TokenSource {
+pub struct TokenSource {
     entra: EntraClient,
     scope: Scope,
+    api: &'static str,
+    roles: &'static [&'static [&'static str]],
     http: Client,
     metrics: Metrics,
     /// Held during a fetch, so that others wait for its result instead of fetching too.
@@ -109,24 +138,27 @@ impl fmt::Debug for TokenSource {
 }
 
 impl TokenSource {
-    pub(super) fn new(options: &Options, http: Client, metrics: Metrics) -> Self {
-        let mut url = options.login_url.clone();
+    /// Makes one; nothing is sent yet.
+    pub fn new(app: &AppRegistration, needs: &Needs<'_>, metrics: Metrics) -> Result<Self, ClientError> {
+        let http = http_client(&app.login_url)?;
+        let mut url = app.login_url.clone();
         if let Ok(mut path) = url.path_segments_mut() {
-            path.pop_if_empty().extend([&options.tenant_id, "oauth2", "v2.0", "token"]);
+            path.pop_if_empty().extend([&app.tenant_id, "oauth2", "v2.0", "token"]);
         }
-        let secret = ClientSecret::new(options.client_secret.expose_secret().to_owned());
-        let entra = BasicClient::new(ClientId::new(options.client_id.clone()))
+        let secret = ClientSecret::new(app.client_secret.expose_secret().to_owned());
+        let entra = BasicClient::new(ClientId::new(app.client_id.clone()))
             .set_client_secret(secret)
             .set_auth_type(AuthType::RequestBody)
             .set_token_uri(TokenUrl::from_url(url));
-        let scope = Scope::new(options.scope.clone());
-        Self { entra, scope, http, metrics, kept: Mutex::new(None) }
+        let scope = Scope::new(needs.scope.to_owned());
+        let (api, roles) = (needs.api, needs.roles);
+        Ok(Self { entra, scope, api, roles, http, metrics, kept: Mutex::new(None) })
     }
 
     /// Returns the kept token, or a new one when that has less than five minutes left.
     ///
     /// While no new one is to be had, the old one serves to its end: the five minutes are there for that.
-    pub(super) async fn token(&self, now: Timestamp) -> Result<Token, TokenError> {
+    pub async fn token(&self, now: Timestamp) -> Result<Token, TokenError> {
         let mut kept = self.kept.lock().await;
         if let Some(kept) = kept.as_ref()
             && now < kept.renew_at.min(kept.token.expires_at)
@@ -152,7 +184,8 @@ impl TokenSource {
         }
     }
 
-    pub(super) async fn forget(&self, token: &Token) {
+    /// Drops a token that the API did not take, so that the next one is fresh.
+    pub async fn forget(&self, token: &Token) {
         let mut kept = self.kept.lock().await;
         if kept.as_ref().is_some_and(|kept| Arc::ptr_eq(&kept.token.secret, &token.secret)) {
             *kept = None;
@@ -172,15 +205,15 @@ impl TokenSource {
         let secret = answer.access_token().secret();
         self.check_roles(secret)?;
         #[expect(clippy::cast_precision_loss, clippy::as_conversions, reason = "seconds since 1970 fit")]
-        self.metrics.set(&metric::TOKEN_EXPIRY, &[], expires_at.as_second() as f64);
+        self.metrics.set(&metric::TOKEN_EXPIRY, &[("api", self.api)], expires_at.as_second() as f64);
         Ok(Token { secret: Arc::new(SecretString::from(secret.clone())), expires_at })
     }
 
     /// Says at once, and loudly, when the token cannot work: Entra ID hands out tokens without any role.
     fn check_roles(&self, token: &str) -> Result<(), TokenError> {
-        let missing = missing_roles(token);
-        #[expect(clippy::cast_precision_loss, clippy::as_conversions, reason = "at most two")]
-        self.metrics.set(&metric::ROLES_MISSING, &[], missing.len() as f64);
+        let missing = missing_roles(token, self.roles);
+        #[expect(clippy::cast_precision_loss, clippy::as_conversions, reason = "a handful")]
+        self.metrics.set(&metric::ROLES_MISSING, &[("api", self.api)], missing.len() as f64);
         match missing.into_iter().reduce(|all, role| format!("{all} and {role}")) {
             None => Ok(()),
             Some(roles) => Err(TokenError::RoleMissing(roles)),
@@ -194,7 +227,7 @@ async fn send(http: Client, request: HttpRequest) -> Result<HttpResponse, SendEr
     let response = http.execute(request).await.map_err(Failure::of)?;
     let status = response.status();
     let headers = response.headers().clone();
-    let body = read_bounded(response).await?;
+    let body = read_bounded(response, ANSWER_BYTES_MAX).await?;
     let mut answer = HttpResponse::new(body.to_vec());
     *answer.status_mut() = status;
     *answer.headers_mut() = headers;
@@ -208,9 +241,7 @@ struct SendError(String);
 
 impl From<Failure> for SendError {
     fn from(failure: Failure) -> Self {
-        match failure {
-            Failure::NotSent(why) | Failure::Lost(why) => Self(why),
-        }
+        Self(failure.why())
     }
 }
 
@@ -243,20 +274,14 @@ struct Claims {
     roles: Vec<String>,
 }
 
-/// Returns the needed roles that a token lacks. A token that cannot be read lacks none: Defender will say.
-fn missing_roles(token: &str) -> Vec<String> {
+/// Returns the needed roles that a token lacks. A token that cannot be read lacks none: the API will say.
+fn missing_roles(token: &str, needed: &[&[&str]]) -> Vec<String> {
     let payload = token.split('.').nth(1).and_then(|text| URL_SAFE_NO_PAD.decode(text).ok());
     let claims = payload.and_then(|json| serde_json::from_slice::<Claims>(&json).ok());
     let Some(Claims { roles }) = claims else {
         return Vec::new();
     };
-    let has = |role: &str| roles.iter().any(|have| have == role);
-    let mut missing = Vec::new();
-    if !has(ROLE_TO_ACT) {
-        missing.push(ROLE_TO_ACT.to_owned());
-    }
-    if !ROLES_TO_READ.into_iter().any(has) {
-        missing.push(ROLES_TO_READ.join(" (or ") + ")");
-    }
-    missing
+    let has = |role: &&str| roles.iter().any(|have| have == *role);
+    let missing = needed.iter().filter(|any_of| !any_of.iter().any(has));
+    missing.map(|any_of| any_of.join(" or ")).collect()
 }

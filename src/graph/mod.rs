@@ -1,0 +1,105 @@
+//! Microsoft Graph: fetches the alerts that change notifications only refer to.
+//!
+//! `answer` and `step` are pure; `fetcher` is the loop.
+
+mod answer;
+mod fetcher;
+mod step;
+
+use std::fmt;
+use std::sync::Arc;
+
+use reqwest::Client;
+use secrecy::ExposeSecret as _;
+use url::Url;
+
+use crate::alert::GraphAlertId;
+use crate::clock::Clock;
+use crate::microsoft::{
+    AppRegistration, ClientError, Failure, Needs, Token, TokenError, TokenSource, http_client, send,
+};
+use crate::telemetry::{Metrics, metric};
+
+pub use answer::{Given, given};
+pub use fetcher::{AlertFetcher, MaxAges, Parts};
+pub use step::{Step, next};
+
+/// The longest alert taken: as much as a delivery may have.
+const ALERT_BYTES_MAX: usize = 256 * 1024;
+
+/// The app roles of which the token needs one (Microsoft Learn, "Get alert" of microsoft.graph.security).
+const ROLES: &[&[&str]] = &[&["SecurityAlert.Read.All", "SecurityAlert.ReadWrite.All"]];
+
+/// How to reach Microsoft Graph, and as whom.
+#[derive(Clone)]
+pub struct Options {
+    /// Base of the API, such as `https://graph.microsoft.com`.
+    pub api_url: Url,
+    /// As whom.
+    pub app: AppRegistration,
+    /// What the token is for, such as `https://graph.microsoft.com/.default`.
+    pub scope: String,
+}
+
+impl fmt::Debug for Options {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut options = f.debug_struct("Options");
+        options.field("api_url", &self.api_url.as_str()).field("app", &self.app).finish_non_exhaustive()
+    }
+}
+
+/// Client of Microsoft Graph. A cheap handle.
+#[derive(Debug, Clone)]
+pub struct Graph {
+    api_url: Url,
+    http: Client,
+    tokens: Arc<TokenSource>,
+    clock: Clock,
+    metrics: Metrics,
+}
+
+impl Graph {
+    /// Makes a client; nothing is sent yet.
+    pub fn new(options: &Options, clock: Clock, metrics: Metrics) -> Result<Self, ClientError> {
+        let needs = Needs { api: "graph", scope: &options.scope, roles: ROLES };
+        let tokens = Arc::new(TokenSource::new(&options.app, &needs, metrics.clone())?);
+        let http = http_client(&options.api_url)?;
+        Ok(Self { api_url: options.api_url.clone(), http, tokens, clock, metrics })
+    }
+
+    /// Asks for one alert; once more, with a new token, if the first token was not taken.
+    ///
+    /// # Errors
+    ///
+    /// If there is no token.
+    pub async fn alert(&self, id: &GraphAlertId) -> Result<Given, TokenError> {
+        let token = self.tokens.token(self.clock.now()).await?;
+        let first = self.ask(id, &token).await;
+        if !matches!(first, Given::Unauthorized(_)) {
+            return Ok(first);
+        }
+        self.tokens.forget(&token).await;
+        let token = self.tokens.token(self.clock.now()).await?;
+        Ok(self.ask(id, &token).await)
+    }
+
+    async fn ask(&self, id: &GraphAlertId, token: &Token) -> Given {
+        let request = self.http.get(self.url(id)).bearer_auth(token.secret().expose_secret());
+        let answer = send(request.header("accept", "application/json"), ALERT_BYTES_MAX).await;
+        let status = answer.as_ref().map_or("none".to_owned(), |answer| answer.status.to_string());
+        self.metrics.count(&metric::DEFENDER_REQUESTS, &[("api", "graph_alert"), ("status", &status)]);
+        match answer {
+            Ok(answer) => given(answer, self.clock.now()),
+            Err(Failure::TooLong(why)) => Given::Refused(why),
+            Err(failure) => Given::Unreachable(failure.why()),
+        }
+    }
+
+    fn url(&self, id: &GraphAlertId) -> Url {
+        let mut url = self.api_url.clone();
+        if let Ok(mut path) = url.path_segments_mut() {
+            path.pop_if_empty().extend(["v1.0", "security", "alerts_v2", id.as_str()]);
+        }
+        url
+    }
+}
