@@ -76,7 +76,8 @@ pub(crate) fn delivery(source: &str, id: &str, more: &[(&str, &str)]) -> Vec<u8>
     let alert = json!({"alert_id": id, "severity": "high", "title": "test", "occurred_at": now.to_string(), "targets": [target]});
     let body = alert.to_string();
     let signature = sign(&key(), &id.parse().unwrap(), now, body.as_bytes());
-    let more: String = more.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    let more: Vec<String> = more.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    let more = more.concat();
     let length = body.len();
     let seconds = now.as_second();
     format!(
