@@ -7,7 +7,6 @@
     clippy::print_stdout,
     clippy::indexing_slicing,
     clippy::arithmetic_side_effects,
-    clippy::disallowed_methods,
     reason = "a benchmark that cannot go on stops"
 )]
 

@@ -1,6 +1,7 @@
 //! The commands, one file each.
 
 mod assemble;
+mod certificate;
 mod check;
 mod demo;
 mod exit;

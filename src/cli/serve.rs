@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Args as ClapArgs;
-use jiff::{SignedDuration, Timestamp};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -13,28 +12,18 @@ use tokio::task::{AbortHandle, JoinSet};
 use tokio::{runtime, time};
 
 use crate::clock::Clock;
-use crate::config::{self, Config, Refresh, Secrets, TlsFiles};
-use crate::http::Tls;
+use crate::config::{self, Config, Secrets};
 use crate::store::Health;
-use crate::telemetry::{Metrics, metric, start_logs};
+use crate::telemetry::{Metrics, start_logs};
 
 use super::exit::{Failure, IO_ERROR};
-use super::{ConfigFile, Service, assemble};
+use super::{ConfigFile, Service, assemble, certificate};
 
 /// How long calls that are under way may take when the service stops; Kubernetes kills after 30 s.
 const DRAIN: Duration = Duration::from_secs(20);
 
 /// How often metrics are folded.
 const UPKEEP: Duration = Duration::from_secs(5);
-
-/// How often the files of the listener's certificate are looked at.
-const CERTIFICATE_LOOK: Duration = Duration::from_secs(5);
-
-/// How long before its end a certificate is warned of.
-const CERTIFICATE_NEAR_END: SignedDuration = SignedDuration::from_hours(14 * 24);
-
-/// How often it is warned of.
-const CERTIFICATE_WARNING: SignedDuration = SignedDuration::from_hours(24);
 
 #[derive(Debug, ClapArgs)]
 pub(super) struct Arguments {
@@ -80,7 +69,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     tasks.spawn(key_fetcher.run(stopped));
     tasks.spawn(async move { drop(server.await) });
     let certificate =
-        certificate.map(|(files, tls)| tasks.spawn(watch_certificate(files, tls, metrics.clone())));
+        certificate.map(|(files, tls)| tasks.spawn(certificate::watch(files, tls, metrics.clone())));
     let upkeep = tasks.spawn(upkeep(metrics));
     announce(address);
     let end = until_told(&mut tasks, store.health()).await?;
@@ -133,39 +122,5 @@ async fn upkeep(metrics: Metrics) {
     loop {
         time::sleep(UPKEEP).await;
         metrics.upkeep();
-    }
-}
-
-/// Takes up changed certificates, and tells when the one that is shown ends.
-async fn watch_certificate(mut files: TlsFiles, tls: Tls, metrics: Metrics) {
-    let clock = Clock::system();
-    let mut warned_at: Option<Timestamp> = None;
-    loop {
-        let now = clock.now();
-        let not_after = tls.not_after();
-        metrics.set(
-            &metric::TLS_CERTIFICATE_EXPIRY,
-            &[],
-            not_after.duration_since(Timestamp::UNIX_EPOCH).as_secs_f64(),
-        );
-        let left = not_after.duration_since(now);
-        let is_due = warned_at.is_none_or(|at| now.duration_since(at) >= CERTIFICATE_WARNING);
-        if left < CERTIFICATE_NEAR_END && is_due {
-            warned_at = Some(now);
-            tracing::warn!(%not_after, days = left.as_hours() / 24, "the listener's certificate ends soon; put a new one into its files");
-        }
-        time::sleep(CERTIFICATE_LOOK).await;
-        match files.refresh(&tls) {
-            Refresh::Unchanged => {}
-            Refresh::Loaded => {
-                warned_at = None;
-                metrics.count(&metric::TLS_RELOADS, &[("result", "loaded")]);
-                tracing::info!(not_after = %tls.not_after(), "the listener shows a new certificate");
-            }
-            Refresh::Refused(why) => {
-                metrics.count(&metric::TLS_RELOADS, &[("result", "refused")]);
-                tracing::error!(why, "the listener's new certificate is not taken; the old one stays");
-            }
-        }
     }
 }

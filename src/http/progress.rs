@@ -101,8 +101,7 @@ impl Progress {
             Phase::Request { body: Body::None | Body::Bytes(0) } | Phase::Head { .. } => false,
             Phase::Request { .. } | Phase::Leftover { .. } => true,
         };
-        let next =
-            if has_leftover { Phase::Leftover { until: Instant::now() + LEFTOVER } } else { Phase::head() };
+        let next = if has_leftover { Phase::Leftover { until: after(LEFTOVER) } } else { Phase::head() };
         self.phase.set(next);
         if let Some(reader) = self.reader.take() {
             reader.wake();
@@ -113,7 +112,7 @@ impl Progress {
 
 impl Phase {
     fn head() -> Self {
-        Self::Head { until: Instant::now() + BETWEEN_REQUESTS, bytes: 0, at_line_start: false }
+        Self::Head { until: after(BETWEEN_REQUESTS), bytes: 0, at_line_start: false }
     }
 
     /// Says whether no more is taken in.
@@ -158,4 +157,9 @@ fn head_part(bytes: &[u8], mut at_line_start: bool) -> (usize, bool) {
         }
     }
     (bytes.len(), at_line_start)
+}
+
+fn after(time: Duration) -> Instant {
+    let now = Instant::now();
+    now.checked_add(time).unwrap_or(now)
 }

@@ -26,7 +26,9 @@ pub(crate) async fn request<B: MessageBody + 'static>(
     let span = tracing::info_span!("request", id);
     let progress = request.conn_data::<Rc<Progress>>().cloned();
     let body = announced_body(&mut request);
-    progress.iter().for_each(|progress| progress.begin(body));
+    if let Some(progress) = &progress {
+        progress.begin(body);
+    }
     let response = next.call(request).instrument(span).await;
     let may_go_on = progress.is_none_or(|progress| progress.end());
     let mut response = named(response?.map_into_boxed_body(), &id);

@@ -42,7 +42,7 @@ pub const BUILD_INFO: Metric =
 pub const DELIVERIES: Metric =
     counter("quarantine_bridge_deliveries_total", "Deliveries of proven senders, by source and result.");
 
-/// Connections that were closed before HTTP, by reason: address, tls, tls_timeout.
+/// Connections that were closed before HTTP, by reason.
 pub const CONNECTIONS_REFUSED: Metric = counter(
     "quarantine_bridge_connections_refused_total",
     "Connections closed before HTTP, by reason: address has too many, tls failed, tls_timeout.",
