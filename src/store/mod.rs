@@ -11,6 +11,7 @@ mod error;
 mod fetches;
 mod intent;
 mod lock;
+mod new_action;
 mod read;
 mod replay;
 mod rows;

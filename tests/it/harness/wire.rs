@@ -43,7 +43,17 @@ pub(crate) async fn ask_in_tls(
     to: SocketAddr,
     request: &[u8],
 ) -> io::Result<String> {
-    let stream = connect(HERE, to).await;
+    ask_in_tls_from(HERE, config, to, request).await
+}
+
+/// The same from another of this machine's addresses.
+pub(crate) async fn ask_in_tls_from(
+    from: Ipv4Addr,
+    config: &Arc<ClientConfig>,
+    to: SocketAddr,
+    request: &[u8],
+) -> io::Result<String> {
+    let stream = connect(from, to).await;
     let name = NAME.try_into().unwrap();
     let stream = TlsConnector::from(Arc::clone(config)).connect(name, stream).await?;
     exchange(stream, request).await

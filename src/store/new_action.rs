@@ -1,0 +1,80 @@
+//! Writes one new action and the first row of its history.
+
+use rusqlite::{OptionalExtension as _, Transaction, params};
+
+use crate::alert::{ActionId, Alert, EntityPair, Severity, State, Who, millis};
+
+use super::StoreError;
+use super::accept::Batch;
+use super::rows::to_json;
+
+/// An action that is not on disk yet.
+pub(super) struct NewAction<'a> {
+    pub(super) id: ActionId,
+    pub(super) alert_seq: i64,
+    pub(super) batch: &'a Batch<'a>,
+    pub(super) alert: &'a Alert,
+    pub(super) pair: &'a EntityPair,
+}
+
+impl NewAction<'_> {
+    /// Writes the action; returns its row unless the alert had this pair already.
+    pub(super) fn keep(&self, tx: &Transaction<'_>) -> Result<Option<i64>, StoreError> {
+        let (machine, file) = (&self.pair.machine, &self.pair.file);
+        let mut statement = tx.prepare_cached(
+            "INSERT INTO actions (id, alert_seq, delivery_id, source, pair_key, given_machine_id, given_aad_device_id,
+                 given_dns_name, given_ip, candidates, given_sha1, given_sha256, given_md5, given_file_name,
+                 machine_found_at, file_found_at, severity_rank, accepted_at, state, changed_at)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, 'accepted', ?18)
+             ON CONFLICT (alert_seq, pair_key) DO NOTHING RETURNING seq",
+        )?;
+        let seq = statement.query_row(
+            params![
+                self.id.to_string(),
+                self.alert_seq,
+                self.batch.delivery_id.to_string(),
+                self.batch.source.as_str(),
+                format!("{} {}", machine.key(), file.key()),
+                machine.id.map(|id| id.to_string()),
+                machine.aad_device_id.map(|id| id.to_string()),
+                machine.dns_name,
+                machine.ip.map(|ip| ip.to_string()),
+                to_json(&self.pair.candidates)?,
+                file.sha1.map(|sha1| sha1.to_string()),
+                file.sha256.map(|sha256| sha256.to_string()),
+                file.md5.map(|md5| md5.to_string()),
+                file.name,
+                self.pair.found_at.machine,
+                self.pair.found_at.file,
+                self.alert.severity.map_or(0, Severity::rank),
+                millis(self.batch.now),
+            ],
+            |row| row.get(0),
+        );
+        Ok(seq.optional()?)
+    }
+}
+
+/// Writes how the action came to be.
+pub(super) fn first_history_row(
+    tx: &Transaction<'_>,
+    action_seq: i64,
+    batch: &Batch<'_>,
+) -> Result<(), StoreError> {
+    let why = match batch.who {
+        Who::Source => "the alert is on disk".to_owned(),
+        _ => format!("delivery {} was read again", batch.delivery_id),
+    };
+    tx.prepare_cached(
+        "INSERT INTO history (action_seq, n, at, from_state, to_state, why, who, facts)
+         VALUES (?1, 1, ?2, NULL, ?3, ?4, ?5, '[]')",
+    )?
+    .execute(params![
+        action_seq,
+        millis(batch.now),
+        State::Accepted.as_str(),
+        why,
+        batch.who.to_string()
+    ])?;
+    Ok(())
+}
