@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use rustix::process::{Resource, getrlimit, setrlimit};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -17,6 +17,12 @@ const NOWHERE: &str = "http://127.0.0.1:9";
 
 /// A head of a delivery, to be followed by what a test wants.
 const HEAD: &str = "POST /v1/hooks/soc HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n";
+
+/// The clients' half of many connections is in this process; the service raises its own limit.
+fn allow_open_files() {
+    let limit = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }).unwrap();
+}
 
 async fn bridge(server: &str) -> Installed {
     let installation = Installation::new(NOWHERE, "");
@@ -304,10 +310,41 @@ async fn an_address_has_so_many_connections_and_no_more_and_trusted_proxies_all(
 }
 
 #[tokio::test]
+async fn long_bodies_that_are_sent_slowly_share_a_bound_and_short_deliveries_need_none_of_it() {
+    allow_open_files();
+    let bridge = bridge("").await;
+    // 64 MiB of shares, each body with its first 32 KiB free: about 300 of them.
+    let long = format!("{HEAD}content-length: 262144\r\n\r\n{}", " ".repeat(250_000));
+    let mut slow = Vec::new();
+    for _ in 0..400 {
+        let mut stream = connect(HERE, bridge.address).await;
+        // One that is refused at once may be cut off while it writes.
+        drop(stream.write_all(long.as_bytes()).await);
+        slow.push(stream);
+    }
+    let taken = ask(HERE, bridge.address, &delivery("soc", "msg_1", &[])).await;
+    assert_eq!(status(&taken), 202);
+
+    let mut refused = 0;
+    for mut stream in slow {
+        let mut answer = Vec::new();
+        drop(stream.read_to_end(&mut answer).await);
+        // Those that got a share were too slow.
+        if !answer.starts_with(b"HTTP/1.1 408") {
+            assert!(answer.is_empty() || answer.starts_with(b"HTTP/1.1 503"));
+            refused += 1;
+        }
+    }
+    assert!((50..200).contains(&refused), "{refused} of 400 were refused");
+    let long = " ".repeat(200_000);
+    let request = format!("{HEAD}connection: close\r\ncontent-length: 200000\r\n\r\n{long}");
+    let answer = ask(HERE, bridge.address, request.as_bytes()).await;
+    assert_eq!(status(&answer), 401, "the shares were not given back");
+}
+
+#[tokio::test]
 async fn a_thousand_stalled_connections_keep_nobody_out() {
-    // The clients' half of them is in this process; the service raises its own limit.
-    let limit = getrlimit(Resource::Nofile);
-    setrlimit(Resource::Nofile, rustix::process::Rlimit { current: limit.maximum, ..limit }).unwrap();
+    allow_open_files();
     let installation = Installation::new(NOWHERE, "");
     let _serving = installation.serve();
     installation.wait_until_ready().await;
