@@ -3,7 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
-use subtle::{Choice, ConstantTimeEq as _};
+use subtle::{Choice, ConditionallySelectable as _, ConstantTimeEq as _};
 
 use crate::alert::SignedId;
 
@@ -193,9 +193,13 @@ impl Signature {
             };
             candidates.iter().map(one).fold(Choice::from(0), |any, one| any | one)
         };
-        let matches: Vec<(&SigningKey, Choice)> = live.into_iter().map(|key| (key, made_one(key))).collect();
-        let matching = matches.into_iter().find(|(_, found)| bool::from(*found));
-        matching.map(|(key, _)| key).ok_or(VerifyError::Mismatch)
+        // The place of the matching key is picked without a branch on what matched.
+        let mut place = u64::MAX;
+        for (n, key) in (0_u64..).zip(&live) {
+            place.conditional_assign(&n, made_one(key));
+        }
+        let matching = usize::try_from(place).ok().and_then(|place| live.get(place));
+        matching.copied().ok_or(VerifyError::Mismatch)
     }
 }
 
