@@ -15,6 +15,7 @@ pub mod ingest;
 pub mod mapping;
 pub mod microsoft;
 pub mod oidc;
+pub mod outgoing;
 pub mod policy;
 pub mod relay;
 pub mod simulator;

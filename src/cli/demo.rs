@@ -28,7 +28,8 @@ use crate::dispatch;
 use crate::http::{ApiToken, Options as HttpOptions, Quota, Source};
 use crate::ingest::{Gate, SigningKey};
 use crate::mapping::{BuiltIn, Format};
-use crate::microsoft::{AppRegistration, http_client};
+use crate::microsoft::AppRegistration;
+use crate::outgoing::Outgoing;
 use crate::policy::Policy;
 use crate::simulator::{Credentials, Machine, Simulator, World, new_state};
 use crate::store::{NewToken, Options as StoreOptions, Scope, add_token};
@@ -180,7 +181,7 @@ async fn start_bridge(
     };
     add_token(&store, &kept)?;
     let url: Url = format!("http://{address}").parse()?;
-    Ok(Bridge { http: http_client(&url)?, url, token, key, stop })
+    Ok(Bridge { http: Outgoing::new(&url).client()?, url, token, key, stop })
 }
 
 /// The configuration that `quarantine-bridge.toml` would give.

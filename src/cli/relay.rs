@@ -19,9 +19,8 @@ use url::Url;
 
 use crate::clock::Clock;
 use crate::config::{parse_duration, read_secret_file};
-use crate::relay::{
-    Courier, Forwarder, ListenError, Options, Parts, RequiredHeader, client, is_loopback, listen,
-};
+use crate::outgoing::is_loopback;
+use crate::relay::{Courier, Forwarder, ListenError, Options, Parts, RequiredHeader, client, listen};
 use crate::spool::{Intake, Limits, Spool};
 use crate::telemetry::{LogFormat, start_logs};
 

@@ -10,7 +10,7 @@ use tokio::runtime;
 use url::Url;
 
 use crate::clock::Clock;
-use crate::microsoft::http_client;
+use crate::outgoing::Outgoing;
 use crate::relay::{Courier, Tried, Verdict};
 use crate::spool::{Intake, Spool, SpoolError};
 
@@ -61,7 +61,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
 async fn send(arguments: &Arguments, body: Vec<u8>) -> anyhow::Result<()> {
     let signed = headers(&arguments.key.read()?, &arguments.id.or_new()?, body);
     let url = &arguments.url;
-    let answer = post(&http_client(url)?, url, signed).await;
+    let answer = post(&Outgoing::new(url).client()?, url, signed).await;
     let answer = answer
         .map_err(|error| Failure { code: UNAVAILABLE, text: format!("{url} did not answer: {error:#}") })?;
     say_error(&format!("HTTP {}", answer.status));

@@ -4,7 +4,8 @@ use secrecy::SecretString;
 use url::Url;
 
 use crate::defender::Options;
-use crate::microsoft::{AppRegistration, is_loopback};
+use crate::microsoft::AppRegistration;
+use crate::outgoing::is_loopback;
 
 use super::Secrets;
 use super::reader::Section;

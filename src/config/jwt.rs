@@ -4,7 +4,7 @@ use jiff::SignedDuration;
 use url::Url;
 
 use crate::ingest::jwt::{Algorithm, Caller, CallerClaim, Issuer, Jwt, KeyAddress};
-use crate::microsoft::is_loopback;
+use crate::outgoing::is_loopback;
 
 use super::reader::Section;
 

@@ -25,7 +25,7 @@ use tracing::level_filters::LevelFilter;
 use crate::defender::Options as DefenderOptions;
 use crate::dispatch::{self, Settle};
 use crate::graph::Options as GraphOptions;
-use crate::microsoft::is_loopback;
+use crate::outgoing::is_loopback;
 use crate::telemetry::LogFormat;
 use crate::{http, store};
 

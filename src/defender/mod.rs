@@ -13,13 +13,14 @@ use std::fmt;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use reqwest::{Client, Method};
-use secrecy::ExposeSecret as _;
+use reqwest::header::{CONTENT_TYPE, HeaderValue};
+use reqwest::{Method, Request};
 use url::Url;
 
 use crate::alert::{MachineAction, Outcome};
 use crate::clock::Clock;
-use crate::microsoft::{AppRegistration, ClientError, Failure, Needs, TokenSource, http_client, send};
+use crate::microsoft::{AppRegistration, Exchange, Failure, Needs, TokenSource, authorized};
+use crate::outgoing::ClientError;
 use crate::store::RecordedIntent;
 use crate::telemetry::{Metrics, metric};
 
@@ -62,7 +63,7 @@ impl fmt::Debug for Options {
 #[derive(Debug, Clone)]
 pub struct Defender {
     api_url: Url,
-    http: Client,
+    exchange: Exchange,
     tokens: Arc<TokenSource>,
     clock: Clock,
     metrics: Metrics,
@@ -71,10 +72,16 @@ pub struct Defender {
 impl Defender {
     /// Makes a client; nothing is sent yet.
     pub fn new(options: &Options, clock: Clock, metrics: Metrics) -> Result<Self, ClientError> {
-        let http = http_client(&options.api_url)?;
+        let login = Exchange::with(&options.app.login_url)?;
+        Ok(Self::through([login, Exchange::with(&options.api_url)?], options, clock, metrics))
+    }
+
+    /// Makes a client that reaches Entra ID by the first exchange and Defender by the second.
+    pub fn through(exchanges: [Exchange; 2], options: &Options, clock: Clock, metrics: Metrics) -> Self {
+        let [login, exchange] = exchanges;
         let needs = Needs { api: "defender", scope: &options.scope, roles: ROLES };
-        let tokens = TokenSource::new(&options.app, &needs, metrics.clone())?;
-        Ok(Self { api_url: options.api_url.clone(), http, tokens: Arc::new(tokens), clock, metrics })
+        let tokens = Arc::new(TokenSource::new(&options.app, &needs, login, metrics.clone()));
+        Self { api_url: options.api_url.clone(), exchange, tokens, clock, metrics }
     }
 
     /// Returns a token that Defender should take, fetching one if needed.
@@ -108,8 +115,11 @@ impl Defender {
         let machine_id = intent.machine_id().to_string();
         let url = self.url(&["machines", &machine_id, "StopAndQuarantineFile"]);
         let body = wire::stop_and_quarantine(intent.comment(), &intent.sha1().to_string());
-        let request = self.http.request(Method::POST, url).bearer_auth(token.secret().expose_secret());
-        let request = request.header("content-type", "application/json").body(body);
+        let request = authorized(Method::POST, url, token).map(|mut request| {
+            request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            *request.body_mut() = Some(body.into());
+            request
+        });
         let outcome = match self.answer(request, "stop_and_quarantine").await {
             Ok(answer) => classify(&answer, self.clock.now()),
             Err(Failure::NotSent(why)) => Outcome::NotSent { why },
@@ -120,8 +130,15 @@ impl Defender {
     }
 
     /// Sends a request and reads its answer, whatever it is.
-    async fn answer(&self, request: reqwest::RequestBuilder, api: &'static str) -> Result<Answer, Failure> {
-        let result = send(request, ANSWER_BYTES_MAX).await;
+    async fn answer(
+        &self,
+        request: Result<Request, Failure>,
+        api: &'static str,
+    ) -> Result<Answer, Failure> {
+        let result = match request {
+            Ok(request) => self.exchange.send(request, ANSWER_BYTES_MAX).await,
+            Err(failure) => Err(failure),
+        };
         let status = result.as_ref().map_or("none".to_owned(), |answer: &Answer| answer.status.to_string());
         self.metrics.count(&metric::DEFENDER_REQUESTS, &[("api", api), ("status", &status)]);
         result
@@ -158,8 +175,7 @@ impl Defender {
 
     /// Reads one answer.
     async fn get(&self, token: &Token, url: Url, api: &'static str) -> Result<Answer, Failure> {
-        let request = self.http.request(Method::GET, url).bearer_auth(token.secret().expose_secret());
-        self.answer(request, api).await
+        self.answer(authorized(Method::GET, url, token), api).await
     }
 
     /// Takes a link to the next page only if it leads to where the first page came from.

@@ -9,15 +9,16 @@ mod step;
 use std::fmt;
 use std::sync::Arc;
 
-use reqwest::Client;
-use secrecy::ExposeSecret as _;
+use reqwest::Method;
+use reqwest::header::{ACCEPT, HeaderValue};
 use url::Url;
 
 use crate::alert::GraphAlertId;
 use crate::clock::Clock;
 use crate::microsoft::{
-    AppRegistration, ClientError, Failure, Needs, Token, TokenError, TokenSource, http_client, send,
+    Answer, AppRegistration, Exchange, Failure, Needs, Token, TokenError, TokenSource, authorized,
 };
+use crate::outgoing::ClientError;
 use crate::telemetry::{Metrics, metric};
 
 pub use answer::{Given, given};
@@ -52,7 +53,7 @@ impl fmt::Debug for Options {
 #[derive(Debug, Clone)]
 pub struct Graph {
     api_url: Url,
-    http: Client,
+    exchange: Exchange,
     tokens: Arc<TokenSource>,
     clock: Clock,
     metrics: Metrics,
@@ -62,9 +63,10 @@ impl Graph {
     /// Makes a client; nothing is sent yet.
     pub fn new(options: &Options, clock: Clock, metrics: Metrics) -> Result<Self, ClientError> {
         let needs = Needs { api: "graph", scope: &options.scope, roles: ROLES };
-        let tokens = Arc::new(TokenSource::new(&options.app, &needs, metrics.clone())?);
-        let http = http_client(&options.api_url)?;
-        Ok(Self { api_url: options.api_url.clone(), http, tokens, clock, metrics })
+        let login = Exchange::with(&options.app.login_url)?;
+        let tokens = Arc::new(TokenSource::new(&options.app, &needs, login, metrics.clone()));
+        let exchange = Exchange::with(&options.api_url)?;
+        Ok(Self { api_url: options.api_url.clone(), exchange, tokens, clock, metrics })
     }
 
     /// Asks for one alert; once more, with a new token, if the first token was not taken.
@@ -84,8 +86,7 @@ impl Graph {
     }
 
     async fn ask(&self, id: &GraphAlertId, token: &Token) -> Given {
-        let request = self.http.get(self.url(id)).bearer_auth(token.secret().expose_secret());
-        let answer = send(request.header("accept", "application/json"), ALERT_BYTES_MAX).await;
+        let answer = self.answer(id, token).await;
         let status = answer.as_ref().map_or("none".to_owned(), |answer| answer.status.to_string());
         self.metrics.count(&metric::DEFENDER_REQUESTS, &[("api", "graph_alert"), ("status", &status)]);
         match answer {
@@ -93,6 +94,12 @@ impl Graph {
             Err(Failure::TooLong(why)) => Given::Refused(why),
             Err(failure) => Given::Unreachable(failure.why()),
         }
+    }
+
+    async fn answer(&self, id: &GraphAlertId, token: &Token) -> Result<Answer, Failure> {
+        let mut request = authorized(Method::GET, self.url(id), token)?;
+        request.headers_mut().insert(ACCEPT, HeaderValue::from_static("application/json"));
+        self.exchange.send(request, ALERT_BYTES_MAX).await
     }
 
     fn url(&self, id: &GraphAlertId) -> Url {

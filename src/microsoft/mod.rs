@@ -1,12 +1,12 @@
-//! What Microsoft's APIs have in common: the app registration and its tokens, the HTTP client, and how answers say no.
+//! What Microsoft's APIs have in common: the app registration and its tokens, how requests leave, and how answers say no.
 
 mod answer;
-mod http_client;
+mod exchange;
 mod token;
 
 pub use answer::{Answer, refusal, throttle_wait};
-pub use http_client::{ClientError, Failure, http_client, is_loopback};
+pub use exchange::{Exchange, Failure, Play, Playing};
 pub use token::{AppRegistration, Needs, Token, TokenError, TokenSource};
 
 pub(crate) use answer::{is_success, text};
-pub(crate) use http_client::send;
+pub(crate) use exchange::authorized;

@@ -12,7 +12,7 @@ use oauth2::{
     AuthType, ClientId, ClientSecret, EndpointNotSet, EndpointSet, HttpRequest, HttpResponse,
     RequestTokenError, Scope, TokenResponse as _, TokenUrl,
 };
-use reqwest::Client;
+use reqwest::StatusCode;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 use tokio::sync::Mutex;
@@ -22,7 +22,7 @@ use crate::alert::{after, before};
 use crate::telemetry::{Metrics, metric};
 
 use super::answer::plain;
-use super::http_client::{ClientError, Failure, http_client, read_bounded};
+use super::exchange::{Exchange, Failure};
 
 /// A token is renewed when less than this is left of it, as Microsoft's own libraries do.
 const RENEW_BEFORE_END: SignedDuration = SignedDuration::from_mins(5);
@@ -118,7 +118,7 @@ pub struct TokenSource {
     scope: Scope,
     api: &'static str,
     roles: &'static [&'static [&'static str]],
-    http: Client,
+    exchange: Exchange,
     metrics: Metrics,
     /// Held during a fetch, so that others wait for its result instead of fetching too.
     kept: Mutex<Option<Kept>>,
@@ -139,8 +139,7 @@ impl fmt::Debug for TokenSource {
 
 impl TokenSource {
     /// Makes one; nothing is sent yet.
-    pub fn new(app: &AppRegistration, needs: &Needs<'_>, metrics: Metrics) -> Result<Self, ClientError> {
-        let http = http_client(&app.login_url)?;
+    pub fn new(app: &AppRegistration, needs: &Needs<'_>, exchange: Exchange, metrics: Metrics) -> Self {
         let mut url = app.login_url.clone();
         if let Ok(mut path) = url.path_segments_mut() {
             path.pop_if_empty().extend([&app.tenant_id, "oauth2", "v2.0", "token"]);
@@ -152,7 +151,7 @@ impl TokenSource {
             .set_token_uri(TokenUrl::from_url(url));
         let scope = Scope::new(needs.scope.to_owned());
         let (api, roles) = (needs.api, needs.roles);
-        Ok(Self { entra, scope, api, roles, http, metrics, kept: Mutex::new(None) })
+        Self { entra, scope, api, roles, exchange, metrics, kept: Mutex::new(None) }
     }
 
     /// Returns the kept token, or a new one when that has less than five minutes left.
@@ -193,8 +192,8 @@ impl TokenSource {
     }
 
     async fn fetch(&self, now: Timestamp) -> Result<Token, TokenError> {
-        let http = self.http.clone();
-        let send = move |request: HttpRequest| send(http.clone(), request);
+        let exchange = self.exchange.clone();
+        let send = move |request: HttpRequest| send(exchange.clone(), request);
         let flow = self.entra.exchange_client_credentials().add_scope(self.scope.clone());
         let result = flow.request_async(&send).await;
         let status = if result.is_ok() { "200" } else { "error" };
@@ -221,17 +220,14 @@ impl TokenSource {
     }
 }
 
-/// Sends a request of the OAuth2 flow with our own client.
-async fn send(http: Client, request: HttpRequest) -> Result<HttpResponse, SendError> {
+/// Sends a request of the OAuth2 flow as every other.
+async fn send(exchange: Exchange, request: HttpRequest) -> Result<HttpResponse, SendError> {
     let request = reqwest::Request::try_from(request).map_err(Failure::of)?;
-    let response = http.execute(request).await.map_err(Failure::of)?;
-    let status = response.status();
-    let headers = response.headers().clone();
-    let body = read_bounded(response, ANSWER_BYTES_MAX).await?;
-    let mut answer = HttpResponse::new(body.to_vec());
-    *answer.status_mut() = status;
-    *answer.headers_mut() = headers;
-    Ok(answer)
+    let answer = exchange.send(request, ANSWER_BYTES_MAX).await?;
+    let status = StatusCode::from_u16(answer.status).map_err(|error| SendError(error.to_string()))?;
+    let mut response = HttpResponse::new(answer.body.to_vec());
+    *response.status_mut() = status;
+    Ok(response)
 }
 
 /// No answer of Entra ID.

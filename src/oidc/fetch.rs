@@ -1,32 +1,20 @@
 //! One fetch of an issuer's keys: over TLS, no redirects, bounded in time and size.
 
-use std::error::Error as _;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use reqwest::{Client, StatusCode, redirect, retry};
+use reqwest::{Client, StatusCode};
 use serde::Deserialize;
 use url::Url;
 
 use crate::ingest::jwt::{Issuer, KeyAddress, KeySet, KeySetError};
-use crate::microsoft::is_loopback;
-
-/// How long connecting may take, TLS included.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+use crate::outgoing::{ClientError, Outgoing, Trust, causes, is_loopback};
 
 /// How long a request may take in all.
 const TOTAL_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The longest answer read. Entra ID's key set has about 20 KiB.
 const ANSWER_BYTES_MAX: usize = 256 * 1024;
-
-/// Why the client cannot be made.
-#[derive(Debug, thiserror::Error)]
-#[error(
-    "the HTTP client for issuers' keys cannot be made; it needs public certificates, such as Debian's package \
-     ca-certificates"
-)]
-pub struct ClientError(#[source] reqwest::Error);
 
 /// Why a fetch brought no keys.
 #[derive(Debug, thiserror::Error)]
@@ -48,20 +36,9 @@ pub(super) enum FetchError {
 }
 
 /// Makes the client for one issuer.
-pub(super) fn client(url: &Url) -> Result<Client, ClientError> {
-    let is_here = is_loopback(url);
-    let builder = Client::builder()
-        .connect_timeout(CONNECT_TIMEOUT)
-        .timeout(TOTAL_TIMEOUT)
-        .redirect(redirect::Policy::none())
-        .retry(retry::never())
-        .pool_max_idle_per_host(0)
-        .referer(false)
-        .https_only(!is_here)
-        .user_agent(concat!("quarantine-bridge/", env!("CARGO_PKG_VERSION")));
-    // An issuer on this machine is never behind a proxy.
-    let builder = if is_here { builder.no_proxy() } else { builder };
-    builder.build().map_err(ClientError)
+pub(super) fn client(to: &Url) -> Result<Client, ClientError> {
+    let trust = Trust::PublicHttpsOnly;
+    Outgoing { total_timeout: TOTAL_TIMEOUT, trust, ..Outgoing::new(to) }.client()
 }
 
 /// Fetches the key set of an issuer.
@@ -110,16 +87,4 @@ async fn get(http: &Client, url: &Url) -> Result<Bytes, FetchError> {
         body.extend_from_slice(&chunk);
     }
     Ok(body.freeze())
-}
-
-/// An error with its causes, without the address, which is told beside it.
-fn causes(error: reqwest::Error) -> String {
-    let error = error.without_url();
-    let mut why = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        why = format!("{why}: {cause}");
-        source = cause.source();
-    }
-    why
 }

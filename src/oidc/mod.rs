@@ -22,7 +22,7 @@ use crate::clock::Clock;
 use crate::ingest::jwt::{Issuer, KeySet};
 use crate::telemetry::{Metrics, metric};
 
-pub use fetch::ClientError;
+pub use crate::outgoing::ClientError;
 
 use fetch::FetchError;
 use kept::Kept;

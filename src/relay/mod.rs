@@ -9,7 +9,7 @@ mod listener;
 mod schedule;
 
 pub use answer::{Verdict, classify};
-pub use client::{ClientError, client, is_loopback};
+pub use client::{ClientError, client};
 pub use courier::{Courier, Tried};
 pub use forwarder::Forwarder;
 pub use gate::RequiredHeader;
