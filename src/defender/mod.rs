@@ -130,11 +130,7 @@ impl Defender {
     }
 
     /// Sends a request and reads its answer, whatever it is.
-    async fn answer(
-        &self,
-        request: Result<Request, Failure>,
-        api: &'static str,
-    ) -> Result<Answer, Failure> {
+    async fn answer(&self, request: Result<Request, Failure>, api: &'static str) -> Result<Answer, Failure> {
         let result = match request {
             Ok(request) => self.exchange.send(request, ANSWER_BYTES_MAX).await,
             Err(failure) => Err(failure),

@@ -197,6 +197,8 @@ impl Dispatcher {
             let nap = wake.duration_since(self.clock.now());
             let nap = Duration::try_from(nap).unwrap_or_default().max(Duration::from_millis(5));
             tokio::select! {
+                // The same things happen in the same order, so that a simulation can be run again.
+                biased;
                 Some(done) = self.in_flight.next() => self.finished(done).await,
                 () = store.work_arrived() => {}
                 () = time::sleep(nap) => {}

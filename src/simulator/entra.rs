@@ -1,22 +1,17 @@
 //! The simulated Entra ID: hands out tokens for the client-credentials flow, and later recognises Defender's.
 
-use actix_web::{HttpRequest, HttpResponse, web};
 use secrecy::ExposeSecret as _;
-use serde::Deserialize;
 use serde_json::{Value, json};
+use url::form_urlencoded;
 use uuid::Uuid;
 
-use super::Shared;
+use super::call::{Answered, Request};
 use super::credentials::{AUDIENCES, Credentials, GRAPH_AUDIENCES};
-use super::faults::{FaultKind, Place};
+use super::faults::FaultKind;
 use super::issuer;
-use super::state::{CallRecord, State};
+use super::state::State;
 
-pub(super) fn routes(config: &mut web::ServiceConfig) {
-    config.route("/{tenant}/oauth2/v2.0/token", web::post().to(token));
-}
-
-#[derive(Deserialize, Default)]
+#[derive(Default)]
 struct Form {
     client_id: Option<String>,
     client_secret: Option<String>,
@@ -24,29 +19,37 @@ struct Form {
     grant_type: Option<String>,
 }
 
-async fn token(
-    request: HttpRequest,
-    tenant: web::Path<String>,
-    form: web::Form<Form>,
-    shared: web::Data<Shared>,
-) -> HttpResponse {
-    let response = shared.with(|state| {
-        let fault = state.faults.strike(Place::Token);
-        answer(state, &issuer::name(&request, &tenant), (&tenant, &form), fault.as_ref())
-    });
-    let status = response.status().as_u16();
-    shared.with(|state| {
-        let at = state.now().to_string();
-        // The secret is not for the log.
-        let body = json!({"client_id": form.client_id, "scope": form.scope, "grant_type": form.grant_type});
-        let path = request.uri().to_string();
-        state.record(CallRecord { at, method: "POST".to_owned(), path, body, status });
-    });
-    response
+impl Form {
+    fn of(request: &Request) -> Self {
+        let mut form = Self::default();
+        for (name, value) in form_urlencoded::parse(&request.body) {
+            let field = match name.as_ref() {
+                "client_id" => &mut form.client_id,
+                "client_secret" => &mut form.client_secret,
+                "scope" => &mut form.scope,
+                "grant_type" => &mut form.grant_type,
+                _ => continue,
+            };
+            *field = Some(value.into_owned());
+        }
+        form
+    }
 }
 
-fn answer(state: &mut State, issuer: &str, asked: (&str, &Form), fault: Option<&FaultKind>) -> HttpResponse {
-    let (tenant, form) = asked;
+/// What a request asks for, as the log has it.
+pub(super) fn asked(request: &Request) -> Value {
+    let form = Form::of(request);
+    json!({"client_id": form.client_id, "scope": form.scope, "grant_type": form.grant_type})
+}
+
+/// Answers a request for a token.
+pub(super) fn answer(
+    state: &mut State,
+    request: &Request,
+    tenant: &str,
+    fault: Option<&FaultKind>,
+) -> Answered {
+    let form = Form::of(request);
     match fault {
         Some(FaultKind::InvalidClient) => {
             return refuse(401, "invalid_client", 7_000_215, "Invalid client secret provided.");
@@ -55,12 +58,13 @@ fn answer(state: &mut State, issuer: &str, asked: (&str, &Form), fault: Option<&
             let message = "A transient error has occurred.";
             return refuse(503, "temporarily_unavailable", 90_033, message);
         }
+        Some(FaultKind::AnswerLost | FaultKind::RequestLost) => return Answered::broken_off(""),
         Some(FaultKind::Status { status }) => {
             return refuse(*status, "server_error", 50_000, "Something failed.");
         }
         _ => {}
     }
-    let audience = match check(&state.credentials, tenant, form) {
+    let audience = match check(&state.credentials, tenant, &form) {
         Ok(audience) => audience,
         Err(no) => return refuse(no.status, no.error, no.number, &no.message),
     };
@@ -68,7 +72,8 @@ fn answer(state: &mut State, issuer: &str, asked: (&str, &Form), fault: Option<&
     let token = if AUDIENCES.contains(&audience) || GRAPH_AUDIENCES.contains(&audience) {
         state.credentials.token(audience, &state.switches, now)
     } else {
-        state.issuer_key.token(issuer, audience, &state.credentials, (now, life_s))
+        let issuer = issuer::name(&request.base, tenant);
+        state.issuer_key.token(&issuer, audience, &state.credentials, (now, life_s))
     };
     let mut body = json!({
         "token_type": "Bearer", "expires_in": life_s, "ext_expires_in": life_s, "access_token": token,
@@ -77,7 +82,7 @@ fn answer(state: &mut State, issuer: &str, asked: (&str, &Form), fault: Option<&
         body.remove("expires_in");
         body.remove("ext_expires_in");
     }
-    HttpResponse::Ok().insert_header(("Cache-Control", "no-store")).json(body)
+    Answered::json(200, &body).with_header("Cache-Control", "no-store")
 }
 
 /// A no of Entra ID.
@@ -116,13 +121,13 @@ fn check<'a>(known: &Credentials, tenant: &str, form: &'a Form) -> Result<&'a st
 }
 
 /// An error of Entra ID (reference, defender-api 7.7).
-fn refuse(status: u16, error: &str, number: u32, message: &str) -> HttpResponse {
-    let status = actix_web::http::StatusCode::from_u16(status).unwrap_or_default();
+fn refuse(status: u16, error: &str, number: u32, message: &str) -> Answered {
     let trace = Uuid::new_v4();
-    HttpResponse::build(status).json(json!({
+    let body = json!({
         "error": error,
         "error_description": format!("AADSTS{number}: {message}\r\nTrace ID: {trace}\r\nCorrelation ID: {trace}"),
         "error_codes": [number], "trace_id": trace.to_string(), "correlation_id": trace.to_string(),
         "error_uri": format!("https://login.microsoftonline.com/error?code={number}"),
-    }))
+    });
+    Answered::json(status, &body)
 }

@@ -1,31 +1,20 @@
 //! The simulated Microsoft Graph: alerts, by its own token and role.
 
-use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::Shared;
-use super::api::serve;
 use super::credentials::GRAPH_AUDIENCES;
-use super::faults::{FaultKind, Place};
-use super::refusals::No;
+use super::faults::FaultKind;
+use super::refusals::{No, Reply};
 use super::state::State;
 
 /// The roles of which one is needed.
 const ROLES: [&str; 2] = ["SecurityAlert.Read.All", "SecurityAlert.ReadWrite.All"];
 
-pub(super) fn routes(config: &mut web::ServiceConfig) {
-    config.route("/v1.0/security/alerts_v2/{id}", web::get().to(alert));
-}
-
-async fn alert(request: HttpRequest, id: web::Path<String>, shared: web::Data<Shared>) -> HttpResponse {
-    let read = |state: &mut State| {
-        let is_it = |alert: &&Value| alert.get("id").and_then(Value::as_str) == Some(id.as_str());
-        let found = state.world.alerts.iter().find(is_it);
-        let missing = || no(404, "NotFound", "Alert not found.");
-        found.map(|alert| (200, with_context(alert))).ok_or_else(missing)
-    };
-    serve(&request, &shared, Place::Alerts, Default::default(), read).await
+pub(super) fn alert(state: &State, id: &str) -> Reply {
+    let is_it = |alert: &&Value| alert.get("id").and_then(Value::as_str) == Some(id);
+    let found = state.world.alerts.iter().find(is_it);
+    found.map(|alert| (200, with_context(alert))).ok_or_else(|| no(404, "NotFound", "Alert not found."))
 }
 
 fn with_context(alert: &Value) -> Value {

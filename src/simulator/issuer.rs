@@ -25,15 +25,15 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
         .route("/{tenant}/discovery/v2.0/keys", web::get().to(keys));
 }
 
-/// The name under which the simulator issues a tenant's tokens, at the address where it listens.
-pub(super) fn name(request: &HttpRequest, tenant: &str) -> String {
-    format!("http://{}/{tenant}/v2.0", request.app_config().local_addr())
+/// The name under which the simulator issues a tenant's tokens, at the address where it is asked.
+pub(super) fn name(base: &str, tenant: &str) -> String {
+    format!("{base}/{tenant}/v2.0")
 }
 
 async fn discovery(request: HttpRequest, tenant: web::Path<String>) -> HttpResponse {
-    let keys = format!("http://{}/{tenant}/discovery/v2.0/keys", request.app_config().local_addr());
+    let base = format!("http://{}", request.app_config().local_addr());
     HttpResponse::Ok().json(json!({
-        "issuer": name(&request, &tenant), "jwks_uri": keys,
+        "issuer": name(&base, &tenant), "jwks_uri": format!("{base}/{tenant}/discovery/v2.0/keys"),
         "id_token_signing_alg_values_supported": ["RS256"],
     }))
 }

@@ -1,15 +1,12 @@
 //! The simulated reads of devices and files.
 
-use actix_web::{HttpRequest, HttpResponse, web};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use url::form_urlencoded;
 
 use crate::alert::parse_time;
 
-use super::Shared;
-use super::api::serve;
-use super::faults::Place;
+use super::call::Request;
 use super::paging::page;
 use super::refusals::{No, Reply};
 use super::state::State;
@@ -36,18 +33,15 @@ const MACHINE_FILTERS: [&str; 14] = [
 /// How long addresses are remembered.
 const IP_MEMORY: SignedDuration = SignedDuration::from_hours(30 * 24);
 
-pub(super) async fn list_machines(request: HttpRequest, shared: web::Data<Shared>) -> HttpResponse {
-    let read = |state: &mut State| {
-        check_guid(&request, state.switches.guid)?;
-        let records = state.world.machines.iter().map(Machine::to_json).collect();
-        page(&request, state, records, &MACHINE_FILTERS)
-    };
-    serve(&request, &shared, Place::Machines, Default::default(), read).await
+pub(super) fn list_machines(state: &State, request: &Request) -> Reply {
+    check_guid(request, state.switches.guid)?;
+    let records = state.world.machines.iter().map(Machine::to_json).collect();
+    page(request, state, records, &MACHINE_FILTERS)
 }
 
 /// Refuses a filter that writes a GUID otherwise than the switch says.
-fn check_guid(request: &HttpRequest, wanted: GuidLiteral) -> Result<(), No> {
-    let query = form_urlencoded::parse(request.query_string().as_bytes());
+fn check_guid(request: &Request, wanted: GuidLiteral) -> Result<(), No> {
+    let query = form_urlencoded::parse(request.query().as_bytes());
     let filters = query.filter(|(name, _)| name == "$filter").map(|(_, value)| value.to_lowercase());
     for filter in filters {
         let Some((_, literal)) = filter.split_once("aaddeviceid eq ") else {
@@ -65,19 +59,12 @@ fn check_guid(request: &HttpRequest, wanted: GuidLiteral) -> Result<(), No> {
     Ok(())
 }
 
-pub(super) async fn machine(
-    request: HttpRequest,
-    id: web::Path<String>,
-    shared: web::Data<Shared>,
-) -> HttpResponse {
-    let read = |state: &mut State| {
-        if let Some(arguments) = id.strip_prefix("findbyip(") {
-            return find_by_ip(state, arguments);
-        }
-        let found = state.world.machine(&id).map(|machine| machine.to_json());
-        found.map(|record| (200, record)).ok_or_else(|| No::machine_not_found(&id))
-    };
-    serve(&request, &shared, Place::Machines, Default::default(), read).await
+pub(super) fn machine(state: &State, id: &str) -> Reply {
+    if let Some(arguments) = id.strip_prefix("findbyip(") {
+        return find_by_ip(state, arguments);
+    }
+    let found = state.world.machine(id).map(|machine| machine.to_json());
+    found.map(|record| (200, record)).ok_or_else(|| No::machine_not_found(id))
 }
 
 /// `findbyip(ip='10.0.0.1',timestamp=2026-03-01T12:00:00Z)`, after the opening bracket.
@@ -108,18 +95,11 @@ fn find_by_ip(state: &State, arguments: &str) -> Reply {
     ))
 }
 
-pub(super) async fn file(
-    request: HttpRequest,
-    hash: web::Path<String>,
-    shared: web::Data<Shared>,
-) -> HttpResponse {
-    let read = |state: &mut State| {
-        let is_hash = [32, 40, 64].contains(&hash.len()) && hash.bytes().all(|b| b.is_ascii_hexdigit());
-        if !is_hash {
-            return Err(No::new(400, "InvalidHashValue", format!("Hash value {hash} is invalid")));
-        }
-        let found = state.world.file(&hash).map(|file| (200, file.to_json()));
-        found.ok_or_else(|| No::new(404, "ResourceNotFound", format!("File {hash} was not found")))
-    };
-    serve(&request, &shared, Place::Files, Default::default(), read).await
+pub(super) fn file(state: &State, hash: &str) -> Reply {
+    let is_hash = [32, 40, 64].contains(&hash.len()) && hash.bytes().all(|b| b.is_ascii_hexdigit());
+    if !is_hash {
+        return Err(No::new(400, "InvalidHashValue", format!("Hash value {hash} is invalid")));
+    }
+    let found = state.world.file(hash).map(|file| (200, file.to_json()));
+    found.ok_or_else(|| No::new(404, "ResourceNotFound", format!("File {hash} was not found")))
 }

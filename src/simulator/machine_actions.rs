@@ -21,6 +21,7 @@ pub struct SimulatedAction {
     pub comment: String,
     /// When it was made.
     pub created_at: Timestamp,
+    requestor: String,
     dns_name: String,
     is_offline: bool,
     ends_as: String,
@@ -64,7 +65,7 @@ impl SimulatedAction {
             _ => self.cancelled_at.unwrap_or(after(self.created_at, pace.done_after)),
         };
         json!({
-            "id": self.id, "type": "StopAndQuarantineFile", "title": null, "requestor": "quarantine-bridge simulator",
+            "id": self.id, "type": "StopAndQuarantineFile", "title": null, "requestor": self.requestor,
             "requestorComment": self.comment, "status": status, "machineId": self.machine_id,
             "computerDnsName": self.dns_name, "creationDateTimeUtc": format!("{:.7}", self.created_at),
             "lastUpdateDateTimeUtc": format!("{updated:.7}"), "cancellationRequestor": null,
@@ -83,7 +84,7 @@ pub struct MachineActions(Vec<SimulatedAction>);
 
 impl MachineActions {
     /// All of them.
-    pub(super) fn all(&self) -> &[SimulatedAction] {
+    pub fn all(&self) -> &[SimulatedAction] {
         &self.0
     }
 
@@ -96,7 +97,7 @@ impl MachineActions {
         &mut self,
         machine: &Machine,
         sha1: &str,
-        comment: &str,
+        (requestor, comment): (&str, &str),
         now: Timestamp,
     ) -> SimulatedAction {
         let seconds = u64::try_from(now.as_second()).unwrap_or(0);
@@ -106,6 +107,7 @@ impl MachineActions {
             sha1: sha1.to_owned(),
             comment: comment.to_owned(),
             created_at: now,
+            requestor: requestor.to_owned(),
             dns_name: machine.dns_name.clone(),
             is_offline: machine.is_offline,
             ends_as: machine.ends_as.clone(),

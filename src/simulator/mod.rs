@@ -5,6 +5,8 @@
 //! switches, and keeps a log of every call.
 
 mod api;
+mod call;
+mod carrier;
 mod control;
 mod credentials;
 mod entra;
@@ -31,6 +33,7 @@ use actix_web::{App, HttpServer, web};
 
 use crate::clock::Clock;
 
+pub use call::{Answered, Request};
 pub use credentials::Credentials;
 pub use faults::{Fault, FaultKind, Place};
 pub use limits::WindowKind;
@@ -74,11 +77,9 @@ impl Simulator {
         let app = move || {
             App::new()
                 .app_data(data.clone())
-                .configure(entra::routes)
                 .configure(issuer::routes)
                 .configure(control::routes)
-                .configure(api::routes)
-                .configure(graph::routes)
+                .default_service(web::to(carrier::carry))
         };
         let server = HttpServer::new(app).workers(1).disable_signals().shutdown_timeout(1);
         let server = server.listen(listener)?.run();

@@ -1,18 +1,18 @@
 //! Lists: filter, order, pages.
 
-use actix_web::HttpRequest;
 use serde_json::{Value, json};
 use url::form_urlencoded;
 
+use super::call::Request;
 use super::odata;
 use super::refusals::{No, Reply};
 use super::state::State;
 
 /// Filters, skips and cuts a list as the query asks, with a link to the next page.
-pub(super) fn page(request: &HttpRequest, state: &State, records: Vec<Value>, properties: &[&str]) -> Reply {
+pub(super) fn page(request: &Request, state: &State, records: Vec<Value>, properties: &[&str]) -> Reply {
     let page_size = usize::try_from(state.switches.page_size).unwrap_or(usize::MAX);
     let (mut top, mut skip, mut filter) = (page_size, 0, None);
-    for (name, value) in form_urlencoded::parse(request.query_string().as_bytes()) {
+    for (name, value) in form_urlencoded::parse(request.query().as_bytes()) {
         let number = || value.parse::<usize>().or(Err(No::odata("A number was expected.")));
         match name.as_ref() {
             "$filter" => {
@@ -40,10 +40,9 @@ pub(super) fn page(request: &HttpRequest, state: &State, records: Vec<Value>, pr
     Ok((200, body))
 }
 
-fn next_link(request: &HttpRequest, skip: usize) -> String {
+fn next_link(request: &Request, skip: usize) -> String {
     let mut query = form_urlencoded::Serializer::new(String::new());
-    let kept = form_urlencoded::parse(request.query_string().as_bytes()).filter(|(name, _)| name != "$skip");
+    let kept = form_urlencoded::parse(request.query().as_bytes()).filter(|(name, _)| name != "$skip");
     query.extend_pairs(kept).append_pair("$skip", &skip.to_string());
-    let connection = request.connection_info();
-    format!("{}://{}{}?{}", connection.scheme(), connection.host(), request.path(), query.finish())
+    format!("{}{}?{}", request.base, request.bare_path(), query.finish())
 }

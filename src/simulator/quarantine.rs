@@ -10,6 +10,24 @@ use super::state::State;
 use super::switches::{DuplicateAnswer, DuplicateKey};
 use super::world::{Machine, World};
 
+/// As whom the callers of the API stand in their machine actions.
+const CALLER: &str = "quarantine-bridge simulator";
+
+impl State {
+    /// Lets somebody else, such as an analyst in the portal, stop and quarantine a file. Says whether Defender took it.
+    pub fn quarantine_as(&mut self, requestor: &str, machine_id: &str, sha1: &str, comment: &str) -> bool {
+        let Ok(machine) = target(&self.world, machine_id, sha1) else {
+            return false;
+        };
+        if open_action(self, &machine, sha1).is_some() {
+            return false;
+        }
+        let now = self.now();
+        self.actions.add(&machine, sha1, (requestor, comment), now);
+        true
+    }
+}
+
 /// Serves StopAndQuarantineFile on a machine.
 pub(super) fn stop_and_quarantine(state: &mut State, id: &str, sent: &Value) -> Reply {
     let Value::Object(fields) = sent else {
@@ -25,7 +43,7 @@ pub(super) fn stop_and_quarantine(state: &mut State, id: &str, sent: &Value) -> 
             DuplicateAnswer::OpenAction => Ok((201, open.to_json(pace, now))),
         };
     }
-    let action = state.actions.add(&machine, sha1, comment, now);
+    let action = state.actions.add(&machine, sha1, (CALLER, comment), now);
     let mut record = action.to_json(pace, now);
     if let Value::Object(fields) = &mut record {
         let context = "https://api.securitycenter.microsoft.com/api/$metadata#MachineActions/$entity";

@@ -1,8 +1,8 @@
 //! The texts with which Defender and Entra ID say no, as they were seen.
 
-use actix_web::HttpResponse;
-use actix_web::http::StatusCode;
 use serde_json::{Value, json};
+
+use super::call::Answered;
 
 /// Correlation id of every refusal; the real one differs each time.
 pub(super) const TARGET: &str = "43f4cb08-8fac-4b65-9db1-745c2ae65f3a";
@@ -68,12 +68,11 @@ impl No {
         Self { retry_after, ..Self::new(429, code, message) }
     }
 
-    pub(super) fn respond(&self) -> HttpResponse {
-        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::BAD_REQUEST);
-        let mut response = HttpResponse::build(status);
-        if let Some(value) = &self.retry_after {
-            response.insert_header(("Retry-After", value.as_str()));
+    pub(super) fn respond(&self) -> Answered {
+        let answered = Answered::json(self.status, &self.body);
+        match &self.retry_after {
+            Some(value) => answered.with_header("Retry-After", value),
+            None => answered,
         }
-        response.json(&self.body)
     }
 }

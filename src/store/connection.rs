@@ -39,16 +39,21 @@ const WRITE: OpenFlags = OpenFlags::SQLITE_OPEN_READ_WRITE
 /// Opens the database for writing and brings its schema up to date.
 pub(super) fn open_and_migrate(path: &Path) -> Result<Connection, StoreError> {
     let mut connection = Connection::open_with_flags(path, WRITE)?;
+    prepare(&mut connection, path)?;
+    Ok(connection)
+}
+
+/// Makes a new connection ready for writing and brings its schema up to date.
+pub(super) fn prepare(connection: &mut Connection, path: &Path) -> Result<(), StoreError> {
     connection.busy_timeout(BUSY_TIMEOUT)?;
-    check_ours(&connection, path)?;
+    check_ours(connection, path)?;
     // FULL: every commit is on disk before it is acknowledged, also through a power cut.
     connection.execute_batch(
         "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;
          PRAGMA temp_store = MEMORY; PRAGMA cache_size = -8192; PRAGMA wal_autocheckpoint = 4000;",
     )?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
-    migrate(&mut connection)?;
-    Ok(connection)
+    migrate(connection)
 }
 
 /// Opens a database that another process is serving, and leaves its schema alone.
@@ -102,9 +107,22 @@ fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Connections for reading, used on threads that may block.
+/// A connection that several handles share, one at a time.
+#[expect(clippy::disallowed_types, reason = "held for one read or one commit, never across an await")]
+pub(super) type SharedConnection = Arc<std::sync::Mutex<Connection>>;
+
+/// What reads.
 #[derive(Debug, Clone)]
-pub(super) struct Readers {
+pub(super) enum Readers {
+    /// Connections of its own to a file, used on threads that may block.
+    Threads(Idle),
+    /// One connection to a database in memory, used where the read is asked for.
+    Inline(SharedConnection),
+}
+
+/// Connections to a file that nobody uses now.
+#[derive(Debug, Clone)]
+pub(super) struct Idle {
     path: PathBuf,
     #[expect(clippy::disallowed_types, reason = "held for a push or a pop, never across an await")]
     idle: Arc<std::sync::Mutex<Vec<Connection>>>,
@@ -112,7 +130,7 @@ pub(super) struct Readers {
 
 impl Readers {
     pub(super) fn new(path: &Path) -> Self {
-        Self { path: path.to_owned(), idle: Arc::default() }
+        Self::Threads(Idle { path: path.to_owned(), idle: Arc::default() })
     }
 
     /// Runs a read on a connection of its own.
@@ -121,7 +139,14 @@ impl Readers {
         T: Send + 'static,
         F: FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
     {
-        let readers = self.clone();
+        let readers = match self {
+            Self::Threads(idle) => idle.clone(),
+            Self::Inline(connection) => {
+                // A read takes time everywhere: others go on meanwhile.
+                task::yield_now().await;
+                return work(&connection.lock().unwrap_or_else(PoisonError::into_inner));
+            }
+        };
         let done = task::spawn_blocking(move || {
             let connection = readers.take()?;
             let result = work(&connection);
@@ -130,7 +155,9 @@ impl Readers {
         });
         done.await.unwrap_or(Err(StoreError::Closing))
     }
+}
 
+impl Idle {
     fn take(&self) -> Result<Connection, StoreError> {
         let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
         if let Some(connection) = idle {

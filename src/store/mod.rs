@@ -9,6 +9,7 @@ mod complete;
 mod connection;
 mod error;
 mod fetches;
+mod inline;
 mod intent;
 mod lock;
 mod new_action;
@@ -33,6 +34,7 @@ pub use accept::{Accept, Accepted, AcceptedAction, AcceptedAlert, Receipt};
 pub use complete::{Complete, Completed};
 pub use error::StoreError;
 pub use fetches::{PendingFetch, WantedFetch};
+pub use inline::{Disk, InlineStore};
 pub use intent::{Intent, RecordedIntent};
 pub use read::{ActionFilter, ActionPage, ActionRecord, Attempt, DeliveryRecord};
 pub use replay::Replay;
@@ -68,27 +70,25 @@ impl Store {
     pub fn open(options: &Options) -> Result<Self, StoreError> {
         let lock = lock::take(&options.path)?;
         let connection = connection::open_and_migrate(&options.path)?;
-        let unfinished = Unfinished::new(total(&read::count_unfinished(&connection)?));
-        Ok(Self {
-            unfinished,
-            writer: Writer::start(connection, lock)?,
-            readers: Readers::new(&options.path),
+        let unfinished = total(&read::count_unfinished(&connection)?);
+        Ok(Self::over(Writer::start(connection, lock)?, Readers::new(&options.path), unfinished))
+    }
+
+    fn over(writer: Writer, readers: Readers, unfinished: u64) -> Self {
+        Self {
+            writer,
+            readers,
+            unfinished: Unfinished::new(unfinished),
             work_arrived: Arc::default(),
             fetch_wanted: Arc::default(),
-        })
+        }
     }
 
     /// Opens a store that keeps nothing and answers every delivery as new.
     ///
     /// It is what the benchmark of durable accepts compares with.
     pub fn forgetful() -> Result<Self, StoreError> {
-        Ok(Self {
-            writer: Writer::forgetful()?,
-            readers: Readers::new(Path::new(":memory:")),
-            unfinished: Unfinished::new(0),
-            work_arrived: Arc::default(),
-            fetch_wanted: Arc::default(),
-        })
+        Ok(Self::over(Writer::forgetful()?, Readers::new(Path::new(":memory:")), 0))
     }
 
     /// Waits until there may be new work for dispatch. Ask for it before looking for work.

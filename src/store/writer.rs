@@ -3,6 +3,7 @@
 //! A commit costs an fsync whatever it holds, so all that has arrived while the last one ran goes into the
 //! next.
 
+use std::fmt;
 use std::fs::File;
 use std::mem;
 use std::thread;
@@ -22,10 +23,10 @@ const GROUP_MAX: usize = 256;
 
 /// One write: does its work inside the transaction, or fails because there is none, and returns what to tell
 /// its caller after the commit.
-type Write = Box<dyn FnOnce(Result<&Transaction<'_>, StoreError>) -> Written + Send>;
+pub(super) type Write = Box<dyn FnOnce(Result<&Transaction<'_>, StoreError>) -> Written + Send>;
 
 /// A write whose work is done and not yet committed.
-struct Written {
+pub(super) struct Written {
     /// Its work failed and must be undone.
     failed: Option<StoreError>,
     /// Tells the caller how the commit went.
@@ -62,18 +63,26 @@ impl Writer {
         Self::spawn(Connection::open_in_memory()?, None)
     }
 
-    fn spawn(connection: Connection, lock: Option<File>) -> Result<Self, StoreError> {
-        let (writes, receiver) = mpsc::channel(WAITING_MAX);
-        let (tells, health) = watch::channel(Health::Fine);
-        let keeps = lock.is_some();
+    fn spawn(mut connection: Connection, lock: Option<File>) -> Result<Self, StoreError> {
+        let (writer, mut waiting) = Self::queue(lock.is_some());
         let work = move || {
-            serve(connection, receiver, &tells);
+            while waiting.receive_group() {
+                waiting.commit(&mut connection, |_| Ok(()));
+            }
             drop(lock);
         };
         match thread::Builder::new().name("store-writer".to_owned()).spawn(work) {
-            Ok(_) => Ok(Self { writes, health, keeps }),
+            Ok(_) => Ok(writer),
             Err(why) => Err(StoreError::NotWritable(why.to_string())),
         }
+    }
+
+    /// A writer, and the writes that wait for whoever commits them.
+    pub(super) fn queue(keeps: bool) -> (Self, Waiting) {
+        let (writes, receiver) = mpsc::channel(WAITING_MAX);
+        let (tells, health) = watch::channel(Health::Fine);
+        let waiting = Waiting { writes: receiver, group: Vec::new(), stopped: Ok(()), tells };
+        (Self { writes, health, keeps }, waiting)
     }
 
     pub(super) fn health(&self) -> watch::Receiver<Health> {
@@ -125,22 +134,62 @@ where
     (write, answered)
 }
 
-fn serve(mut connection: Connection, mut writes: mpsc::Receiver<Write>, tells: &watch::Sender<Health>) {
-    let mut group = Vec::new();
-    let mut stopped: Result<(), StoreError> = Ok(());
-    while writes.blocking_recv_many(&mut group, GROUP_MAX) > 0 {
-        let mut waiting = mem::take(&mut group).into_iter();
+/// The writes that wait, and how the disk did so far.
+pub(super) struct Waiting {
+    writes: mpsc::Receiver<Write>,
+    /// Those that go into the next commit.
+    group: Vec<Write>,
+    stopped: Result<(), StoreError>,
+    tells: watch::Sender<Health>,
+}
+
+impl fmt::Debug for Waiting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Waiting").field("stopped", &self.stopped).finish_non_exhaustive()
+    }
+}
+
+impl Waiting {
+    /// Waits for writes and takes a group of them; says whether there were any.
+    fn receive_group(&mut self) -> bool {
+        self.writes.blocking_recv_many(&mut self.group, GROUP_MAX) > 0
+    }
+
+    /// Takes so many of the writes that wait now; returns how many it took.
+    pub(super) fn take(&mut self, max: usize) -> usize {
+        while self.group.len() < max.min(GROUP_MAX) {
+            let Ok(write) = self.writes.try_recv() else {
+                break;
+            };
+            self.group.push(write);
+        }
+        self.group.len()
+    }
+
+    /// Returns how many writes wait.
+    pub(super) fn len(&self) -> usize {
+        self.writes.len()
+    }
+
+    /// Does the group in one transaction, commits it, and tells their callers. `check` sees the transaction last, and may
+    /// fail it.
+    pub(super) fn commit(
+        &mut self,
+        connection: &mut Connection,
+        check: impl FnOnce(&Connection) -> Result<(), StoreError>,
+    ) {
+        let mut waiting = mem::take(&mut self.group).into_iter();
         let mut done = Vec::with_capacity(waiting.len());
-        let result = stopped.clone().and_then(|()| commit(&mut connection, &mut waiting, &mut done));
+        let result = self.stopped.clone().and_then(|()| commit(connection, &mut waiting, &mut done, check));
         if let Err(error) = &result {
             tracing::error!(%error, "the store failed a commit");
             done.extend(waiting.map(|write| write(Err(error.clone()))));
             // A failed fsync may have thrown the data away and marked it clean: trying again would lie.
             if error.is_fatal() {
-                stopped.clone_from(&result);
+                self.stopped.clone_from(&result);
             }
         }
-        tells.send_if_modified(|health| mem::replace(health, health_after(&result)) != *health);
+        self.tells.send_if_modified(|health| mem::replace(health, health_after(&result)) != *health);
         for written in done {
             (written.tell)(result.clone());
         }
@@ -160,6 +209,7 @@ fn commit(
     connection: &mut Connection,
     waiting: &mut vec::IntoIter<Write>,
     done: &mut Vec<Written>,
+    check: impl FnOnce(&Connection) -> Result<(), StoreError>,
 ) -> Result<(), StoreError> {
     let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     for write in waiting {
@@ -176,5 +226,6 @@ fn commit(
         }
         tx.prepare_cached("RELEASE one")?.execute([])?;
     }
+    check(&tx)?;
     Ok(tx.commit()?)
 }

@@ -26,7 +26,11 @@ const TABLE: &[(&str, &[&str], &[&str])] = &[
     ("microsoft/answer", &["alert"], &[]),
     ("microsoft", &["alert", "outgoing", "telemetry"], &["reqwest", "oauth2", "tokio"]),
     ("defender/outcome", &["alert", "microsoft"], &[]),
-    ("defender", &["alert", "clock", "outgoing", "telemetry", "microsoft", "store::RecordedIntent"], &["reqwest"]),
+    (
+        "defender",
+        &["alert", "clock", "outgoing", "telemetry", "microsoft", "store::RecordedIntent"],
+        &["reqwest"],
+    ),
     ("graph/answer", &["microsoft"], &[]),
     ("graph/step", &["alert"], &[]),
     (
