@@ -2,6 +2,7 @@
 
 mod action;
 mod advance;
+mod cancellation;
 mod completion;
 mod dns_name;
 mod entity;
@@ -23,6 +24,7 @@ use jiff::Timestamp;
 
 pub use action::{Action, Change, UnknownWho, Unsettled, Who, comment};
 pub use advance::{Advance, Patch};
+pub use cancellation::{CancelCall, CancelOutcome, Cancellation, Sharer, Standing, Wish};
 pub use completion::Completion;
 pub use dns_name::DnsName;
 pub use entity::{EntityPair, FileEntity, FoundAt, MachineEntity, Target};

@@ -28,7 +28,7 @@ pub enum State {
     Failed,
     /// Defender gave up waiting for the device.
     TimedOut,
-    /// Somebody cancelled it.
+    /// Somebody cancelled it, before it was sent or at Defender.
     Cancelled,
     /// Policy says no.
     Denied,
@@ -100,12 +100,20 @@ impl State {
     /// The moves that exist; whatever is not listed is a bug.
     fn next_states(self) -> &'static [Self] {
         match self {
-            Self::Accepted | Self::Held => &[Self::Resolving, Self::Expired],
-            Self::Resolving => &[Self::Decided, Self::Held, Self::Expired],
-            Self::Decided => &[Self::Queued, Self::Held, Self::Denied, Self::Shadowed, Self::Expired],
-            Self::Queued => {
-                &[Self::Sending, Self::Held, Self::Denied, Self::Shadowed, Self::Expired, Self::Superseded]
+            Self::Accepted | Self::Held => &[Self::Resolving, Self::Expired, Self::Cancelled],
+            Self::Resolving => &[Self::Decided, Self::Held, Self::Expired, Self::Cancelled],
+            Self::Decided => {
+                &[Self::Queued, Self::Held, Self::Denied, Self::Shadowed, Self::Expired, Self::Cancelled]
             }
+            Self::Queued => &[
+                Self::Sending,
+                Self::Held,
+                Self::Denied,
+                Self::Shadowed,
+                Self::Expired,
+                Self::Superseded,
+                Self::Cancelled,
+            ],
             Self::Sending => &[Self::Submitted, Self::Queued, Self::Rejected, Self::Uncertain],
             Self::Uncertain => &[Self::Submitted, Self::Queued, Self::Superseded],
             Self::Submitted => &[Self::Succeeded, Self::Failed, Self::TimedOut, Self::Cancelled],

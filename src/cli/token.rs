@@ -33,7 +33,7 @@ enum What {
             long = "scope",
             value_name = "SCOPE",
             required = true,
-            help = "actions:read, actions:complete, deliveries:replay or metrics; may be given more than once"
+            help = "actions:read, actions:complete, actions:cancel, deliveries:replay or metrics; may be given more than once"
         )]
         scopes: Vec<Scope>,
         /// How many days it lives.

@@ -123,6 +123,7 @@ fn sections(root: &Section<'_>, secrets: Secrets) -> Option<Config> {
     let sources = sources::read(root, secrets, graph.references());
     let mut dispatch = dispatch::Options::new(sources.policies);
     dispatch.rules = sources.rules;
+    dispatch.pending_max = sources.pending_max;
     let is_local = defender.as_ref().is_some_and(|options| is_loopback(&options.api_url));
     budget(root, &mut dispatch, is_local);
     intervals(root, &mut dispatch, is_local);

@@ -3,11 +3,13 @@
 use std::collections::HashMap;
 use std::fs;
 use std::num::NonZeroUsize;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use jiff::SignedDuration;
 
 use crate::alert::{Mode, Severity, SourceName};
+use crate::dispatch::PENDING_MAX;
 use crate::dispatch::resolve::Rules;
 use crate::http::{Quota, Rate, Source};
 use crate::mapping::{BUILT_IN, Body, BuiltIn, Format, Pairing, References};
@@ -24,12 +26,17 @@ const MAX_AGE: SignedDuration = SignedDuration::from_mins(60);
 /// The severity floor if a source does not say.
 const MIN_SEVERITY: Severity = Severity::Medium;
 
+/// How long a machine action may stay open, at the least and at the most.
+const PENDING_BOUNDS: RangeInclusive<SignedDuration> =
+    SignedDuration::from_mins(5)..=SignedDuration::from_hours(24 * 30);
+
 /// The sources and what each may do.
 #[derive(Debug, Default)]
 pub(super) struct Sources {
     pub(super) all: Vec<Source>,
     pub(super) policies: HashMap<SourceName, Policy>,
     pub(super) rules: HashMap<SourceName, Rules>,
+    pub(super) pending_max: HashMap<SourceName, SignedDuration>,
 }
 
 /// Reads every source.
@@ -40,9 +47,11 @@ pub(super) fn read(root: &Section<'_>, secrets: Secrets, references: References)
     };
     for (name, section) in all.named() {
         let rules = resolve::read(&section);
+        let pending_max = pending_max(&section);
         if let Some((source, policy)) = source(name, &section, (secrets, references)) {
             sources.policies.insert(source.name.clone(), policy);
             sources.rules.insert(source.name.clone(), rules);
+            sources.pending_max.insert(source.name.clone(), pending_max);
             sources.all.push(source);
         }
         section.finish();
@@ -74,7 +83,7 @@ fn source(
 
 /// How much the source may deliver, and what it understands when that is over.
 fn quota(section: &Section<'_>) -> Quota {
-    const BOUNDS: std::ops::RangeInclusive<u32> = 1..=1_000_000;
+    const BOUNDS: RangeInclusive<u32> = 1..=1_000_000;
     let quota = section.section_or_empty("quota");
     let rate = Rate::per_minute(
         whole(&quota, "deliveries_per_minute", BOUNDS).unwrap_or(Quota::DELIVERIES_PER_MINUTE),
@@ -98,6 +107,15 @@ fn policy(section: &Section<'_>) -> Option<Policy> {
         section.complain("max_age", "is zero: every alert is older", "write \"60m\" or so");
     }
     Some(Policy { mode: mode?, min_severity: min_severity?, max_age })
+}
+
+/// How long Defender may wait for a device. Under some minutes it would cancel what is only slow.
+fn pending_max(section: &Section<'_>) -> SignedDuration {
+    let limit = section.duration("pending_max").unwrap_or(PENDING_MAX);
+    if !PENDING_BOUNDS.contains(&limit) {
+        section.complain("pending_max", "is not between 5 minutes and 30 days", "write \"24h\" or so");
+    }
+    limit
 }
 
 /// A built-in format by name, or a user's own from a file.

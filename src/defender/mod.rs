@@ -3,6 +3,7 @@
 //!
 //! Facts: reference/defender-api.md. Nothing here decides, retries or follows a redirect.
 
+mod cancel;
 mod lookups;
 mod machine_actions;
 mod outcome;
@@ -27,7 +28,7 @@ use crate::telemetry::{Metrics, metric};
 pub use crate::microsoft::{Answer, Token, TokenError};
 pub use lookups::LookedUp;
 pub use machine_actions::ListFilter;
-pub use outcome::classify;
+pub use outcome::{classify, classify_cancel};
 pub use read::ReadError;
 
 /// How many pages of machine actions are read; a page holds up to 10,000.
@@ -115,12 +116,7 @@ impl Defender {
         let machine_id = intent.machine_id().to_string();
         let url = self.url(&["machines", &machine_id, "StopAndQuarantineFile"]);
         let body = wire::stop_and_quarantine(intent.comment(), &intent.sha1().to_string());
-        let request = authorized(Method::POST, url, token).map(|mut request| {
-            request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-            *request.body_mut() = Some(body.into());
-            request
-        });
-        let outcome = match self.answer(request, "stop_and_quarantine").await {
+        let outcome = match self.answer(posted(url, token, body), "stop_and_quarantine").await {
             Ok(answer) => classify(&answer, self.clock.now()),
             Err(Failure::NotSent(why)) => Outcome::NotSent { why },
             Err(Failure::Lost(why) | Failure::TooLong(why)) => Outcome::Unknown { why, status: None },
@@ -184,4 +180,12 @@ impl Defender {
     fn now(&self) -> Timestamp {
         self.clock.now()
     }
+}
+
+/// Makes a request that shows a token and has a body in JSON.
+fn posted(url: Url, token: &Token, body: Vec<u8>) -> Result<Request, Failure> {
+    let mut request = authorized(Method::POST, url, token)?;
+    request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    *request.body_mut() = Some(body.into());
+    Ok(request)
 }

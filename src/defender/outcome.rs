@@ -6,7 +6,7 @@
 use jiff::Timestamp;
 use serde_json::Value;
 
-use crate::alert::{MachineActionRef, Outcome, Refusal, parse_time};
+use crate::alert::{CancelOutcome, MachineActionRef, Outcome, Refusal, parse_time};
 use crate::microsoft::{Answer, is_success, refusal, text, throttle_wait};
 
 /// Classifies the answer to a quarantine call.
@@ -24,6 +24,23 @@ pub fn classify(answer: &Answer, now: Timestamp) -> Outcome {
         408 | 409 | 423 | 425 => unknown(&refusal),
         400..=499 => Outcome::Refused(refusal),
         _ => unknown(&refusal),
+    }
+}
+
+/// Classifies the answer to a cancel call. That Defender took it was seen without the action being cancelled, so the answer is
+/// never the last word (reference, defender-api 2).
+pub fn classify_cancel(answer: &Answer, now: Timestamp) -> CancelOutcome {
+    if is_success(answer.status) {
+        return CancelOutcome::Taken;
+    }
+    let refusal = refusal(answer);
+    match answer.status {
+        401 => CancelOutcome::Unauthorized(refusal),
+        403 => CancelOutcome::Forbidden(refusal),
+        408 | 423 | 425 => CancelOutcome::Unknown { why: refusal.to_string(), status: Some(answer.status) },
+        429 => CancelOutcome::Throttled { wait: throttle_wait(answer, &refusal.message, now), refusal },
+        400..=499 => CancelOutcome::Refused(refusal),
+        _ => CancelOutcome::Unknown { why: refusal.to_string(), status: Some(answer.status) },
     }
 }
 

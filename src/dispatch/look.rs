@@ -73,11 +73,14 @@ impl Dispatcher {
             Ok(list) => {
                 let by_id: HashMap<&str, &MachineAction> =
                     list.iter().map(|record| (record.id.as_str(), record)).collect();
+                let mut tracked = Vec::with_capacity(looked.submitted.len());
                 for action in &looked.submitted {
                     let id = action.machine_action.as_ref().map(|known| known.id.as_str());
                     let record = id.and_then(|id| by_id.get(id)).copied();
-                    advances.push(look_again(action, record, now));
+                    tracked.push(look_again(action, record, now));
                 }
+                self.consider_cancellations(&looked.submitted, &by_id, &mut tracked, now).await?;
+                advances.append(&mut tracked);
             }
             Err(error) => self.look_failed(error, now),
         }

@@ -1,11 +1,13 @@
 //! The loop that takes an action from acceptance to its end, at its own pace.
 //!
 //! `turn` does all that is due and starts what takes time; `run` repeats it. What must be exact is in pure files:
-//! `answers`, `budget`, `backoff`, `resolve`, `step`, `reconcile`, `track`.
+//! `answers`, `budget`, `backoff`, `cancel`, `resolve`, `step`, `reconcile`, `track`.
 
 mod answers;
 mod backoff;
 mod budget;
+mod cancel;
+mod cancelling;
 mod decide;
 mod look;
 mod lookups;
@@ -35,10 +37,12 @@ use crate::telemetry::{Metrics, metric};
 
 pub use answers::Answers;
 pub use budget::{Budget, LONGEST_WINDOW, Permit};
+pub use cancel::{AfterCall, CancelStep, Finding, after_call, consider, overdue};
 pub use reconcile::{Match, Settle, find, settle};
 pub use step::next;
 pub use track::look_again;
 
+use cancelling::{CancelEnded, Cancelling};
 use decide::{Decided, Next, SourceRules};
 use look::Looked;
 use lookups::{Asked, Lookups};
@@ -54,6 +58,9 @@ const STORE_RETRY: SignedDuration = SignedDuration::from_secs(1);
 /// How many accepted actions are decided in one transaction.
 const DECIDE_MAX: u32 = 200;
 
+/// How long a machine action may stay open if its source does not say.
+pub const PENDING_MAX: SignedDuration = SignedDuration::from_hours(24);
+
 /// How dispatch behaves.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -61,6 +68,8 @@ pub struct Options {
     pub policies: HashMap<SourceName, Policy>,
     /// How each source's devices and files are found.
     pub rules: HashMap<SourceName, Rules>,
+    /// How long a machine action of each source may stay open at Defender; [`PENDING_MAX`] if it is not here.
+    pub pending_max: HashMap<SourceName, SignedDuration>,
     /// Quarantine calls a minute.
     pub calls_per_minute: u32,
     /// Quarantine calls an hour.
@@ -85,6 +94,7 @@ impl Options {
         Self {
             rules: policies.keys().map(|name| (name.clone(), Rules::default())).collect(),
             policies,
+            pending_max: HashMap::new(),
             calls_per_minute: 100,
             calls_per_hour: 1_500,
             lookups_per_minute: 100,
@@ -113,6 +123,7 @@ pub struct Dispatcher {
     changes: watch::Receiver<Options>,
     budget: Budget,
     lookups: Lookups,
+    cancelling: Cancelling,
     pause: Pause,
     in_flight: FuturesUnordered<InFlight>,
     /// Machines to which a call is under way.
@@ -130,6 +141,7 @@ enum Done {
     Sent(Sent),
     Looked(Looked),
     Asked(Asked),
+    Cancelled(CancelEnded),
 }
 
 /// Sending stands still because Defender or Entra ID does not take us.
@@ -167,6 +179,7 @@ impl Dispatcher {
         let calls = store.calls_since(before(now, LONGEST_WINDOW)).await?;
         let budget = Budget::new(options.calls_per_minute, options.calls_per_hour, calls);
         let lookups = Lookups::new(options.lookups_per_minute, options.lookups_per_hour);
+        let cancelling = Cancelling::start(&store, &options, now).await?;
         metrics.set(&metric::SENDING_PAUSED, &[], 0.0);
         Ok(Self {
             store,
@@ -177,6 +190,7 @@ impl Dispatcher {
             changes,
             budget,
             lookups,
+            cancelling,
             pause: Pause { until: Timestamp::MIN, failures: 0 },
             in_flight: FuturesUnordered::new(),
             busy: HashSet::new(),
@@ -230,6 +244,7 @@ impl Dispatcher {
     pub async fn turn(&mut self) -> Result<Timestamp, StoreError> {
         let now = self.clock.now();
         self.adopt_changes();
+        self.apply_cancellations(now).await?;
         self.expire(now).await?;
         while self.decide(now).await? {}
         self.start_lookups(now).await?;
@@ -254,6 +269,7 @@ impl Dispatcher {
         self.options = self.changes.borrow_and_update().clone();
         self.budget.set_limits(self.options.calls_per_minute, self.options.calls_per_hour);
         self.lookups.set_limits(self.options.lookups_per_minute, self.options.lookups_per_hour);
+        self.cancelling.set_limits(&self.options);
     }
 
     async fn expire(&mut self, now: Timestamp) -> Result<(), StoreError> {
@@ -308,6 +324,7 @@ impl Dispatcher {
         match done {
             Done::Sent(sent) => self.sent(sent),
             Done::Asked(asked) => self.asked(asked),
+            Done::Cancelled(ended) => self.cancel_ended(ended),
             Done::Looked(looked) => {
                 if let Err(error) = self.looked(looked).await {
                     tracing::error!(%error, "dispatch cannot record what Defender's list says");

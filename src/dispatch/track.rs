@@ -26,7 +26,7 @@ pub fn look_again(action: &Action, record: Option<&MachineAction>, now: Timestam
 }
 
 /// Returns the end that a status of Defender means; an unknown status is no end.
-fn end(status: &str) -> Option<State> {
+pub(super) fn end(status: &str) -> Option<State> {
     let ends = [
         ("Succeeded", State::Succeeded),
         ("Failed", State::Failed),

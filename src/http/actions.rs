@@ -89,7 +89,7 @@ pub(super) async fn complete(
     Ok(HttpResponse::Ok().json(view::action(&record, context.clock.now())))
 }
 
-fn read_json<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
+pub(super) fn read_json<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
     serde_json::from_slice(body).map_err(|error| Problem::new(ProblemKind::InvalidBody, error.to_string()))
 }
 
@@ -103,7 +103,7 @@ where
 }
 
 /// A reason is for people: one line that says something.
-fn reason(text: &str) -> Result<String, Problem> {
+pub(super) fn reason(text: &str) -> Result<String, Problem> {
     let text = text.trim();
     let is_sound = !text.is_empty() && text.chars().count() <= REASON_CHARS_MAX;
     if is_sound && !text.chars().any(is_deceptive) {

@@ -6,11 +6,12 @@ use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
 use serde_json::json;
 
+use crate::alert::before;
 use crate::store::Scope;
 use crate::telemetry::metric;
 
 use super::problem::{Problem, ProblemKind};
-use super::{Context, auth};
+use super::{Context, auth, view};
 
 /// The process answers.
 pub(super) async fn live() -> HttpResponse {
@@ -36,7 +37,22 @@ pub(super) async fn metrics(request: HttpRequest, context: Data<Context>) -> Res
         let count = u32::try_from(count).unwrap_or(u32::MAX);
         context.metrics.set(&metric::ACTIONS, &[("state", state.as_str())], f64::from(count));
     }
+    show_pending(&context).await?;
     context.key_uses.show(&Arc::clone(&context.sources.borrow()), &context.metrics);
     let text = context.metrics.render();
     Ok(HttpResponse::Ok().content_type("text/plain; version=0.0.4; charset=utf-8").body(text))
+}
+
+/// Shows what waits for devices at Defender: how many by source, and how long the oldest does.
+async fn show_pending(context: &Context) -> Result<(), Problem> {
+    let now = context.clock.now();
+    let pending = context.store.pending_at_defender(before(now, view::DEVICE_IS_SLOW)).await?;
+    let counts = pending.iter().map(|it| (vec![("source", it.source.as_str())], f64::from(it.count)));
+    context.metrics.replace(&metric::DEVICES_WAITED_FOR, counts);
+    let ages = pending.iter().map(|it| {
+        let age = now.duration_since(it.oldest).as_secs_f64();
+        (vec![("source", it.source.as_str())], age)
+    });
+    context.metrics.replace(&metric::LONGEST_WAIT, ages);
+    Ok(())
 }

@@ -6,6 +6,7 @@ mod admission;
 mod auth;
 pub(crate) mod body;
 mod bucket;
+mod cancel;
 mod certificate;
 mod client;
 mod connection;
@@ -219,6 +220,7 @@ const ROUTES: &[Route] = &[
         path: "/v1/actions/{id}/complete",
         handler: || web::post().to(actions::complete),
     },
+    Route { method: "POST", path: "/v1/actions/{id}/cancel", handler: || web::post().to(cancel::cancel) },
     Route {
         method: "POST",
         path: "/v1/deliveries/{id}/replay",

@@ -5,11 +5,14 @@ use base64::engine::general_purpose::STANDARD;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
-use crate::alert::{Action, Change, Completion, Fetch, HeldReason, MachineEntity, Severity, State};
+use crate::alert::{
+    Action, CancelCall, Cancellation, Change, Completion, Fetch, HeldReason, MachineEntity, Severity, Standing,
+    State, before,
+};
 use crate::store::{ActionRecord, Attempt, DeliveryRecord};
 
 /// How long an action may be Pending at Defender before the device is named as the reason.
-const DEVICE_IS_SLOW: SignedDuration = SignedDuration::from_mins(2);
+pub(super) const DEVICE_IS_SLOW: SignedDuration = SignedDuration::from_mins(2);
 
 /// One action with all that happened to it.
 pub(super) fn action(record: &ActionRecord, now: Timestamp) -> Value {
@@ -43,7 +46,9 @@ pub(super) fn action(record: &ActionRecord, now: Timestamp) -> Value {
         "completed": action.completion.as_ref().map(completion),
         "state": action.state.as_str(),
         "final": action.state.is_final(),
-        "waiting_for": waiting_for(action, now),
+        "waiting_for": waiting_for(record, now),
+        "waiting_for_device_since": time(waiting_for_device_since(action, now)),
+        "cancellation": record.cancellation.as_ref().map(|it| cancellation(it, action.state)),
         "accepted_at": time(Some(action.accepted_at)),
         "changed_at": time(Some(action.changed_at)),
         "expires_at": time(action.expires_at),
@@ -56,7 +61,8 @@ pub(super) fn action(record: &ActionRecord, now: Timestamp) -> Value {
 }
 
 /// What an unfinished action waits for, in words.
-fn waiting_for(action: &Action, now: Timestamp) -> Option<String> {
+fn waiting_for(record: &ActionRecord, now: Timestamp) -> Option<String> {
+    let action = &record.action;
     let text = match action.state {
         State::Accepted | State::Decided => "its decision",
         State::Resolving => "Defender, to learn which device and file are meant",
@@ -66,11 +72,12 @@ fn waiting_for(action: &Action, now: Timestamp) -> Option<String> {
         State::Held if action.held_reason.is_some() => "a person, to say which device or file is meant",
         State::Held => "a person",
         State::Submitted => {
-            let record = action.machine_action.as_ref()?;
-            let age = now.duration_since(record.since);
-            let is_pending = record.status.eq_ignore_ascii_case("pending");
-            if is_pending && age > DEVICE_IS_SLOW {
-                let minutes = age.as_mins();
+            let wish = record.cancellation.as_ref();
+            if wish.is_some_and(|wish| wish.standing(action.state) == Standing::Pending) {
+                return Some("Defender, to cancel it".to_owned());
+            }
+            if let Some(since) = waiting_for_device_since(action, now) {
+                let minutes = now.duration_since(since).as_mins();
                 return Some(format!("the device: Pending at Defender for {minutes} min, it may be offline"));
             }
             "the device"
@@ -86,6 +93,32 @@ fn waiting_for(action: &Action, now: Timestamp) -> Option<String> {
         | State::Rejected => return None,
     };
     Some(text.to_owned())
+}
+
+/// Since when Defender waits for the device, if it has waited for so long that the device may be offline.
+fn waiting_for_device_since(action: &Action, now: Timestamp) -> Option<Timestamp> {
+    let record = action.machine_action.as_ref()?;
+    let is_pending = action.state == State::Submitted && record.status.eq_ignore_ascii_case("pending");
+    (is_pending && record.since <= before(now, DEVICE_IS_SLOW)).then_some(record.since)
+}
+
+fn cancellation(cancellation: &Cancellation, state: State) -> Value {
+    let standing = cancellation.standing(state);
+    let next_at = cancellation.next_at.filter(|_| standing == Standing::Pending);
+    json!({
+        "status": standing.as_str(), "by": cancellation.by.to_string(), "reason": cancellation.reason,
+        "requested_at": time(Some(cancellation.requested_at)), "why": cancellation.why,
+        "calls": cancellation.calls, "next_at": time(next_at),
+        "last_call": cancellation.last_call.as_ref().map(cancel_call),
+    })
+}
+
+fn cancel_call(call: &CancelCall) -> Value {
+    json!({
+        "at": time(Some(call.at)), "ended_at": time(call.ended_at), "outcome": call.outcome,
+        "http_status": call.http_status, "code": call.code, "message": call.message,
+        "correlation_id": call.correlation_id,
+    })
 }
 
 fn machine_entity(machine: &MachineEntity) -> Value {

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::call::{Answered, Request, Route};
+use super::cancel::cancel;
 use super::faults::FaultKind;
 use super::paging::page;
 use super::quarantine::stop_and_quarantine;
@@ -32,7 +33,7 @@ impl State {
         let body = match &route {
             // The secret is not for the log.
             Route::Token(_) => entra::asked(request),
-            Route::Quarantine(_) => request.json(),
+            Route::Quarantine(_) | Route::Cancel(_) => request.json(),
             _ => Value::Null,
         };
         self.record(CallRecord {
@@ -72,7 +73,7 @@ fn work(state: &mut State, request: &Request, route: &Route) -> Reply {
         Route::Quarantine(id) => stop_and_quarantine(state, id, &request.json()),
         Route::MachineActions => list_machine_actions(state, request),
         Route::MachineAction(id) => machine_action(state, id),
-        Route::Cancel(id) => cancel(state, id),
+        Route::Cancel(id) => cancel(state, id, &request.json()),
         Route::Machines => lookups::list_machines(state, request),
         Route::Machine(id) => lookups::machine(state, id),
         Route::File(hash) => lookups::file(state, hash),
@@ -92,17 +93,6 @@ fn machine_action(state: &State, id: &str) -> Reply {
     let found = state.actions.find(id).filter(|action| is_visible(state, action.created_at));
     let found = found.map(|action| action.to_json(state.pace(), state.now()));
     found.map(|record| (200, record)).ok_or_else(|| missing(id))
-}
-
-fn cancel(state: &mut State, id: &str) -> Reply {
-    let (now, pace) = (state.now(), state.pace());
-    let cancelled = state.actions.cancel(id, pace, now);
-    let found = state.actions.find(id).ok_or_else(|| missing(id))?;
-    if cancelled {
-        Ok((200, found.to_json(pace, now)))
-    } else {
-        Err(No::new(400, "BadRequest", "The action is over and cannot be cancelled"))
-    }
 }
 
 fn missing(id: &str) -> No {

@@ -101,7 +101,8 @@ impl Route {
         match self {
             Self::Token(_) => Place::Token,
             Self::Quarantine(_) => Place::Quarantine,
-            Self::MachineActions | Self::MachineAction(_) | Self::Cancel(_) => Place::MachineActions,
+            Self::MachineActions | Self::MachineAction(_) => Place::MachineActions,
+            Self::Cancel(_) => Place::Cancel,
             Self::Machines | Self::Machine(_) => Place::Machines,
             Self::File(_) => Place::Files,
             Self::Alert(_) => Place::Alerts,

@@ -12,6 +12,8 @@ pub enum Place {
     Quarantine,
     /// Reads of machine actions.
     MachineActions,
+    /// The cancelling of a machine action.
+    Cancel,
     /// Reads of machines.
     Machines,
     /// Reads of alerts in Microsoft Graph.

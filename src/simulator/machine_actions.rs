@@ -6,6 +6,7 @@ use uuid::{NoContext, Uuid};
 
 use crate::alert::after;
 
+use super::quarantine::CALLER;
 use super::world::Machine;
 
 /// A machine action of the simulator.
@@ -25,7 +26,14 @@ pub struct SimulatedAction {
     dns_name: String,
     is_offline: bool,
     ends_as: String,
-    cancelled_at: Option<Timestamp>,
+    cancelled: Option<CancelledBy>,
+}
+
+/// Who cancelled a machine action, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct CancelledBy {
+    at: Timestamp,
+    comment: String,
 }
 
 /// How long an action takes.
@@ -40,7 +48,7 @@ pub(super) struct Pace {
 impl SimulatedAction {
     /// Returns its status at a time.
     pub(super) fn status(&self, pace: Pace, now: Timestamp) -> &str {
-        if self.cancelled_at.is_some() {
+        if self.cancelled.is_some() {
             "Cancelled"
         } else if self.is_offline || now < after(self.created_at, pace.in_progress_after) {
             "Pending"
@@ -59,17 +67,20 @@ impl SimulatedAction {
     /// Returns the record as Defender writes it, with the fields that real answers have.
     pub(super) fn to_json(&self, pace: Pace, now: Timestamp) -> Value {
         let status = self.status(pace, now);
+        let cancelled = self.cancelled.as_ref();
         let updated = match status {
             "Pending" => self.created_at,
             "InProgress" => after(self.created_at, pace.in_progress_after),
-            _ => self.cancelled_at.unwrap_or(after(self.created_at, pace.done_after)),
+            _ => cancelled.map_or(after(self.created_at, pace.done_after), |it| it.at),
         };
         json!({
             "id": self.id, "type": "StopAndQuarantineFile", "title": null, "requestor": self.requestor,
             "requestorComment": self.comment, "status": status, "machineId": self.machine_id,
             "computerDnsName": self.dns_name, "creationDateTimeUtc": format!("{:.7}", self.created_at),
-            "lastUpdateDateTimeUtc": format!("{updated:.7}"), "cancellationRequestor": null,
-            "cancellationComment": null, "cancellationDateTimeUtc": self.cancelled_at.map(|at| format!("{at:.7}")),
+            "lastUpdateDateTimeUtc": format!("{updated:.7}"),
+            "cancellationRequestor": cancelled.map(|_| CALLER),
+            "cancellationComment": cancelled.map(|it| it.comment.as_str()),
+            "cancellationDateTimeUtc": cancelled.map(|it| format!("{:.7}", it.at)),
             "errorHResult": if status == "Failed" { -2_147_024_894 } else { 0 }, "scope": null, "externalId": null,
             "requestSource": "PublicApi",
             "relatedFileInfo": {"fileIdentifier": self.sha1, "fileIdentifierType": "Sha1"},
@@ -111,15 +122,16 @@ impl MachineActions {
             dns_name: machine.dns_name.clone(),
             is_offline: machine.is_offline,
             ends_as: machine.ends_as.clone(),
-            cancelled_at: None,
+            cancelled: None,
         };
         self.0.push(action.clone());
         action
     }
 
-    /// Cancels an action; returns false if it is over already or unknown.
-    pub(super) fn cancel(&mut self, id: &str, pace: Pace, now: Timestamp) -> bool {
-        let open = self.0.iter_mut().find(|action| action.id == id && action.is_open(pace, now));
-        open.map(|action| action.cancelled_at = Some(now)).is_some()
+    /// Cancels an action, unless it is over already or unknown.
+    pub(super) fn cancel(&mut self, id: &str, comment: &str, (pace, now): (Pace, Timestamp)) {
+        if let Some(open) = self.0.iter_mut().find(|action| action.id == id && action.is_open(pace, now)) {
+            open.cancelled = Some(CancelledBy { at: now, comment: comment.to_owned() });
+        }
     }
 }

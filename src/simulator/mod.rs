@@ -7,6 +7,7 @@
 mod api;
 mod call;
 mod carrier;
+mod cancel;
 mod control;
 mod credentials;
 mod entra;

@@ -11,7 +11,7 @@ use super::switches::{DuplicateAnswer, DuplicateKey};
 use super::world::{Machine, World};
 
 /// As whom the callers of the API stand in their machine actions.
-const CALLER: &str = "quarantine-bridge simulator";
+pub(super) const CALLER: &str = "quarantine-bridge simulator";
 
 impl State {
     /// Lets somebody else, such as an analyst in the portal, stop and quarantine a file. Says whether Defender took it.
@@ -53,7 +53,7 @@ pub(super) fn stop_and_quarantine(state: &mut State, id: &str, sent: &Value) -> 
 }
 
 /// Returns a parameter; its name is case-sensitive.
-fn required<'a>(fields: &'a Map<String, Value>, name: &str) -> Result<&'a str, No> {
+pub(super) fn required<'a>(fields: &'a Map<String, Value>, name: &str) -> Result<&'a str, No> {
     let given = fields.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
     let missing = || No::new(400, "MissingRequiredParameter", format!("Parameter {name} is missing"));
     given.ok_or_else(missing)

@@ -39,6 +39,7 @@ pub struct State {
     pub(super) issuer_key: IssuerKey,
     pub(super) quarantine_limits: Limits,
     pub(super) list_limits: Limits,
+    pub(super) cancel_limits: Limits,
     pub(super) machine_limits: Limits,
     pub(super) file_limits: Limits,
 }
@@ -71,6 +72,7 @@ impl State {
             issuer_key: IssuerKey::default(),
             quarantine_limits: Limits::default(),
             list_limits: Limits::default(),
+            cancel_limits: Limits::default(),
             machine_limits: Limits::default(),
             file_limits: Limits::default(),
         }
@@ -106,6 +108,10 @@ impl State {
             if !has("File.Read.All") {
                 return Err(No::missing_role("File.Read.All", &roles));
             }
+        } else if place == Place::Cancel {
+            if !self.switches.cancel_roles.iter().any(|role| has(role)) {
+                return Err(No::missing_role(&self.switches.cancel_roles.join(","), &roles));
+            }
         } else if !has("Machine.Read.All") && !has("Machine.ReadWrite.All") {
             return Err(No::missing_role("Machine.Read.All,Machine.ReadWrite.All", &roles));
         }
@@ -116,6 +122,7 @@ impl State {
         let each = [self.switches.per_minute, self.switches.per_hour];
         let limits = match place {
             Place::Quarantine => &mut self.quarantine_limits,
+            Place::Cancel => &mut self.cancel_limits,
             Place::Machines => &mut self.machine_limits,
             Place::Files => &mut self.file_limits,
             Place::MachineActions | Place::Token | Place::Alerts => &mut self.list_limits,
@@ -133,6 +140,9 @@ impl State {
         match kind {
             FaultKind::Unauthorized => Some(No::unauthorized()),
             FaultKind::Forbidden2021 => Some(No::forbidden_2021()),
+            FaultKind::Forbidden2023 if place == Place::Cancel => {
+                Some(No::missing_role("Machine.CollectForensics", &[]))
+            }
             FaultKind::Forbidden2023 => Some(No::missing_role("Machine.StopAndQuarantine", &[])),
             FaultKind::MachineNotFound => Some(No::machine_not_found(machine)),
             FaultKind::FileNotFound => Some(No::file_not_found(sha1, machine)),

@@ -4,6 +4,18 @@ use serde::{Deserialize, Serialize};
 
 use super::limits::WindowKind;
 
+/// The app roles that let a machine action be cancelled; any one will do (reference, defender-api 2). In 2021 it was another,
+/// `Machine.CollectForensic`.
+const CANCEL_ROLES: [&str; 7] = [
+    "Machine.CollectForensics",
+    "Machine.Isolate",
+    "Machine.RestrictExecution",
+    "Machine.Scan",
+    "Machine.Offboard",
+    "Machine.StopAndQuarantine",
+    "Machine.LiveResponse",
+];
+
 /// How the simulator behaves.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -26,6 +38,10 @@ pub struct Switches {
     pub in_progress_after_ms: u32,
     /// When an action ends, in milliseconds after it was made.
     pub done_after_ms: u32,
+    /// The app roles of which one is needed to cancel a machine action.
+    pub cancel_roles: Vec<String>,
+    /// Whether a cancel call is answered as if it had worked, and the machine action goes on.
+    pub cancel_is_idle: bool,
     /// How long tokens live, in seconds.
     pub token_life_s: u32,
     /// The app roles in tokens for Defender.
@@ -48,6 +64,8 @@ impl Default for Switches {
             page_size: 10_000,
             in_progress_after_ms: 4_000,
             done_after_ms: 26_000,
+            cancel_roles: CANCEL_ROLES.map(ToOwned::to_owned).into(),
+            cancel_is_idle: false,
             token_life_s: 3_599,
             roles: ["Machine.StopAndQuarantine", "Machine.Read.All", "File.Read.All"]
                 .map(ToOwned::to_owned)

@@ -18,6 +18,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0002_entities_and_keys.sql"),
     include_str!("migrations/0003_resolution.sql"),
     include_str!("migrations/0004_fetches.sql"),
+    include_str!("migrations/0005_cancellations.sql"),
 ];
 
 /// How long a connection waits for another process, such as `token create`, to finish writing. A delivery is answered

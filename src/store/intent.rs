@@ -10,6 +10,7 @@ use crate::policy::{Candidate, Decision, HOLD_LIMIT, Policy, Verdict, decide};
 
 use super::StoreError;
 use super::advance;
+use super::cancel;
 use super::rows::{self, ACTION, ACTIONS, Columns};
 
 /// What came of the wish to record an intent.
@@ -19,7 +20,7 @@ pub enum Intent {
     Recorded(RecordedIntent),
     /// Policy has changed its mind; the action has moved on.
     Overruled(Verdict),
-    /// The action is not queued any more, or a call for its machine is in flight.
+    /// The action is not queued any more, or is to be cancelled, or a call for its machine is in flight.
     Gone,
 }
 
@@ -96,7 +97,7 @@ pub(super) fn record(
     let (State::Queued, Some(target)) = (action.state, action.target) else {
         return Ok(Intent::Gone);
     };
-    if call_in_flight(tx, target.machine_id)? {
+    if call_in_flight(tx, target.machine_id)? || cancel::is_wanted(tx, id)? {
         return Ok(Intent::Gone);
     }
     if let Some(twin) = sent_before(tx, id, target)? {
@@ -144,7 +145,8 @@ pub(super) fn load(tx: &Transaction<'_>, id: ActionId) -> Result<Option<Action>,
 fn sent_before(tx: &Transaction<'_>, id: ActionId, target: Target) -> Result<Option<String>, StoreError> {
     let mut statement = tx.prepare_cached(
         "SELECT b.id FROM actions a JOIN actions b ON b.alert_seq = a.alert_seq AND b.seq <> a.seq
-         WHERE a.id = ?1 AND b.machine_id = ?2 AND b.sha1 = ?3 AND b.state IN
+         WHERE a.id = ?1 AND b.machine_id = ?2 AND b.sha1 = ?3
+         AND (b.state <> 'cancelled' OR b.machine_action_id IS NOT NULL) AND b.state IN
              ('sending', 'uncertain', 'submitted', 'succeeded', 'failed', 'timed_out', 'cancelled', 'superseded',
               'rejected')",
     )?;

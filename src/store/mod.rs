@@ -5,6 +5,8 @@
 
 mod accept;
 mod advance;
+mod cancel;
+mod cancel_call;
 mod complete;
 mod connection;
 mod error;
@@ -13,6 +15,7 @@ mod inline;
 mod intent;
 mod lock;
 mod new_action;
+mod pending;
 mod read;
 mod replay;
 mod rows;
@@ -27,15 +30,20 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use tokio::sync::{Notify, watch};
 
-use crate::alert::{Action, ActionId, Advance, AlertId, DeliveryId, Outcome, SourceName, State, Unsettled};
+use crate::alert::{
+    Action, ActionId, Advance, AlertId, CancelOutcome, DeliveryId, Outcome, SourceName, State, Unsettled, Wish,
+};
 use crate::policy::Policy;
 
 pub use accept::{Accept, Accepted, AcceptedAction, AcceptedAlert, Receipt};
+pub use cancel::{Cancel, CancelNote, Cancelled};
+pub use cancel_call::RecordedCancel;
 pub use complete::{Complete, Completed};
 pub use error::StoreError;
 pub use fetches::{PendingFetch, WantedFetch};
 pub use inline::{Disk, InlineStore};
 pub use intent::{Intent, RecordedIntent};
+pub use pending::PendingAtDefender;
 pub use read::{ActionFilter, ActionPage, ActionRecord, Attempt, DeliveryRecord};
 pub use replay::Replay;
 pub use tokens::{NewToken, Scope, StoredToken, UnknownScope};
@@ -45,6 +53,9 @@ use unfinished::Unfinished;
 use writer::Writer;
 
 pub use writer::Health;
+
+/// How many wishes take effect in one transaction.
+const CANCEL_MAX: u32 = 500;
 
 /// Where the store lives.
 #[derive(Debug, Clone)]
@@ -134,6 +145,69 @@ impl Store {
             self.work_arrived.notify_one();
         }
         Ok(completed)
+    }
+
+    /// Cancels an action, or records that it is wanted: what this answers is on disk.
+    pub async fn cancel(&self, cancel: Cancel) -> Result<Cancelled, StoreError> {
+        let cancelled = self.writer.write(move |tx| cancel::request(tx, &cancel)).await?;
+        if cancelled == Cancelled::Wanted {
+            self.work_arrived.notify_one();
+        }
+        Ok(cancelled)
+    }
+
+    /// Cancels what was wanted so and turned out not to be sent; returns how many actions that were.
+    pub async fn apply_cancellations(&self, now: Timestamp) -> Result<usize, StoreError> {
+        let ids = self.readers.read(|db| cancel::settled(db, CANCEL_MAX)).await?;
+        if ids.is_empty() {
+            return Ok(0);
+        }
+        self.writer.write(move |tx| cancel::apply_settled(tx, &ids, now)).await
+    }
+
+    /// Returns those of the actions that have a cancellation.
+    pub async fn wishes(&self, actions: Vec<ActionId>) -> Result<Vec<Wish>, StoreError> {
+        self.readers.read(move |db| cancel::wishes(db, &actions)).await
+    }
+
+    /// Writes what was found out about cancellations.
+    pub async fn note_cancellations(&self, notes: Vec<CancelNote>) -> Result<(), StoreError> {
+        if notes.is_empty() {
+            return Ok(());
+        }
+        self.writer.write(move |tx| notes.iter().try_for_each(|note| cancel::note(tx, note))).await
+    }
+
+    /// Records a cancel call of Defender; `None` if it is not wanted any more.
+    pub async fn record_cancel(
+        &self,
+        action: ActionId,
+        now: Timestamp,
+    ) -> Result<Option<RecordedCancel>, StoreError> {
+        self.writer.write(move |tx| cancel_call::record(tx, action, now)).await
+    }
+
+    /// Records how a cancel call ended, and when to look at Defender's list again.
+    pub async fn record_cancel_outcome(
+        &self,
+        outcome: CancelOutcome,
+        note: CancelNote,
+        look_at: Timestamp,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.writer
+            .write(move |tx| cancel_call::record_outcome(tx, &outcome, &note, (look_at, now)))
+            .await
+    }
+
+    /// Returns the times of the last cancel calls since then, oldest first.
+    pub async fn cancel_calls_since(&self, since: Timestamp) -> Result<Vec<Timestamp>, StoreError> {
+        self.readers.read(move |db| cancel::calls_since(db, since)).await
+    }
+
+    /// Returns, by source, the machine actions that have been Pending since that time or longer.
+    pub async fn pending_at_defender(&self, since: Timestamp) -> Result<Vec<PendingAtDefender>, StoreError> {
+        self.readers.read(move |db| pending::at_defender(db, since)).await
     }
 
     /// Moves actions from state to state; those that somebody else has moved meanwhile stay as they are.

@@ -4,10 +4,11 @@ use jiff::Timestamp;
 use rusqlite::{Connection, params_from_iter, types::Value};
 
 use crate::alert::{
-    Action, ActionId, AlertId, Change, DeliveryId, Fetch, HeldReason, RefusedAlert, SourceName, State,
+    Action, ActionId, AlertId, Cancellation, Change, DeliveryId, Fetch, HeldReason, RefusedAlert, SourceName, State,
 };
 
 use super::StoreError;
+use super::cancel;
 use super::fetches;
 use super::rows::{self, ACTION, ACTIONS, Columns};
 
@@ -20,6 +21,8 @@ pub struct ActionRecord {
     pub history: Vec<Change>,
     /// Its calls of Defender, oldest first.
     pub attempts: Vec<Attempt>,
+    /// Who wants it cancelled, if anybody does.
+    pub cancellation: Option<Cancellation>,
 }
 
 /// One call of Defender.
@@ -108,8 +111,10 @@ pub(super) fn action(db: &Connection, id: ActionId) -> Result<Option<ActionRecor
 
 fn record(db: &Connection, row: &rusqlite::Row<'_>) -> Result<ActionRecord, StoreError> {
     let seq: i64 = Columns(row).raw("seq")?;
+    let action = rows::action(row)?;
     Ok(ActionRecord {
-        action: rows::action(row)?,
+        cancellation: cancel::find(db, action.id)?,
+        action,
         history: all(db, "SELECT * FROM history WHERE action_seq = ?1 ORDER BY n", seq, rows::change)?,
         attempts: all(db, "SELECT * FROM attempts WHERE action_seq = ?1 ORDER BY n", seq, attempt)?,
     })

@@ -18,6 +18,8 @@ pub enum Scope {
     ActionsRead,
     /// Complete held actions.
     ActionsComplete,
+    /// Cancel actions.
+    ActionsCancel,
     /// Read kept deliveries again.
     DeliveriesReplay,
     /// Read metrics.
@@ -26,14 +28,20 @@ pub enum Scope {
 
 impl Scope {
     /// All scopes.
-    pub const ALL: [Self; 4] =
-        [Self::ActionsRead, Self::ActionsComplete, Self::DeliveriesReplay, Self::Metrics];
+    pub const ALL: [Self; 5] = [
+        Self::ActionsRead,
+        Self::ActionsComplete,
+        Self::ActionsCancel,
+        Self::DeliveriesReplay,
+        Self::Metrics,
+    ];
 
     /// Returns the word used in API, store and commands.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::ActionsRead => "actions:read",
             Self::ActionsComplete => "actions:complete",
+            Self::ActionsCancel => "actions:cancel",
             Self::DeliveriesReplay => "deliveries:replay",
             Self::Metrics => "metrics",
         }
@@ -48,7 +56,9 @@ impl fmt::Display for Scope {
 
 /// A word that is no scope.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("unknown scope {0:?}; there are actions:read, actions:complete, deliveries:replay and metrics")]
+#[error(
+    "unknown scope {0:?}; there are actions:read, actions:complete, actions:cancel, deliveries:replay and metrics"
+)]
 pub struct UnknownScope(String);
 
 impl FromStr for Scope {

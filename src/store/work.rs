@@ -81,7 +81,7 @@ pub(super) fn submitted(db: &Connection, now: Timestamp, limit: u32) -> Result<V
     select(db, condition, params![millis(now), limit], rows::action)
 }
 
-/// Returns the moves that end actions whose time has passed.
+/// Returns the moves that end actions whose time has passed. At its very end an action may still be sent, as policy says too.
 pub(super) fn expired(db: &Connection, now: Timestamp) -> Result<Vec<Advance>, StoreError> {
     let mut advances = Vec::new();
     for (state, why) in [
@@ -91,7 +91,7 @@ pub(super) fn expired(db: &Connection, now: Timestamp) -> Result<Vec<Advance>, S
     ] {
         let condition = format!(
             "actions a INDEXED BY actions_expiring JOIN alerts l ON l.seq = a.alert_seq
-             WHERE a.state = '{state}' AND a.expires_at <= ?1 LIMIT ?2"
+             WHERE a.state = '{state}' AND a.expires_at < ?1 LIMIT ?2"
         );
         let actions = select(db, &condition, params![millis(now), EXPIRE_MAX], rows::action)?;
         advances.extend(actions.iter().map(|action| expire(action, why, now)));
@@ -124,11 +124,11 @@ pub(super) fn next_due(db: &Connection) -> Result<Option<Timestamp>, StoreError>
              WHERE state = 'uncertain' AND next_at IS NOT NULL
              UNION ALL SELECT min(next_at) FROM actions INDEXED BY actions_due
              WHERE state = 'submitted' AND next_at IS NOT NULL
-             UNION ALL SELECT min(expires_at) FROM actions INDEXED BY actions_expiring
+             UNION ALL SELECT min(expires_at) + 1 FROM actions INDEXED BY actions_expiring
              WHERE state = 'resolving' AND expires_at IS NOT NULL
-             UNION ALL SELECT min(expires_at) FROM actions INDEXED BY actions_expiring
+             UNION ALL SELECT min(expires_at) + 1 FROM actions INDEXED BY actions_expiring
              WHERE state = 'queued' AND expires_at IS NOT NULL
-             UNION ALL SELECT min(expires_at) FROM actions INDEXED BY actions_expiring
+             UNION ALL SELECT min(expires_at) + 1 FROM actions INDEXED BY actions_expiring
              WHERE state = 'held' AND expires_at IS NOT NULL)",
     )?;
     let at: Option<i64> = statement.query_row([], |row| row.get(0))?;

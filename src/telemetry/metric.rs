@@ -165,6 +165,24 @@ pub const UNRESOLVED: Metric = counter(
     "Actions whose device or file could not be found beyond doubt, by source and reason.",
 );
 
+/// Cancel calls of Defender by outcome.
+pub const CANCEL_CALLS: Metric = counter(
+    "quarantine_bridge_cancel_calls_total",
+    "Calls that ask Defender to cancel a machine action, by outcome.",
+);
+
+/// Machine actions that wait for their devices, by source.
+pub const DEVICES_WAITED_FOR: Metric = gauge(
+    "quarantine_bridge_machine_actions_waiting_for_device",
+    "Machine actions that have been Pending at Defender for 2 minutes or longer, by source.",
+);
+
+/// Age of the oldest machine action that waits for its device, by source.
+pub const LONGEST_WAIT: Metric = gauge(
+    "quarantine_bridge_machine_actions_oldest_pending_seconds",
+    "Age of the oldest machine action that has been Pending at Defender for 2 minutes or longer, by source.",
+);
+
 /// Whether sending is paused, by reason; 1 or 0.
 pub const SENDING_PAUSED: Metric = gauge(
     "quarantine_bridge_sending_paused",
@@ -241,6 +259,9 @@ pub const ALL: &[Metric] = &[
     LOOKUPS,
     LOOKUPS_LEFT,
     UNRESOLVED,
+    CANCEL_CALLS,
+    DEVICES_WAITED_FOR,
+    LONGEST_WAIT,
     SENDING_PAUSED,
     RECONCILED,
     ROLES_MISSING,

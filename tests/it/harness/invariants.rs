@@ -11,6 +11,7 @@ use super::Bridge;
 pub(super) fn check(bridge: &Bridge) {
     let db = Connection::open_with_flags(bridge.database(), OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap();
     check_every_call_has_an_intent(bridge, &db);
+    check_every_cancel_has_a_record(bridge, &db);
     check_one_machine_action_each(bridge);
     check_history_is_a_chain(&db);
 }
@@ -19,6 +20,13 @@ fn check_every_call_has_an_intent(bridge: &Bridge, db: &Connection) {
     let intents: i64 = db.query_row("SELECT count(*) FROM attempts", [], |row| row.get(0)).unwrap();
     let calls = i64::try_from(bridge.quarantines().len()).unwrap();
     assert!(calls <= intents, "{calls} calls, but only {intents} intents on disk");
+}
+
+fn check_every_cancel_has_a_record(bridge: &Bridge, db: &Connection) {
+    let records: i64 =
+        db.query_row("SELECT coalesce(sum(calls), 0) FROM cancellations", [], |row| row.get(0)).unwrap();
+    let calls = i64::try_from(bridge.cancels().len()).unwrap();
+    assert!(calls <= records, "{calls} cancel calls, but only {records} records on disk");
 }
 
 fn check_one_machine_action_each(bridge: &Bridge) {

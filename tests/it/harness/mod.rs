@@ -369,6 +369,13 @@ impl Bridge {
         quarantines.map(|call| json!({"path": call.path, "body": call.body, "status": call.status})).collect()
     }
 
+    /// The cancel calls that Defender saw.
+    pub(crate) fn cancels(&self) -> Vec<Value> {
+        let calls = self.simulator.calls();
+        let cancels = calls.iter().filter(|call| call.path.ends_with("/cancel"));
+        cancels.map(|call| json!({"path": call.path, "body": call.body, "status": call.status})).collect()
+    }
+
     /// The value of a metric's line, if it is there.
     pub(crate) fn metric(&self, line: &str) -> Option<f64> {
         let text = self.metrics.render();

@@ -1,0 +1,218 @@
+//! Takes wishes to Defender: considers them after each look at its list, and makes the cancel calls.
+
+use std::collections::{HashMap, HashSet};
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use tokio::time;
+
+use crate::alert::{
+    Action, ActionId, Advance, CancelOutcome, MachineAction, MachineActionId, SourceName, Who, Wish, after, before,
+};
+use crate::clock::Clock;
+use crate::defender::{Defender, TokenError};
+use crate::store::{Cancel, CancelNote, Cancelled, Store, StoreError};
+use crate::telemetry::metric;
+
+use super::cancel::{self, CancelStep, Finding};
+use super::{Budget, Dispatcher, Done, LONGEST_WINDOW, Options, PENDING_MAX, Permit};
+
+/// How long to wait before an outcome is written again after the store could not take it.
+const RECORD_RETRY: Duration = Duration::from_secs(1);
+
+/// Cancel calls: what Defender's limits leave for them, and those under way. They have limits of their own there.
+#[derive(Debug)]
+pub(super) struct Cancelling {
+    budget: Budget,
+    /// The machine actions that are being cancelled; two actions may share one.
+    under_way: HashSet<MachineActionId>,
+}
+
+/// What came of one cancel call.
+#[derive(Debug)]
+pub(super) struct CancelEnded {
+    action: ActionId,
+    machine_action: MachineActionId,
+    counted_at: Timestamp,
+    result: Result<Option<CancelOutcome>, CancelError>,
+}
+
+/// Why no call could be made.
+#[derive(Debug, thiserror::Error)]
+enum CancelError {
+    #[error(transparent)]
+    Token(#[from] TokenError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl Cancelling {
+    /// Takes the limits, and the calls that the store remembers.
+    pub(super) async fn start(
+        store: &Store,
+        options: &Options,
+        now: Timestamp,
+    ) -> Result<Self, StoreError> {
+        let calls = store.cancel_calls_since(before(now, LONGEST_WINDOW)).await?;
+        let budget = Budget::new(options.calls_per_minute, options.calls_per_hour, calls);
+        Ok(Self { budget, under_way: HashSet::new() })
+    }
+
+    /// Changes the limits.
+    pub(super) fn set_limits(&mut self, options: &Options) {
+        self.budget.set_limits(options.calls_per_minute, options.calls_per_hour);
+    }
+}
+
+impl Dispatcher {
+    /// Cancels what was wanted so while its call was under way, and turned out not to be sent.
+    pub(super) async fn apply_cancellations(&mut self, now: Timestamp) -> Result<(), StoreError> {
+        let count = self.store.apply_cancellations(now).await?;
+        for _ in 0..count {
+            self.metrics.count(&metric::STATE_CHANGES, &[("state", "cancelled")]);
+        }
+        Ok(())
+    }
+
+    /// Considers the wishes for actions whose records were just read, and those whose device has had its time.
+    ///
+    /// `advances` are the moves of the actions, in their order.
+    pub(super) async fn consider_cancellations(
+        &mut self,
+        submitted: &[Action],
+        records: &HashMap<&str, &MachineAction>,
+        advances: &mut [Advance],
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let ids: Vec<ActionId> = submitted.iter().map(|action| action.id).collect();
+        let wishes = self.store.wishes(ids).await?;
+        let wishes: HashMap<ActionId, Wish> = wishes.into_iter().map(|wish| (wish.action, wish)).collect();
+        let mut notes = Vec::new();
+        for (action, advance) in submitted.iter().zip(advances) {
+            let wish = wishes.get(&action.id);
+            if let Some(change) = advance.changes.last_mut() {
+                change.facts.extend(wish.map(cancel::fact));
+                continue;
+            }
+            let Some(wish) = wish else {
+                self.end_the_wait(action, advance, now).await?;
+                continue;
+            };
+            let id = action.machine_action.as_ref().map(|known| known.id.as_str());
+            let record = id.and_then(|id| records.get(id)).copied();
+            match cancel::consider(action, wish, record, now) {
+                CancelStep::Wait => {}
+                CancelStep::Call => {
+                    if let Permit::WaitUntil(at) = self.start_cancel(action, now) {
+                        advance.patch.next_at = Some(at);
+                    }
+                }
+                CancelStep::Note(finding) => notes.push(self.note(action.id, finding)),
+                CancelStep::End(end) => *advance = end,
+            }
+        }
+        self.store.note_cancellations(notes).await
+    }
+
+    /// Has an action cancelled whose device has had its time, or sees to it that it is looked at when it has.
+    async fn end_the_wait(
+        &mut self,
+        action: &Action,
+        advance: &mut Advance,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let limit = self.options.pending_max(&action.source);
+        if let Some(reason) = cancel::overdue(action, limit, now) {
+            tracing::warn!(action = %action.id, reason, "the bridge wants it cancelled");
+            let cancel = Cancel { action: action.id, reason, who: Who::Bridge, now };
+            if self.store.cancel(cancel).await? == Cancelled::Wanted {
+                advance.patch.next_at = Some(now);
+            }
+        } else if let Some(at) = cancel::limit_at(action, limit, now) {
+            advance.patch.next_at = advance.patch.next_at.map(|next_at| next_at.min(at));
+        }
+        Ok(())
+    }
+
+    fn note(&self, action: ActionId, finding: Finding) -> CancelNote {
+        let Finding { why, next_at, unlisted } = finding;
+        if unlisted == 0 {
+            tracing::info!(%action, why, given_up = next_at.is_none(), "cancellation");
+        }
+        CancelNote { action, why, next_at, unlisted }
+    }
+
+    /// Starts a cancel call unless one is under way, or says when there may be one.
+    fn start_cancel(&mut self, action: &Action, now: Timestamp) -> Permit {
+        let permit = self.cancelling.budget.permit(now);
+        let Some(machine_action) = action.machine_action.as_ref().map(|known| known.id.clone()) else {
+            return permit;
+        };
+        if permit != Permit::Now || !self.cancelling.under_way.insert(machine_action.clone()) {
+            return permit;
+        }
+        let action = action.id;
+        self.cancelling.budget.record(now);
+        let (store, defender, clock) = (self.store.clone(), self.defender.clone(), self.clock.clone());
+        self.in_flight.push(Box::pin(async move {
+            let result = call(&store, &defender, &clock, action).await;
+            Done::Cancelled(CancelEnded { action, machine_action, counted_at: now, result })
+        }));
+        Permit::Now
+    }
+
+    pub(super) fn cancel_ended(&mut self, ended: CancelEnded) {
+        self.cancelling.under_way.remove(&ended.machine_action);
+        let budget = &mut self.cancelling.budget;
+        match ended.result {
+            Ok(Some(CancelOutcome::Throttled { wait, .. })) => budget.block(after(self.clock.now(), wait)),
+            Ok(Some(_)) => {}
+            Ok(None) => budget.release(ended.counted_at),
+            Err(error) => {
+                budget.release(ended.counted_at);
+                tracing::warn!(action = %ended.action, %error, "Defender cannot be asked to cancel now");
+            }
+        }
+    }
+}
+
+/// Makes one cancel call: token, record, call, outcome.
+async fn call(
+    store: &Store,
+    defender: &Defender,
+    clock: &Clock,
+    action: ActionId,
+) -> Result<Option<CancelOutcome>, CancelError> {
+    let token = defender.token().await?;
+    let Some(recorded) = store.record_cancel(action, clock.now()).await? else {
+        return Ok(None);
+    };
+    let tries = recorded.tries();
+    let outcome = defender.cancel_machine_action(&token, recorded).await;
+    if matches!(outcome, CancelOutcome::Unauthorized(_)) {
+        defender.forget(&token).await;
+    }
+    loop {
+        let now = clock.now();
+        let then = cancel::after_call(tries, &outcome, now);
+        let Finding { why, next_at, unlisted } = then.finding;
+        let (outcome_word, given_up) = (outcome.as_str(), next_at.is_none());
+        if given_up {
+            tracing::error!(%action, tries, outcome = outcome_word, why, "a cancellation was given up");
+        } else {
+            tracing::info!(%action, tries, outcome = outcome_word, why, "Defender was asked to cancel");
+        }
+        let note = CancelNote { action, why, next_at, unlisted };
+        match store.record_cancel_outcome(outcome.clone(), note, then.look_at, now).await {
+            Err(StoreError::NotWritable(_)) => time::sleep(RECORD_RETRY).await,
+            written => return Ok(written.map(|()| Some(outcome))?),
+        }
+    }
+}
+
+impl Options {
+    /// Returns how long a machine action of a source may stay open.
+    fn pending_max(&self, source: &SourceName) -> SignedDuration {
+        self.pending_max.get(source).copied().unwrap_or(PENDING_MAX)
+    }
+}

@@ -1,0 +1,51 @@
+//! `POST /v1/actions/{id}/cancel`: a person or a playbook wants an action to end.
+
+use actix_web::web::{Data, Path, Payload};
+use actix_web::{HttpRequest, HttpResponse};
+use serde::Deserialize;
+
+use crate::alert::{ActionId, State};
+use crate::store::{Cancel, Cancelled, Scope};
+use crate::telemetry::metric;
+
+use super::actions::{read_json, reason};
+use super::problem::{Problem, ProblemKind};
+use super::{Context, auth, body, view};
+
+/// What is said to cancel an action.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Cancellation {
+    reason: String,
+}
+
+/// Answers 200 once the action is cancelled, 202 while that is wanted: Defender has the action, or may have it.
+pub(super) async fn cancel(
+    request: HttpRequest,
+    path: Path<String>,
+    payload: Payload,
+    context: Data<Context>,
+) -> Result<HttpResponse, Problem> {
+    let who = auth::require(&request, &context, Scope::ActionsCancel).await?;
+    let action: ActionId = path.parse().or(Err(Problem::nothing_here()))?;
+    let said: Cancellation = read_json(&body::read(&request, payload, &context.long_bodies).await?)?;
+    let cancel =
+        Cancel { action, reason: reason(&said.reason)?, who: who.clone(), now: context.clock.now() };
+    let cancelled = context.store.cancel(cancel).await?;
+    tracing::info!(%action, %who, ?cancelled, "cancellation");
+    let mut answer = match cancelled {
+        Cancelled::Ended => {
+            context.metrics.count(&metric::STATE_CHANGES, &[("state", State::Cancelled.as_str())]);
+            HttpResponse::Ok()
+        }
+        Cancelled::AlreadyEnded => HttpResponse::Ok(),
+        Cancelled::Wanted | Cancelled::AlreadyWanted => HttpResponse::Accepted(),
+        Cancelled::TooLate(state) => {
+            let detail = format!("It is {state}; an action that is over cannot be cancelled.");
+            return Err(Problem::new(ProblemKind::NotCancellable, detail));
+        }
+        Cancelled::Missing => return Err(Problem::nothing_here()),
+    };
+    let record = context.store.action(action).await?.ok_or_else(Problem::nothing_here)?;
+    Ok(answer.json(view::action(&record, context.clock.now())))
+}
