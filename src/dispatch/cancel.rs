@@ -5,9 +5,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::alert::{
-    Action, Advance, CancelOutcome, Change, MachineAction, Patch, State, Who, Wish, after,
-};
+use crate::alert::{Action, Advance, CancelOutcome, Change, MachineAction, Patch, State, Who, Wish, after};
 
 use super::track;
 
@@ -70,7 +68,8 @@ pub fn consider(action: &Action, wish: &Wish, record: Option<&MachineAction>, no
     };
     if !is_ours(action, wish, record) {
         let by = record.requestor.as_deref().unwrap_or("somebody else");
-        let why = format!("machine action {} was made by {by}, not by us: it is not ours to cancel", record.id);
+        let why =
+            format!("machine action {} was made by {by}, not by us: it is not ours to cancel", record.id);
         return note(why, None);
     }
     if let Some(sharer) = wish.sharers.iter().find(|sharer| sharer.still_wants_it) {
@@ -131,10 +130,12 @@ pub(super) fn fact(wish: &Wish) -> String {
 /// The limit counts for every open status: a device that went away in the middle may finish days later as well.
 pub fn overdue(action: &Action, limit: SignedDuration, now: Timestamp) -> Option<String> {
     let known = action.machine_action.as_ref()?;
-    let hours = now.duration_since(known.since).as_hours();
+    let age = now.duration_since(known.since);
+    let age =
+        if age.as_hours() < 2 { format!("{} min", age.as_mins()) } else { format!("{} h", age.as_hours()) };
     (now >= after(known.since, limit)).then(|| {
         format!(
-            "{} at Defender for {hours} h, the limit of the source is reached: the device must not act by surprise later",
+            "{} at Defender for {age}, the limit of the source is reached: the device must not act by surprise later",
             known.status
         )
     })
@@ -178,9 +179,11 @@ pub fn after_call(tries: u32, outcome: &CancelOutcome, now: Timestamp) -> AfterC
             );
             after_call_of(why, None, soon)
         }
-        CancelOutcome::Unauthorized(refusal) => {
-            again(format!("Defender did not take the token ({refusal}); a new one is tried"), wait, after(now, wait))
-        }
+        CancelOutcome::Unauthorized(refusal) => again(
+            format!("Defender did not take the token ({refusal}); a new one is tried"),
+            wait,
+            after(now, wait),
+        ),
         CancelOutcome::Throttled { refusal, wait: asked } => {
             let wait = wait.max(*asked);
             again(format!("Defender's limit is reached ({refusal})"), wait, after(now, wait))
@@ -202,5 +205,8 @@ fn after_call_of(why: String, next_at: Option<Timestamp>, look_at: Timestamp) ->
 /// How long to wait after the n-th call: 10, 20, 40 s ... 15 min.
 fn wait_after(tries: u32) -> SignedDuration {
     let doublings = tries.saturating_sub(1).min(7);
-    FIRST_WAIT.checked_mul(1_i32.checked_shl(doublings).unwrap_or(1)).unwrap_or(LONGEST_WAIT).min(LONGEST_WAIT)
+    FIRST_WAIT
+        .checked_mul(1_i32.checked_shl(doublings).unwrap_or(1))
+        .unwrap_or(LONGEST_WAIT)
+        .min(LONGEST_WAIT)
 }

@@ -7,7 +7,8 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::time;
 
 use crate::alert::{
-    Action, ActionId, Advance, CancelOutcome, MachineAction, MachineActionId, SourceName, Who, Wish, after, before,
+    Action, ActionId, Advance, CancelOutcome, MachineAction, MachineActionId, SourceName, Who, Wish, after,
+    before,
 };
 use crate::clock::Clock;
 use crate::defender::{Defender, TokenError};
@@ -48,11 +49,7 @@ enum CancelError {
 
 impl Cancelling {
     /// Takes the limits, and the calls that the store remembers.
-    pub(super) async fn start(
-        store: &Store,
-        options: &Options,
-        now: Timestamp,
-    ) -> Result<Self, StoreError> {
+    pub(super) async fn start(store: &Store, options: &Options, now: Timestamp) -> Result<Self, StoreError> {
         let calls = store.cancel_calls_since(before(now, LONGEST_WINDOW)).await?;
         let budget = Budget::new(options.calls_per_minute, options.calls_per_hour, calls);
         Ok(Self { budget, under_way: HashSet::new() })
@@ -107,7 +104,7 @@ impl Dispatcher {
                         advance.patch.next_at = Some(at);
                     }
                 }
-                CancelStep::Note(finding) => notes.push(self.note(action.id, finding)),
+                CancelStep::Note(finding) => notes.push(note(action.id, finding)),
                 CancelStep::End(end) => *advance = end,
             }
         }
@@ -132,14 +129,6 @@ impl Dispatcher {
             advance.patch.next_at = advance.patch.next_at.map(|next_at| next_at.min(at));
         }
         Ok(())
-    }
-
-    fn note(&self, action: ActionId, finding: Finding) -> CancelNote {
-        let Finding { why, next_at, unlisted } = finding;
-        if unlisted == 0 {
-            tracing::info!(%action, why, given_up = next_at.is_none(), "cancellation");
-        }
-        CancelNote { action, why, next_at, unlisted }
     }
 
     /// Starts a cancel call unless one is under way, or says when there may be one.
@@ -176,6 +165,14 @@ impl Dispatcher {
     }
 }
 
+fn note(action: ActionId, finding: Finding) -> CancelNote {
+    let Finding { why, next_at, unlisted } = finding;
+    if unlisted == 0 {
+        tracing::info!(%action, why, given_up = next_at.is_none(), "cancellation");
+    }
+    CancelNote { action, why, next_at, unlisted }
+}
+
 /// Makes one cancel call: token, record, call, outcome.
 async fn call(
     store: &Store,
@@ -195,18 +192,22 @@ async fn call(
     loop {
         let now = clock.now();
         let then = cancel::after_call(tries, &outcome, now);
+        tell(action, tries, &outcome, &then.finding);
         let Finding { why, next_at, unlisted } = then.finding;
-        let (outcome_word, given_up) = (outcome.as_str(), next_at.is_none());
-        if given_up {
-            tracing::error!(%action, tries, outcome = outcome_word, why, "a cancellation was given up");
-        } else {
-            tracing::info!(%action, tries, outcome = outcome_word, why, "Defender was asked to cancel");
-        }
         let note = CancelNote { action, why, next_at, unlisted };
         match store.record_cancel_outcome(outcome.clone(), note, then.look_at, now).await {
             Err(StoreError::NotWritable(_)) => time::sleep(RECORD_RETRY).await,
             written => return Ok(written.map(|()| Some(outcome))?),
         }
+    }
+}
+
+fn tell(action: ActionId, tries: u32, outcome: &CancelOutcome, finding: &Finding) {
+    let (outcome, why) = (outcome.as_str(), finding.why.as_str());
+    if finding.next_at.is_some() {
+        tracing::info!(%action, tries, outcome, why, "Defender was asked to cancel");
+    } else {
+        tracing::error!(%action, tries, outcome, why, "a cancellation was given up");
     }
 }
 

@@ -29,8 +29,7 @@ pub(super) async fn cancel(
     let who = auth::require(&request, &context, Scope::ActionsCancel).await?;
     let action: ActionId = path.parse().or(Err(Problem::nothing_here()))?;
     let said: Cancellation = read_json(&body::read(&request, payload, &context.long_bodies).await?)?;
-    let cancel =
-        Cancel { action, reason: reason(&said.reason)?, who: who.clone(), now: context.clock.now() };
+    let cancel = Cancel { action, reason: reason(&said.reason)?, who: who.clone(), now: context.clock.now() };
     let cancelled = context.store.cancel(cancel).await?;
     tracing::info!(%action, %who, ?cancelled, "cancellation");
     let mut answer = match cancelled {

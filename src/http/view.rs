@@ -6,8 +6,8 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use crate::alert::{
-    Action, CancelCall, Cancellation, Change, Completion, Fetch, HeldReason, MachineEntity, Severity, Standing,
-    State, before,
+    Action, CancelCall, Cancellation, Change, Completion, Fetch, HeldReason, MachineEntity, Severity,
+    Standing, State, before,
 };
 use crate::store::{ActionRecord, Attempt, DeliveryRecord};
 

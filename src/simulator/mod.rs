@@ -6,8 +6,8 @@
 
 mod api;
 mod call;
-mod carrier;
 mod cancel;
+mod carrier;
 mod control;
 mod credentials;
 mod entra;

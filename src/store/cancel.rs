@@ -82,10 +82,7 @@ pub(super) fn request(tx: &Transaction<'_>, cancel: &Cancel) -> Result<Cancelled
 
 /// Says whether nothing of an action in this state is on its way to Defender.
 fn is_unsent(state: State) -> bool {
-    matches!(
-        state,
-        State::Accepted | State::Resolving | State::Decided | State::Queued | State::Held
-    )
+    matches!(state, State::Accepted | State::Resolving | State::Decided | State::Queued | State::Held)
 }
 
 /// Says whether somebody waits for the action to be cancelled.

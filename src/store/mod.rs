@@ -31,7 +31,8 @@ use jiff::Timestamp;
 use tokio::sync::{Notify, watch};
 
 use crate::alert::{
-    Action, ActionId, Advance, AlertId, CancelOutcome, DeliveryId, Outcome, SourceName, State, Unsettled, Wish,
+    Action, ActionId, Advance, AlertId, CancelOutcome, DeliveryId, Outcome, SourceName, State, Unsettled,
+    Wish,
 };
 use crate::policy::Policy;
 
@@ -195,9 +196,7 @@ impl Store {
         look_at: Timestamp,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        self.writer
-            .write(move |tx| cancel_call::record_outcome(tx, &outcome, &note, (look_at, now)))
-            .await
+        self.writer.write(move |tx| cancel_call::record_outcome(tx, &outcome, &note, (look_at, now))).await
     }
 
     /// Returns the times of the last cancel calls since then, oldest first.

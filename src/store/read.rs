@@ -4,7 +4,8 @@ use jiff::Timestamp;
 use rusqlite::{Connection, params_from_iter, types::Value};
 
 use crate::alert::{
-    Action, ActionId, AlertId, Cancellation, Change, DeliveryId, Fetch, HeldReason, RefusedAlert, SourceName, State,
+    Action, ActionId, AlertId, Cancellation, Change, DeliveryId, Fetch, HeldReason, RefusedAlert, SourceName,
+    State,
 };
 
 use super::StoreError;

@@ -1,9 +1,9 @@
 //! What dispatch asks for: actions that are due for their next step.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use rusqlite::{Connection, Params, Transaction, params};
 
-use crate::alert::{Action, Advance, Change, Patch, State, Unsettled, Who, from_millis, millis};
+use crate::alert::{Action, Advance, Change, Patch, State, Unsettled, Who, before, from_millis, millis};
 
 use super::StoreError;
 use super::rows::{self, ACTION, ACTIONS, Columns};
@@ -81,19 +81,22 @@ pub(super) fn submitted(db: &Connection, now: Timestamp, limit: u32) -> Result<V
     select(db, condition, params![millis(now), limit], rows::action)
 }
 
-/// Returns the moves that end actions whose time has passed. At its very end an action may still be sent, as policy says too.
+/// Returns the moves that end actions whose time has passed.
+///
+/// What may still be sent has its last millisecond for that, as policy says too.
 pub(super) fn expired(db: &Connection, now: Timestamp) -> Result<Vec<Advance>, StoreError> {
+    let past = before(now, SignedDuration::from_millis(1));
     let mut advances = Vec::new();
-    for (state, why) in [
-        (State::Resolving, "device and file could not be looked up in time"),
-        (State::Queued, "the alert grew too old while it waited to be sent"),
-        (State::Held, "nobody decided in time"),
+    for (state, until, why) in [
+        (State::Resolving, past, "device and file could not be looked up in time"),
+        (State::Queued, past, "the alert grew too old while it waited to be sent"),
+        (State::Held, now, "nobody decided in time"),
     ] {
         let condition = format!(
             "actions a INDEXED BY actions_expiring JOIN alerts l ON l.seq = a.alert_seq
-             WHERE a.state = '{state}' AND a.expires_at < ?1 LIMIT ?2"
+             WHERE a.state = '{state}' AND a.expires_at <= ?1 LIMIT ?2"
         );
-        let actions = select(db, &condition, params![millis(now), EXPIRE_MAX], rows::action)?;
+        let actions = select(db, &condition, params![millis(until), EXPIRE_MAX], rows::action)?;
         advances.extend(actions.iter().map(|action| expire(action, why, now)));
     }
     Ok(advances)
@@ -128,7 +131,7 @@ pub(super) fn next_due(db: &Connection) -> Result<Option<Timestamp>, StoreError>
              WHERE state = 'resolving' AND expires_at IS NOT NULL
              UNION ALL SELECT min(expires_at) + 1 FROM actions INDEXED BY actions_expiring
              WHERE state = 'queued' AND expires_at IS NOT NULL
-             UNION ALL SELECT min(expires_at) + 1 FROM actions INDEXED BY actions_expiring
+             UNION ALL SELECT min(expires_at) FROM actions INDEXED BY actions_expiring
              WHERE state = 'held' AND expires_at IS NOT NULL)",
     )?;
     let at: Option<i64> = statement.query_row([], |row| row.get(0))?;

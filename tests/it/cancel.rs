@@ -4,16 +4,16 @@ use std::collections::BTreeMap;
 
 use jiff::SignedDuration;
 use quarantine_bridge::alert::{
-    Advance, Change, MachineEntity, Mode, Outcome, Patch, Severity, State, Target, Who, after,
+    Advance, Change, EntityPair, FileEntity, FoundAt, MachineEntity, Mode, Outcome, Patch, Severity, State,
+    Target, Who, after,
 };
 use quarantine_bridge::dispatch::next;
 use quarantine_bridge::policy::Policy;
 use quarantine_bridge::simulator::{DuplicateAnswer, Fault, FaultKind, Machine, Place};
 use quarantine_bridge::store::{Cancel, Cancelled, Intent, Scope};
-use reqwest::Client;
 use serde_json::{Value, json};
 
-use crate::harness::{Answer, Bridge, CLIENT, MACHINE, SECRET, SHA1, TENANT};
+use crate::harness::{Answer, Bridge, MACHINE, SHA1};
 
 const POLICY: Policy =
     Policy { mode: Mode::Enforce, min_severity: Severity::Low, max_age: SignedDuration::from_mins(60) };
@@ -136,7 +136,10 @@ async fn in_every_state_a_cancel_ends_it_is_remembered_or_is_refused() {
             }
         };
         assert_eq!(first.status, status, "{state}: {first:?}");
-        assert_eq!((second.status, &second.body.get("cancellation")), (status, &first.body.get("cancellation")));
+        assert_eq!(
+            (second.status, &second.body.get("cancellation")),
+            (status, &first.body.get("cancellation"))
+        );
         if status == 409 {
             assert_eq!(code(&first), "not-cancellable");
         }
@@ -170,7 +173,9 @@ async fn a_reason_is_needed_and_an_action() {
     let id = bridge.accept("a1", MACHINE, SHA1).await;
     let token = bridge.new_token(&[Scope::ActionsCancel]);
     let path = format!("/v1/actions/{id}/cancel");
-    for said in [json!({}), json!({"reason": " "}), json!({"reason": "a\nb"}), json!({"reason": "r", "force": true})] {
+    for said in
+        [json!({}), json!({"reason": " "}), json!({"reason": "a\nb"}), json!({"reason": "r", "force": true})]
+    {
         assert_eq!(bridge.post_as(&path, &token, &said).await.status, 400, "{said}");
     }
     let said = json!({"reason": "r"});
@@ -196,7 +201,10 @@ async fn what_defender_has_is_cancelled_there_with_who_and_why() {
     assert_eq!(cancellation["last_call"]["outcome"], "taken");
     assert_eq!(last(&action)["who"], "defender");
     let fact = last(&action)["facts"][0].as_str().unwrap();
-    assert!(fact.starts_with("token:test wanted it cancelled at ") && fact.ends_with(": false alarm"), "{fact}");
+    assert!(
+        fact.starts_with("token:test wanted it cancelled at ") && fact.ends_with(": false alarm"),
+        "{fact}"
+    );
     let made = action["machine_action"]["id"].as_str().unwrap();
     let calls = bridge.cancels();
     assert_eq!(calls.len(), 1);
@@ -318,7 +326,10 @@ async fn while_the_outcome_is_unknown_a_cancel_waits_for_it() {
         assert_eq!(bridge.quarantines().len(), 1);
         assert_eq!(bridge.cancels().len(), calls);
         if calls == 0 {
-            assert_eq!((&last(&action)["who"], &last(&action)["why"]), (&json!("token:test"), &json!("false alarm")));
+            assert_eq!(
+                (&last(&action)["who"], &last(&action)["why"]),
+                (&json!("token:test"), &json!("false alarm"))
+            );
         }
     }
 }
@@ -357,7 +368,10 @@ async fn a_wish_and_its_call_survive_a_crash_between_record_and_call() {
 
     bridge = bridge.restart().await;
     let before = bridge.action(&id).await;
-    assert_eq!((&before["cancellation"]["calls"], &before["cancellation"]["status"]), (&json!(1), &json!("pending")));
+    assert_eq!(
+        (&before["cancellation"]["calls"], &before["cancellation"]["status"]),
+        (&json!(1), &json!("pending"))
+    );
     assert_eq!(before["cancellation"]["last_call"]["outcome"], Value::Null);
     bridge.run_for(seconds(30)).await;
 
@@ -379,7 +393,10 @@ async fn a_machine_action_that_two_actions_share_is_cancelled_when_both_are() {
     assert_eq!(cancel(&bridge, &first).await.status, 202);
     bridge.run_for(seconds(600)).await;
     let action = bridge.action(&first).await;
-    assert_eq!((&action["state"], &action["cancellation"]["status"]), (&json!("submitted"), &json!("pending")));
+    assert_eq!(
+        (&action["state"], &action["cancellation"]["status"]),
+        (&json!("submitted"), &json!("pending"))
+    );
     let why = action["cancellation"]["why"].as_str().unwrap();
     assert!(why.contains(&second), "{why}");
     assert!(bridge.cancels().is_empty());
@@ -391,42 +408,15 @@ async fn a_machine_action_that_two_actions_share_is_cancelled_when_both_are() {
     assert_eq!(bridge.cancels().len(), 1);
 }
 
-/// Somebody else's call for the same device and file, straight to Defender.
-async fn by_somebody_else(bridge: &Bridge) {
-    let client = Client::builder().no_proxy().build().unwrap();
-    let url = bridge.simulator.url();
-    let form = [
-        ("grant_type", "client_credentials"),
-        ("client_id", CLIENT),
-        ("client_secret", SECRET),
-        ("scope", "https://api.securitycenter.microsoft.com/.default"),
-    ];
-    let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
-    let answer = client
-        .post(format!("{url}/{TENANT}/oauth2/v2.0/token"))
-        .header("content-type", "application/x-www-form-urlencoded")
-        .body(body)
-        .send()
-        .await
-        .unwrap();
-    let answer: Value = serde_json::from_str(&answer.text().await.unwrap()).unwrap();
-    let made = client
-        .post(format!("{url}/api/machines/{MACHINE}/StopAndQuarantineFile"))
-        .bearer_auth(answer["access_token"].as_str().unwrap())
-        .body(json!({"Comment": "by hand", "Sha1": SHA1}).to_string())
-        .send()
-        .await
-        .unwrap();
-    assert_eq!(made.status().as_u16(), 201);
-}
-
 /// Defender may answer a call with the open machine action of somebody else.
 #[tokio::test]
 async fn a_machine_action_of_somebody_else_is_not_cancelled() {
     let mut bridge = Bridge::start().await;
     offline(&bridge);
-    by_somebody_else(&bridge).await;
-    let calls_of_others = bridge.quarantines().len();
+    let by_hand = |state: &mut quarantine_bridge::simulator::State| {
+        state.quarantine_as("analyst@corp.example", MACHINE, SHA1, "by hand")
+    };
+    assert!(bridge.simulator.with(by_hand));
     bridge.simulator.with(|state| state.switches.duplicate = DuplicateAnswer::OpenAction);
     let id = bridge.accept("a1", MACHINE, SHA1).await;
     bridge.drain().await;
@@ -435,14 +425,20 @@ async fn a_machine_action_of_somebody_else_is_not_cancelled() {
         assert_eq!(bridge.state(&id).await, "superseded");
         return;
     }
-    assert_eq!(bridge.quarantines().len(), calls_of_others + 1);
+    assert_eq!(bridge.quarantines().len(), 1);
 
     assert_eq!(cancel(&bridge, &id).await.status, 202);
     bridge.run_for(seconds(60)).await;
 
     let action = bridge.action(&id).await;
-    assert_eq!((&action["state"], &action["cancellation"]["status"]), (&json!("submitted"), &json!("given_up")));
-    assert!(action["cancellation"]["why"].as_str().unwrap().contains("not ours to cancel"), "{action}");
+    assert_eq!(
+        (&action["state"], &action["cancellation"]["status"]),
+        (&json!("submitted"), &json!("given_up"))
+    );
+    assert!(
+        action["cancellation"]["why"].as_str().unwrap().contains("made by analyst@corp.example, not by us"),
+        "{action}"
+    );
     assert!(bridge.cancels().is_empty());
 }
 
@@ -453,7 +449,10 @@ async fn an_offline_device_is_shown_and_measured_and_cancelled_at_the_limit() {
     assert_eq!(bridge.action(&id).await["waiting_for_device_since"], Value::Null);
     run_long(&mut bridge, SignedDuration::from_hours(1)).await;
     assert_eq!(bridge.action(&id).await["waiting_for_device_since"], since);
-    assert_eq!(bridge.get("/v1/actions?state=submitted").await.body["actions"][0]["waiting_for_device_since"], since);
+    assert_eq!(
+        bridge.get("/v1/actions?state=submitted").await.body["actions"][0]["waiting_for_device_since"],
+        since
+    );
     assert_eq!(bridge.get("/metrics").await.status, 200);
     let gauge = |name: &str| format!("quarantine_bridge_machine_actions_{name}{{source=\"soc\"}}");
     assert_eq!(bridge.metric(&gauge("waiting_for_device")), Some(1.0));
@@ -469,7 +468,10 @@ async fn an_offline_device_is_shown_and_measured_and_cancelled_at_the_limit() {
 
     let action = bridge.action(&id).await;
     assert_eq!(action["state"], "cancelled", "{action}");
-    assert_eq!((&action["cancellation"]["by"], &action["cancellation"]["status"]), (&json!("bridge"), &json!("done")));
+    assert_eq!(
+        (&action["cancellation"]["by"], &action["cancellation"]["status"]),
+        (&json!("bridge"), &json!("done"))
+    );
     let reason = action["cancellation"]["reason"].as_str().unwrap();
     assert!(reason.starts_with("Pending at Defender for 24 h"), "{reason}");
     assert_eq!(bridge.cancels().len(), 1);
@@ -482,6 +484,7 @@ async fn the_limit_is_that_of_the_source_and_counts_for_what_is_in_progress_too(
     let mut bridge = Bridge::start().await;
     bridge.simulator.with(|state| state.switches.done_after_ms = 4_000_000_000);
     let id = bridge.accept("a1", MACHINE, SHA1).await;
+    bridge.drain().await;
     run_long(&mut bridge, SignedDuration::from_mins(20)).await;
     assert_eq!(bridge.action(&id).await["machine_action"]["status"], "InProgress");
     bridge.reconfigure(|config| {
@@ -492,7 +495,7 @@ async fn the_limit_is_that_of_the_source_and_counts_for_what_is_in_progress_too(
     assert_eq!(bridge.state(&id).await, "submitted");
     run_long(&mut bridge, SignedDuration::from_mins(10)).await;
 
-    assert_eq!(bridge.state(&id).await, "cancelled");
+    assert_eq!(bridge.state(&id).await, "cancelled", "{}", bridge.action(&id).await);
 }
 
 #[tokio::test]
@@ -501,7 +504,10 @@ async fn a_machine_action_that_defender_has_lost_comes_to_an_end() {
     bridge.simulator.with(|state| state.switches.list_lag_ms = u32::MAX);
     run_long(&mut bridge, SignedDuration::from_mins(24 * 60 + 30)).await;
     let action = bridge.action(&id).await;
-    assert_eq!((&action["state"], &action["cancellation"]["status"]), (&json!("submitted"), &json!("pending")));
+    assert_eq!(
+        (&action["state"], &action["cancellation"]["status"]),
+        (&json!("submitted"), &json!("pending"))
+    );
 
     run_long(&mut bridge, SignedDuration::from_mins(90)).await;
 
@@ -642,11 +648,11 @@ async fn an_action_is_not_superseded_by_one_that_was_never_sent() {
         let machine = Machine { id: MACHINE.to_owned(), files: vec![SHA1.to_owned()], ..Machine::default() };
         state.world.machines = vec![Machine { dns_name: "ws1.corp.example".to_owned(), ..machine }];
     });
-    let pair = |machine| quarantine_bridge::alert::EntityPair {
+    let pair = |machine| EntityPair {
         machine,
-        file: quarantine_bridge::alert::FileEntity { sha1: SHA1.parse().ok(), ..Default::default() },
+        file: FileEntity { sha1: SHA1.parse().ok(), ..FileEntity::default() },
         candidates: Vec::new(),
-        found_at: Default::default(),
+        found_at: FoundAt::default(),
     };
     let by_id = MachineEntity { id: MACHINE.parse().ok(), ..MachineEntity::default() };
     let by_name = MachineEntity { dns_name: Some("ws1.corp.example".to_owned()), ..MachineEntity::default() };

@@ -115,6 +115,8 @@ const MISTAKES: &[(&str, &str, &str, &str)] = &[
     ("mode = \"enforce\"", "mode = true", "sources.soc.mode", "boolean found"),
     ("min_severity = \"low\"", "min_severity = \"Low\"", "sources.soc.min_severity", "must be informational"),
     ("min_severity = \"low\"", "max_age = \"1 hour\"", "sources.soc.max_age", "such as \"60m\""),
+    ("min_severity = \"low\"", "pending_max = \"4m\"", "sources.soc.pending_max", "write \"24h\""),
+    ("min_severity = \"low\"", "pending_max = \"31d\"", "sources.soc.pending_max", "write \"24h\""),
     ("min_severity = \"low\"", "max_age = \"0s\"", "sources.soc.max_age", "every alert is older"),
     (
         "min_severity = \"low\"",

@@ -61,6 +61,7 @@ fn the_example_configuration_states_the_defaults() {
     assert_eq!(example.log_level, least.log_level);
     let soc: SourceName = "soc".parse().unwrap();
     assert_eq!(example.dispatch.rules[&soc], least.dispatch.rules[&soc]);
+    assert_eq!(example.dispatch.pending_max[&soc], least.dispatch.pending_max[&soc]);
     let policies = (&example.dispatch.policies[&soc], &least.dispatch.policies[&soc]);
     assert_eq!(format!("{:?}", policies.0), format!("{:?}", policies.1));
 }

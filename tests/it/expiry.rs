@@ -74,7 +74,9 @@ async fn what_the_budget_kept_waiting_for_two_hours_expires() {
 
 #[tokio::test]
 async fn at_the_limit_exactly_it_is_sent_and_a_moment_later_it_is_not() {
-    for (wait, state) in [(minutes(60), "submitted"), (minutes(60) + SignedDuration::from_millis(1), "expired")] {
+    for (wait, state) in
+        [(minutes(60), "submitted"), (minutes(60) + SignedDuration::from_millis(1), "expired")]
+    {
         let mut bridge = Bridge::start().await;
         bridge.simulator.play(Fault {
             place: Place::Token,

@@ -411,3 +411,52 @@ async fn files_need_a_role_of_their_own_and_have_limits_of_their_own() {
     }
     assert_eq!(rig.get("/api/machines").await.0, 403, "files are not machines");
 }
+
+/// What a cancel call is answered by the state of the machine action, the body and the token's roles.
+#[tokio::test]
+async fn a_cancel_is_checked_as_defender_does() {
+    let rig = Rig::start().await;
+    let (_, made) = rig.quarantine(MACHINE, good()).await;
+    let path = |id: &str| format!("{}/api/machineactions/{id}/cancel", rig.simulator.url());
+    let cancel = |id: &str, body: &'static str| {
+        read(rig.client.post(path(id)).bearer_auth(&rig.token).body(body.to_owned()))
+    };
+    let id = made["id"].as_str().unwrap();
+    let code = |answer: &Value| answer["error"]["code"].as_str().map(ToOwned::to_owned);
+
+    for (body, expected) in [("", "InvalidRequestBody"), ("{\"comment\":\"c\"}", "MissingRequiredParameter")]
+    {
+        let (status, answer) = cancel(id, body).await;
+        assert_eq!((status, code(&answer).as_deref()), (400, Some(expected)), "{body}");
+    }
+    assert_eq!(cancel("00000000-0000-0000-0000-000000000000", "{\"Comment\":\"c\"}").await.0, 404);
+    rig.simulator.with(|state| state.switches.cancel_roles = vec!["Machine.CollectForensic".to_owned()]);
+    let (status, answer) = cancel(id, "{\"Comment\":\"c\"}").await;
+    assert_eq!(status, 403);
+    assert!(answer.to_string().contains("API required roles: Machine.CollectForensic,"), "{answer}");
+    rig.simulator.with(|state| state.switches.cancel_roles.push("Machine.StopAndQuarantine".to_owned()));
+    rig.clock.advance(SignedDuration::from_secs(10));
+
+    let (status, answer) = cancel(id, "{\"Comment\":\"false alarm\"}").await;
+
+    assert_eq!((status, &answer["status"]), (200, &json!("Cancelled")), "also while it is in progress");
+    assert_eq!(answer["cancellationComment"], "false alarm");
+    assert_eq!(answer["cancellationRequestor"], answer["requestor"]);
+    assert_eq!(answer["cancellationDateTimeUtc"], answer["lastUpdateDateTimeUtc"]);
+    let call = rig.simulator.calls().pop().unwrap();
+    assert_eq!((call.status, &call.body["Comment"]), (200, &json!("false alarm")));
+}
+
+#[tokio::test]
+async fn a_cancel_is_counted_by_itself_and_may_do_nothing() {
+    let rig = Rig::start().await;
+    let (_, made) = rig.quarantine(MACHINE, good()).await;
+    rig.simulator.with(|state| {
+        state.switches.cancel_is_idle = true;
+        state.switches.per_minute = 2;
+    });
+    let url = format!("{}/api/machineactions/{}/cancel", rig.simulator.url(), made["id"].as_str().unwrap());
+    let cancel = || read(rig.client.post(&url).bearer_auth(&rig.token).body("{\"Comment\":\"c\"}"));
+    assert_eq!(cancel().await.1["status"], "Pending");
+    assert_eq!((cancel().await.0, cancel().await.0), (200, 429));
+}
