@@ -167,8 +167,8 @@ impl Dispatcher {
 
 fn note(action: ActionId, finding: Finding) -> CancelNote {
     let Finding { why, next_at, unlisted } = finding;
-    if unlisted == 0 {
-        tracing::info!(%action, why, given_up = next_at.is_none(), "cancellation");
+    if next_at.is_none() && unlisted == 0 {
+        tell_given_up(action, &why);
     }
     CancelNote { action, why, next_at, unlisted }
 }
@@ -204,11 +204,14 @@ async fn call(
 
 fn tell(action: ActionId, tries: u32, outcome: &CancelOutcome, finding: &Finding) {
     let (outcome, why) = (outcome.as_str(), finding.why.as_str());
-    if finding.next_at.is_some() {
-        tracing::info!(%action, tries, outcome, why, "Defender was asked to cancel");
-    } else {
-        tracing::error!(%action, tries, outcome, why, "a cancellation was given up");
+    if finding.next_at.is_none() {
+        return tell_given_up(action, why);
     }
+    tracing::info!(%action, tries, outcome, why, "Defender was asked to cancel");
+}
+
+fn tell_given_up(action: ActionId, why: &str) {
+    tracing::error!(%action, why, "a cancellation was given up");
 }
 
 impl Options {
