@@ -106,7 +106,7 @@ fn way_to(state: State) -> Vec<State> {
 
 async fn put_into(bridge: &Bridge, id: &str, state: State) {
     let mut changes = Vec::new();
-    let mut from = State::Accepted;
+    let mut from = Accepted;
     for to in way_to(state) {
         let why = "put there by the test".to_owned();
         let at = bridge.clock.now();
@@ -115,7 +115,7 @@ async fn put_into(bridge: &Bridge, id: &str, state: State) {
     }
     let target = Target { machine_id: MACHINE.parse().unwrap(), sha1: SHA1.parse().unwrap() };
     let patch = Patch { target: Some(target), ..Patch::default() };
-    let advance = Advance { action: id.parse().unwrap(), expected: State::Accepted, changes, patch };
+    let advance = Advance { action: id.parse().unwrap(), expected: Accepted, changes, patch };
     bridge.store().advance(vec![advance]).await.unwrap();
     assert_eq!(bridge.state(id).await, state.as_str());
 }
@@ -341,7 +341,7 @@ async fn while_the_outcome_is_unknown_a_cancel_waits_for_it() {
 async fn a_call_that_turns_out_not_to_be_sent_is_not_tried_again() {
     let mut bridge = Bridge::start().await;
     let id = bridge.accept("a1", MACHINE, SHA1).await;
-    put_into(&bridge, &id, State::Queued).await;
+    put_into(&bridge, &id, Queued).await;
     let now = bridge.clock.now();
     let action = id.parse().unwrap();
     let Intent::Recorded(intent) = bridge.store().record_intent(action, POLICY, now).await.unwrap() else {
@@ -587,9 +587,9 @@ async fn a_cancel_and_an_intent_at_the_same_moment_never_both_win() {
 }
 
 async fn put_on_machine(bridge: &Bridge, id: &str, round: u32) {
-    let mut from = State::Accepted;
+    let mut from = Accepted;
     let mut changes = Vec::new();
-    for to in way_to(State::Queued) {
+    for to in way_to(Queued) {
         let at = bridge.clock.now();
         let why = "put there by the test".to_owned();
         changes.push(Change { at, from: Some(from), to, why, who: Who::Bridge, facts: Vec::new() });
@@ -598,7 +598,7 @@ async fn put_on_machine(bridge: &Bridge, id: &str, round: u32) {
     let machine_id = format!("{round:040x}").parse().unwrap();
     let target = Some(Target { machine_id, sha1: SHA1.parse().unwrap() });
     let patch = Patch { target, next_at: Some(bridge.clock.now()), ..Patch::default() };
-    let advance = Advance { action: id.parse().unwrap(), expected: State::Accepted, changes, patch };
+    let advance = Advance { action: id.parse().unwrap(), expected: Accepted, changes, patch };
     bridge.store().advance(vec![advance]).await.unwrap();
 }
 
