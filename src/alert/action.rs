@@ -3,11 +3,11 @@
 use std::fmt;
 use std::str::FromStr;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::completion::Completion;
 use super::entity::{EntityPair, Target};
-use super::ids::{ActionId, AlertId, DeliveryId, SourceName};
+use super::ids::{ActionId, AlertId, DeliveryId, MachineActionId, SourceName};
 use super::machine_action::MachineActionRef;
 use super::severity::Severity;
 use super::state::State;
@@ -88,6 +88,17 @@ pub struct Unsettled {
     pub empty_reads: u32,
     /// When that was last read.
     pub empty_read_at: Option<Timestamp>,
+    /// Whether every call of it was refused or never left: then a machine action that is found is not ours.
+    pub is_surely_unmade: bool,
+    /// How many of its last calls in a row ended with the service instead of an answer.
+    pub crashes: u32,
+    /// Machine actions for the same device and file that other actions of ours have.
+    pub taken: Vec<MachineActionId>,
+}
+
+impl Unsettled {
+    /// How long Defender's list may stay unread before a person must look.
+    pub const OVERDUE_AFTER: SignedDuration = SignedDuration::from_mins(15);
 }
 
 /// One change of an action's state.

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use super::action::Change;
 use super::entity::Target;
 use super::ids::ActionId;
-use super::machine_action::MachineActionRef;
+use super::machine_action::{MachineActionRef, SupersededBy};
 use super::state::State;
 use super::unresolved::HeldReason;
 
@@ -35,6 +35,8 @@ pub struct Patch {
     pub next_at: Option<Timestamp>,
     /// Defender's record.
     pub machine_action: Option<MachineActionRef>,
+    /// Somebody else's machine action that does the same.
+    pub superseded_by: Option<Box<SupersededBy>>,
     /// How often in a row Defender's list did not have it, and when that was last read.
     pub empty_reads: Option<(u32, Timestamp)>,
 }

@@ -34,3 +34,26 @@ pub struct MachineActionRef {
     /// When Defender made it, as far as is known.
     pub since: Timestamp,
 }
+
+/// Somebody else's machine action that does what ours would have done. Texts are as Defender wrote them, shortened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SupersededBy {
+    /// Its id.
+    pub machine_action_id: String,
+    /// Who asked for it, if Defender says.
+    pub requestor: Option<String>,
+    /// Its status when it was found.
+    pub status: String,
+}
+
+impl SupersededBy {
+    /// Keeps what names a machine action.
+    pub fn new(record: &MachineAction) -> Self {
+        let short = |text: &str| text.chars().filter(|c| !c.is_control()).take(200).collect::<String>();
+        Self {
+            machine_action_id: short(&record.id),
+            requestor: record.requestor.as_deref().map(short),
+            status: short(&record.status),
+        }
+    }
+}

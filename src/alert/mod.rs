@@ -18,7 +18,9 @@ mod refused;
 mod severity;
 mod state;
 mod time;
+mod tried;
 mod unresolved;
+mod upstream;
 
 use jiff::Timestamp;
 
@@ -33,7 +35,7 @@ pub use ids::{
     AadDeviceId, ActionId, AlertId, DeliveryId, IdError, MachineActionId, SignedId, SourceName, is_deceptive,
 };
 pub use machine::{FileRecord, Machine};
-pub use machine_action::{MachineAction, MachineActionRef};
+pub use machine_action::{MachineAction, MachineActionRef, SupersededBy};
 pub use mode::{Mode, UnknownMode};
 pub use outcome::{Outcome, Refusal};
 pub use question::{Found, LookupApi, Question};
@@ -42,7 +44,9 @@ pub use refused::{MapProblem, Reason, RefusedAlert};
 pub use severity::{Severity, UnknownSeverity};
 pub use state::{State, UnknownState};
 pub use time::{after, before, from_millis, millis, parse_time};
+pub use tried::Tried;
 pub use unresolved::{HeldReason, UnknownHeldReason, Unresolved};
+pub use upstream::{BreakerReport, BreakerState, OpenBreaker, Trouble, Upstream};
 
 /// One alert inside a delivery, as its format's program read it.
 #[derive(Debug, Clone, PartialEq, Eq)]

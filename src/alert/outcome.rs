@@ -27,6 +27,10 @@ pub enum Outcome {
     },
     /// Defender says that an action is already in progress there, without saying which.
     ActiveRequest(Refusal),
+    /// Defender does not know the device, or not the file on it: nothing happened. It may be too early.
+    NotFound(Refusal),
+    /// Defender took the token and does not allow the call, whatever it is about: nothing happened.
+    Forbidden(Refusal),
     /// Defender said no for good: nothing happened.
     Refused(Refusal),
     /// The request may have been received and acted upon.
@@ -47,6 +51,8 @@ impl Outcome {
             Self::Unauthorized(_) => "unauthorized",
             Self::Throttled { .. } => "throttled",
             Self::ActiveRequest(_) => "active_request",
+            Self::NotFound(_) => "not_found",
+            Self::Forbidden(_) => "forbidden",
             Self::Refused(_) => "refused",
             Self::Unknown { .. } => "unknown",
         }
@@ -58,6 +64,8 @@ impl Outcome {
             Self::Unauthorized(refusal)
             | Self::Throttled { refusal, .. }
             | Self::ActiveRequest(refusal)
+            | Self::NotFound(refusal)
+            | Self::Forbidden(refusal)
             | Self::Refused(refusal) => Some(refusal),
             Self::Accepted(_) | Self::NotSent { .. } | Self::Unknown { .. } => None,
         }

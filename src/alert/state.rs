@@ -107,6 +107,7 @@ impl State {
             }
             Self::Queued => &[
                 Self::Sending,
+                Self::Submitted,
                 Self::Held,
                 Self::Denied,
                 Self::Shadowed,

@@ -221,8 +221,17 @@ fn intervals(root: &Section<'_>, dispatch: &mut dispatch::Options, is_local: boo
     if let Some(time) = interval(&section, "look_every", shortest(5, 50)) {
         dispatch.look_every = time;
     }
+    if let Some(time) = section.duration("share_window") {
+        if time > SHARE_WINDOW_MAX {
+            section.complain("share_window", "is longer than a day", "write \"24 h\" or less");
+        }
+        dispatch.share_window = time;
+    }
     section.finish();
 }
+
+/// A quarantine that is older says nothing of now.
+const SHARE_WINDOW_MAX: SignedDuration = SignedDuration::from_hours(24);
 
 fn interval(section: &Section<'_>, key: &'static str, shortest: SignedDuration) -> Option<SignedDuration> {
     let time = section.duration(key)?;

@@ -22,6 +22,8 @@ pub fn classify(answer: &Answer, now: Timestamp) -> Outcome {
         400 if says_active_request(&refusal) => Outcome::ActiveRequest(refusal),
         // Never seen from this API, and none of them proves that nothing happened.
         408 | 409 | 423 | 425 => unknown(&refusal),
+        403 if !is_about_this_one(&refusal) => Outcome::Forbidden(refusal),
+        404 if says_not_found(&refusal) => Outcome::NotFound(refusal),
         400..=499 => Outcome::Refused(refusal),
         _ => unknown(&refusal),
     }
@@ -63,4 +65,16 @@ fn unknown(refusal: &Refusal) -> Outcome {
 fn says_active_request(refusal: &Refusal) -> bool {
     refusal.code.eq_ignore_ascii_case("ActiveRequestAlreadyExists")
         || refusal.message.to_ascii_lowercase().contains("already in progress")
+}
+
+/// The one code of a 403 that is about the file or device alone; every other one, and none, is about us
+/// (reference, defender-api 1.4). In doubt it is about us: then nothing is lost, only held.
+fn is_about_this_one(refusal: &Refusal) -> bool {
+    refusal.code.eq_ignore_ascii_case("DisallowedOperation")
+}
+
+/// Of a 404, only Defender's own words say that it does not know device or file; a proxy's page does not.
+fn says_not_found(refusal: &Refusal) -> bool {
+    ["ResourceNotFound", "NotFound"].iter().any(|code| refusal.code.eq_ignore_ascii_case(code))
+        || refusal.message.to_ascii_lowercase().contains("was not found")
 }

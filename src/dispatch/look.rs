@@ -2,14 +2,16 @@
 
 use std::collections::HashMap;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
-use crate::alert::{Action, Advance, MachineAction, MachineActionId, State, Unsettled, after};
+use crate::alert::{Action, Advance, MachineAction, MachineActionId, State, Unsettled, Upstream, after};
 use crate::defender::{Defender, ListFilter, ReadError};
 use crate::store::StoreError;
 use crate::telemetry::metric;
 
-use super::{Dispatcher, Done, Match, find, look_again, reconcile, settle};
+use super::breaker::Heard;
+use super::hold::{heard_of, heard_of_token, throttled};
+use super::{Dispatcher, Done, Match, Passes, find, look_again, reconcile, settle};
 
 /// How many uncertain actions are looked up in one read; each adds 60 characters to its address.
 const UNSETTLED_MAX: u32 = 20;
@@ -17,14 +19,12 @@ const UNSETTLED_MAX: u32 = 20;
 /// How many submitted actions are looked up in one read.
 const SUBMITTED_MAX: u32 = 40;
 
-/// How long to wait after the list could not be read.
-const RETRY: SignedDuration = SignedDuration::from_secs(15);
-
 /// What a look brought.
 #[derive(Debug)]
 pub(super) struct Looked {
     unsettled: Vec<Unsettled>,
     submitted: Vec<Action>,
+    passes: Passes,
     on_machines: Read,
     by_id: Read,
 }
@@ -45,11 +45,15 @@ impl Dispatcher {
         if now < self.next_look {
             return Ok(self.next_look);
         }
+        let passes = match self.upstreams.to_look(now) {
+            Ok(passes) => passes,
+            Err(at) => return Ok(at),
+        };
         self.is_looking = true;
         self.next_look = after(now, self.options.look_every);
         let defender = self.defender.clone();
         self.in_flight
-            .push(Box::pin(async move { Done::Looked(look(&defender, unsettled, submitted).await) }));
+            .push(Box::pin(async move { Done::Looked(look(&defender, unsettled, submitted, passes).await) }));
         Ok(Timestamp::MAX)
     }
 
@@ -57,17 +61,20 @@ impl Dispatcher {
     pub(super) async fn looked(&mut self, looked: Looked) -> Result<(), StoreError> {
         self.is_looking = false;
         let now = self.clock.now();
+        self.hear_list(&looked, now);
         let mut advances = Vec::new();
         match &looked.on_machines {
             Ok(list) => {
                 for unsettled in &looked.unsettled {
+                    self.first_look.done(unsettled.action.id);
                     let found = find(unsettled, list);
                     let advance = settle(unsettled, found, self.options.settle, now);
                     self.count_settled(found, &advance);
+                    tell_crashes(unsettled, &advance);
                     advances.push(advance);
                 }
             }
-            Err(error) => self.look_failed(error, now),
+            Err(error) => self.tell_unread(error, &looked.unsettled, now),
         }
         match &looked.by_id {
             Ok(list) => {
@@ -82,7 +89,9 @@ impl Dispatcher {
                 self.consider_cancellations(&looked.submitted, &by_id, &mut tracked, now).await?;
                 advances.append(&mut tracked);
             }
-            Err(error) => self.look_failed(error, now),
+            Err(error) => {
+                tracing::warn!(%error, "Defender's list cannot be read; what was submitted is looked at later");
+            }
         }
         for advance in &advances {
             self.tell(advance);
@@ -90,13 +99,19 @@ impl Dispatcher {
         self.store.advance(advances).await
     }
 
-    fn look_failed(&mut self, error: &ReadError, now: Timestamp) {
-        let wait = match error {
-            ReadError::Throttled { wait, .. } => *wait,
-            _ => RETRY,
+    /// Draws the conclusion for the list and the token endpoint; of two reads the worse counts.
+    fn hear_list(&mut self, looked: &Looked, now: Timestamp) {
+        let error = looked.on_machines.as_ref().err().or(looked.by_id.as_ref().err());
+        let of_token = match error {
+            Some(ReadError::Token(error)) => heard_of_token(error),
+            _ => Heard::Good,
         };
-        self.next_look = self.next_look.max(after(now, wait));
-        tracing::warn!(%error, "Defender's list cannot be read; nothing that is uncertain is sent again");
+        let Passes { token, call } = looked.passes;
+        self.hear(Upstream::Token, token, of_token, now);
+        self.hear(Upstream::MachineActions, call, error.map_or(Heard::Good, heard_of), now);
+        if let Some(wait) = error.and_then(throttled) {
+            self.next_look = self.next_look.max(after(now, wait));
+        }
     }
 
     fn count_settled(&self, found: Match<'_>, advance: &Advance) {
@@ -117,7 +132,22 @@ impl Dispatcher {
     }
 }
 
-async fn look(defender: &Defender, unsettled: Vec<Unsettled>, submitted: Vec<Action>) -> Looked {
+/// Tells of an action whose calls the service did not survive, each time it is sent again.
+fn tell_crashes(unsettled: &Unsettled, advance: &Advance) {
+    let is_again = advance.changes.last().is_some_and(|change| change.to == State::Queued);
+    let (action, crashes) = (unsettled.action.id, unsettled.crashes);
+    if is_again && crashes >= reconcile::CRASHES_MAX {
+        tracing::error!(%action, crashes,
+            "the service ended during each of the last calls for this action; if nobody stopped it, see the log for why");
+    }
+}
+
+async fn look(
+    defender: &Defender,
+    unsettled: Vec<Unsettled>,
+    submitted: Vec<Action>,
+    passes: Passes,
+) -> Looked {
     let on_machines = machines_filter(&unsettled);
     let by_id = ids_filter(&submitted);
     Looked {
@@ -125,6 +155,7 @@ async fn look(defender: &Defender, unsettled: Vec<Unsettled>, submitted: Vec<Act
         by_id: read(defender, by_id).await,
         unsettled,
         submitted,
+        passes,
     }
 }
 
@@ -134,7 +165,7 @@ async fn read(defender: &Defender, filter: Option<ListFilter>) -> Read {
     };
     let token = defender.token().await?;
     let list = defender.machine_actions(&token, &filter).await;
-    if matches!(list, Err(ReadError::Unauthorized(_))) {
+    if matches!(list, Err(ReadError::Unauthorized(_) | ReadError::Forbidden(_))) {
         defender.forget(&token).await;
     }
     list

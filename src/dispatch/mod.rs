@@ -1,14 +1,17 @@
 //! The loop that takes an action from acceptance to its end, at its own pace.
 //!
 //! `turn` does all that is due and starts what takes time; `run` repeats it. What must be exact is in pure files:
-//! `answers`, `budget`, `backoff`, `cancel`, `resolve`, `step`, `reconcile`, `track`.
+//! `answers`, `backoff`, `breaker`, `budget`, `cancel`, `first_look`, `reconcile`, `resolve`, `step`, `track`, `upstreams`.
 
 mod answers;
 mod backoff;
+mod breaker;
 mod budget;
 mod cancel;
 mod cancelling;
 mod decide;
+mod first_look;
+mod hold;
 mod look;
 mod lookups;
 mod reconcile;
@@ -16,6 +19,7 @@ pub mod resolve;
 mod send;
 mod step;
 mod track;
+mod upstreams;
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
@@ -36,14 +40,17 @@ use crate::store::{Store, StoreError};
 use crate::telemetry::{Metrics, metric};
 
 pub use answers::Answers;
+pub use breaker::{Breaker, Heard, Pass};
 pub use budget::{Budget, LONGEST_WINDOW, Permit};
 pub use cancel::{AfterCall, CancelStep, Finding, after_call, consider, overdue};
 pub use reconcile::{Match, Settle, find, settle};
 pub use step::next;
 pub use track::look_again;
+pub use upstreams::{Passes, Upstreams};
 
 use cancelling::{CancelEnded, Cancelling};
 use decide::{Decided, Next, SourceRules};
+use first_look::FirstLook;
 use look::Looked;
 use lookups::{Asked, Lookups};
 use resolve::Rules;
@@ -82,6 +89,8 @@ pub struct Options {
     pub in_flight_max: usize,
     /// When an uncertain action may be sent again.
     pub settle: Settle,
+    /// How long after it succeeded a machine action is shared by newer alerts.
+    pub share_window: SignedDuration,
     /// How often Defender's list is read at most.
     pub look_every: SignedDuration,
 }
@@ -101,6 +110,7 @@ impl Options {
             lookups_per_hour: 1_500,
             in_flight_max: 8,
             settle: Settle::after(SignedDuration::from_secs(60)),
+            share_window: SignedDuration::from_mins(10),
             // Two reads a look: 1,440 an hour, under Defender's 1,500.
             look_every: SignedDuration::from_secs(5),
         }
@@ -124,7 +134,15 @@ pub struct Dispatcher {
     budget: Budget,
     lookups: Lookups,
     cancelling: Cancelling,
-    pause: Pause,
+    upstreams: Upstreams,
+    /// Unsettled actions for which the list was not read yet: until then nothing is sent.
+    first_look: FirstLook,
+    /// When the store is tried again after it could not take an intent.
+    store_retry_at: Timestamp,
+    /// When it may be said again, loudly, that the list cannot be read.
+    next_alarm: Timestamp,
+    /// When Defender last took an action.
+    taken_at: Option<Timestamp>,
     in_flight: FuturesUnordered<InFlight>,
     /// Machines to which a call is under way.
     busy: HashSet<MachineId>,
@@ -142,13 +160,6 @@ enum Done {
     Looked(Looked),
     Asked(Asked),
     Cancelled(CancelEnded),
-}
-
-/// Sending stands still because Defender or Entra ID does not take us.
-#[derive(Debug, Clone, Copy)]
-struct Pause {
-    until: Timestamp,
-    failures: u32,
 }
 
 impl fmt::Debug for Dispatcher {
@@ -169,11 +180,12 @@ impl Dispatcher {
     ) -> Result<Self, StoreError> {
         let options = changes.borrow_and_update().clone();
         let now = clock.now();
-        let uncertain = store.settle_after_restart(now).await?;
-        if uncertain > 0 {
+        store.settle_after_restart(now).await?;
+        let unsettled = store.uncertain().await?;
+        if !unsettled.is_empty() {
             tracing::warn!(
-                uncertain,
-                "calls were under way when the service stopped; Defender's list will tell"
+                unsettled = unsettled.len(),
+                "calls have an unknown outcome; nothing is sent before Defender's list was read for each"
             );
         }
         let calls = store.calls_since(before(now, LONGEST_WINDOW)).await?;
@@ -181,7 +193,7 @@ impl Dispatcher {
         let lookups = Lookups::new(options.lookups_per_minute, options.lookups_per_hour);
         let cancelling = Cancelling::start(&store, &options, now).await?;
         metrics.set(&metric::SENDING_PAUSED, &[], 0.0);
-        Ok(Self {
+        let dispatcher = Self {
             store,
             defender,
             clock,
@@ -191,13 +203,19 @@ impl Dispatcher {
             budget,
             lookups,
             cancelling,
-            pause: Pause { until: Timestamp::MIN, failures: 0 },
+            upstreams: Upstreams::default(),
+            first_look: FirstLook::new(unsettled),
+            store_retry_at: Timestamp::MIN,
+            next_alarm: Timestamp::MIN,
+            taken_at: None,
             in_flight: FuturesUnordered::new(),
             busy: HashSet::new(),
             is_looking: false,
             next_look: now,
             next_expiry: now,
-        })
+        };
+        dispatcher.show_breakers();
+        Ok(dispatcher)
     }
 
     /// Works until told to stop; then finishes the calls that are under way.
@@ -330,22 +348,6 @@ impl Dispatcher {
                     tracing::error!(%error, "dispatch cannot record what Defender's list says");
                 }
             }
-        }
-    }
-
-    /// Stops sending for a while, longer each time in a row.
-    fn pause(&mut self, now: Timestamp, why: &dyn fmt::Display) {
-        self.pause.failures = self.pause.failures.saturating_add(1);
-        self.pause.until = after(now, backoff::after_failures(self.pause.failures));
-        self.metrics.set(&metric::SENDING_PAUSED, &[], 1.0);
-        tracing::error!(%why, until = %self.pause.until, "sending is paused");
-    }
-
-    fn resume(&mut self) {
-        if self.pause.failures > 0 {
-            self.pause.failures = 0;
-            self.metrics.set(&metric::SENDING_PAUSED, &[], 0.0);
-            tracing::info!("sending goes on");
         }
     }
 }

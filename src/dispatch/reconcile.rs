@@ -6,11 +6,18 @@
 use jiff::{SignedDuration, Timestamp};
 
 use crate::alert::{
-    Advance, Change, MachineAction, MachineActionRef, Patch, State, Unsettled, Who, after, before,
+    Advance, Change, MachineAction, MachineActionRef, Patch, State, SupersededBy, Unsettled, Who, after,
+    before,
 };
+
+use super::backoff;
 
 /// How much earlier than our first intent Defender's clock may put its record.
 const CLOCK_SKEW: SignedDuration = SignedDuration::from_mins(10);
+
+/// How many calls in a row may end with the service before others go first: the call itself may be what ends it. That
+/// cannot be told from a kill, so it is not held; the alert's age ends it.
+pub(super) const CRASHES_MAX: u32 = 3;
 
 /// How many empty reads are needed.
 const EMPTY_READS: u32 = 2;
@@ -36,7 +43,8 @@ impl Settle {
 pub enum Match<'a> {
     /// It has ours: the same device, file and comment.
     Ours(&'a MachineAction),
-    /// It has somebody else's that does the same: the same device and file, open or done.
+    /// It has another one that does the same on the same device to the same file: it is open, or it has succeeded since the
+    /// alert happened.
     Other(&'a MachineAction),
     /// It has nothing of the kind.
     Nothing,
@@ -64,18 +72,28 @@ pub fn find<'a>(unsettled: &Unsettled, list: &'a [MachineAction]) -> Match<'a> {
             && record.created_at.is_none_or(|at| at >= begin)
     };
     let comment = unsettled.action.comment();
+    let is_taken = |record: &MachineAction| unsettled.taken.iter().any(|id| id.as_str() == record.id);
     let mut other = Match::Nothing;
     for record in list.iter().filter(covers) {
-        if record.comment.as_deref() == Some(comment.as_str()) {
+        // Another source may have an alert of the same id.
+        if record.comment.as_deref() == Some(comment.as_str()) && !is_taken(record) {
             return Match::Ours(record);
         }
-        let is_open = is_any(&record.status, &["Pending", "InProgress"]);
-        let is_done = is_any(&record.status, &["Succeeded"]);
-        if is_open || is_done {
+        if is_open(record) || has_done_it(record, unsettled) {
             other = Match::Other(record);
         }
     }
     other
+}
+
+fn is_open(record: &MachineAction) -> bool {
+    is_any(&record.status, &["Pending", "InProgress"])
+}
+
+/// Says whether it has done what ours should do: a file that was seen again after a quarantine needs another one.
+fn has_done_it(record: &MachineAction, unsettled: &Unsettled) -> bool {
+    let seen_at = unsettled.action.occurred_at.unwrap_or(unsettled.action.accepted_at);
+    is_any(&record.status, &["Succeeded"]) && record.created_at.is_some_and(|at| at >= seen_at)
 }
 
 fn is_any(status: &str, words: &[&str]) -> bool {
@@ -86,6 +104,12 @@ fn is_any(status: &str, words: &[&str]) -> bool {
 pub fn settle(unsettled: &Unsettled, found: Match<'_>, rule: Settle, now: Timestamp) -> Advance {
     if let Match::Ours(record) = found {
         return adopt(unsettled, record, now);
+    }
+    if let Match::Other(record) = found
+        && unsettled.is_surely_unmade
+        && is_open(record)
+    {
+        return superseded(unsettled, record, now);
     }
     let counts = unsettled.empty_read_at.is_none_or(|at| now >= after(at, rule.apart));
     let reads = unsettled.empty_reads.saturating_add(u32::from(counts));
@@ -126,7 +150,8 @@ fn superseded(unsettled: &Unsettled, record: &MachineAction, now: Timestamp) -> 
         "machine action {} of {by} does the same there, {}; nothing was sent again",
         record.id, record.status
     );
-    advance(unsettled, vec![change(State::Superseded, why, Who::Defender, now)], Patch::default())
+    let patch = Patch { superseded_by: Some(Box::new(SupersededBy::new(record))), ..Patch::default() };
+    advance(unsettled, vec![change(State::Superseded, why, Who::Defender, now)], patch)
 }
 
 fn requeue(unsettled: &Unsettled, reads: u32, now: Timestamp) -> Advance {
@@ -134,7 +159,9 @@ fn requeue(unsettled: &Unsettled, reads: u32, now: Timestamp) -> Advance {
     let why = format!(
         "Defender's list does not have it, {reads} reads in {waited} s: the call did not arrive; it may be sent again"
     );
-    let patch = Patch { next_at: Some(now), ..Patch::default() };
+    let crashes = unsettled.crashes;
+    let wait = if crashes < CRASHES_MAX { SignedDuration::ZERO } else { backoff::after_failures(crashes) };
+    let patch = Patch { next_at: Some(after(now, wait)), ..Patch::default() };
     advance(unsettled, vec![change(State::Queued, why, Who::Bridge, now)], patch)
 }
 

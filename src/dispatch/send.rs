@@ -2,18 +2,20 @@
 
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use tokio::sync::watch;
 use tokio::time;
 
-use crate::alert::{Action, MachineId, Outcome, Target, after};
+use crate::alert::{Action, MachineId, Outcome, State, Target, Tried, Trouble, Upstream, after};
 use crate::clock::Clock;
 use crate::defender::{Defender, TokenError};
 use crate::policy::Policy;
 use crate::store::{Intent, Store, StoreError};
 use crate::telemetry::metric;
 
-use super::{Dispatcher, Done, Options, Permit, decide, step};
+use super::breaker::{Heard, Pass};
+use super::hold::heard_of_token;
+use super::{Dispatcher, Done, Options, Passes, Permit, decide, step};
 
 /// How long to wait before an outcome is written again after the store could not take it.
 const RECORD_RETRY: Duration = Duration::from_secs(1);
@@ -23,16 +25,19 @@ const RECORD_RETRY: Duration = Duration::from_secs(1);
 pub(super) struct Sent {
     machine_id: MachineId,
     counted_at: Timestamp,
+    passes: Passes,
     result: Result<Ended, SendError>,
 }
 
 /// How it ended.
 #[derive(Debug)]
 enum Ended {
-    /// A call was made.
-    Called(Outcome),
+    /// A call was made, and where that took its action.
+    Called(Outcome, State),
     /// No call was needed after all.
     NotCalled,
+    /// The machine action of another one is shared.
+    Shared,
 }
 
 /// Why nothing could be sent.
@@ -53,18 +58,22 @@ struct Sending {
     /// Where the policy is at the moment of the intent.
     options: watch::Receiver<Options>,
     counted_at: Timestamp,
+    /// When Defender last took another action.
+    others_taken_at: Option<Timestamp>,
 }
 
 impl Dispatcher {
     /// Starts as many calls as may be under way; returns when to come back if something holds them up.
     pub(super) async fn start_sending(&mut self, now: Timestamp) -> Result<Timestamp, StoreError> {
         self.show_budget(now);
-        if now < self.pause.until {
-            return Ok(self.pause.until);
+        let waits = self.waits_for_first_look().await?;
+        self.show_hold(waits);
+        if waits || now < self.store_retry_at {
+            return Ok(if waits { Timestamp::MAX } else { self.store_retry_at });
         }
         // The machines that are busy may be among the most urgent.
         let limit = u32::try_from(self.options.in_flight_max).unwrap_or(u32::MAX);
-        let mut orphans = Vec::new();
+        let (mut orphans, mut wake) = (Vec::new(), Timestamp::MAX);
         let sendable = self.store.sendable(now, limit.saturating_mul(2)).await?;
         self.adopt_changes();
         for action in sendable {
@@ -82,13 +91,20 @@ impl Dispatcher {
             if let Permit::WaitUntil(at) = self.budget.permit(now) {
                 return Ok(at);
             }
-            self.start_one(action, target, now);
+            match self.upstreams.to_send(now) {
+                Ok(passes) => self.start_one(action, target, passes, now),
+                Err(at) => {
+                    wake = at;
+                    break;
+                }
+            }
         }
+        self.show_hold(false);
         self.store.advance(orphans).await?;
-        Ok(Timestamp::MAX)
+        Ok(wake)
     }
 
-    fn start_one(&mut self, action: Action, target: Target, now: Timestamp) {
+    fn start_one(&mut self, action: Action, target: Target, passes: Passes, now: Timestamp) {
         self.busy.insert(target.machine_id);
         self.budget.record(now);
         let sending = Sending {
@@ -98,39 +114,61 @@ impl Dispatcher {
             action,
             options: self.changes.clone(),
             counted_at: now,
+            others_taken_at: self.taken_at,
         };
         let machine_id = target.machine_id;
         self.in_flight.push(Box::pin(async move {
             let counted_at = sending.counted_at;
-            Done::Sent(Sent { machine_id, counted_at, result: sending.send().await })
+            Done::Sent(Sent { machine_id, counted_at, passes, result: sending.send().await })
         }));
     }
 
     pub(super) fn sent(&mut self, sent: Sent) {
         self.busy.remove(&sent.machine_id);
         let now = self.clock.now();
+        let passes = sent.passes;
+        if !matches!(sent.result, Ok(Ended::Called(..))) {
+            self.budget.release(sent.counted_at);
+            self.hear(Upstream::Quarantine, passes.call, Heard::Nothing, now);
+        }
+        let of_token = match &sent.result {
+            Err(SendError::Token(error)) => heard_of_token(error),
+            // The store is asked after the token.
+            Ok(_) | Err(SendError::Store(_)) => Heard::Good,
+        };
+        self.hear(Upstream::Token, passes.token, of_token, now);
         match sent.result {
-            Ok(Ended::Called(outcome)) => self.learn(&outcome, now),
-            Ok(Ended::NotCalled) => self.budget.release(sent.counted_at),
-            Err(error) => {
-                self.budget.release(sent.counted_at);
-                self.pause(now, &error);
-            }
+            Ok(Ended::Called(outcome, state)) => self.learn(&outcome, state, passes.call, now),
+            Ok(Ended::Shared) => self.metrics.count(&metric::SHARED, &[]),
+            Ok(Ended::NotCalled) | Err(SendError::Token(_)) => {}
+            Err(SendError::Store(error)) => self.store_failed(&error, now),
         }
     }
 
     /// Draws conclusions for the calls that come next.
-    fn learn(&mut self, outcome: &Outcome, now: Timestamp) {
-        match outcome {
-            Outcome::Throttled { wait, .. } => self.budget.block(after(now, *wait)),
-            // The first costs only a fresh token; a second in a row means that none will do.
-            Outcome::Unauthorized(refusal) => self.pause(now, refusal),
-            Outcome::Accepted(_)
-            | Outcome::ActiveRequest(_)
-            | Outcome::Refused(_)
-            | Outcome::NotSent { .. }
-            | Outcome::Unknown { .. } => self.resume(),
-        }
+    fn learn(&mut self, outcome: &Outcome, state: State, pass: Pass, now: Timestamp) {
+        let heard = match outcome {
+            Outcome::Throttled { wait, .. } => {
+                self.budget.block(after(now, *wait));
+                Heard::Nothing
+            }
+            Outcome::Unauthorized(refusal) => Heard::Bad(Trouble::Unauthorized, refusal.to_string()),
+            // Where that has ended the action, it is about that one.
+            Outcome::Forbidden(refusal) if state != State::Rejected => {
+                Heard::Bad(Trouble::Forbidden, refusal.to_string())
+            }
+            Outcome::NotSent { why } => Heard::Bad(Trouble::Unreachable, why.clone()),
+            Outcome::Unknown { why, .. } => Heard::Bad(Trouble::NoClearAnswer, why.clone()),
+            Outcome::Accepted(_) => {
+                self.taken_at = Some(now);
+                Heard::Good
+            }
+            Outcome::ActiveRequest(_)
+            | Outcome::NotFound(_)
+            | Outcome::Forbidden(_)
+            | Outcome::Refused(_) => Heard::Good,
+        };
+        self.hear(Upstream::Quarantine, pass, heard, now);
     }
 
     fn show_budget(&self, now: Timestamp) {
@@ -148,34 +186,44 @@ impl Sending {
         let Some(policy) = self.policy() else {
             return Ok(Ended::NotCalled);
         };
-        let recorded = self.store.record_intent(self.action.id, policy, self.clock.now()).await?;
+        let (policy, share_window) = policy;
+        let now = self.clock.now();
+        let recorded = self.store.record_intent(self.action.id, policy, share_window, now).await?;
         let intent = match recorded {
             Intent::Recorded(intent) => intent,
+            Intent::Shared(with) => {
+                tracing::info!(action = %self.action.id, %with, "a machine action is shared, no call is made");
+                return Ok(Ended::Shared);
+            }
             Intent::Overruled(_) | Intent::Gone => return Ok(Ended::NotCalled),
         };
-        let attempt = intent.attempt();
+        let tried = intent.tried();
         let outcome = self.defender.stop_and_quarantine(&token, intent).await;
-        if matches!(outcome, Outcome::Unauthorized(_)) {
+        // A role that was given meanwhile stands in a fresh token only.
+        if matches!(outcome, Outcome::Unauthorized(_) | Outcome::Forbidden(_)) {
             self.defender.forget(&token).await;
         }
-        self.record(attempt, &outcome).await?;
-        Ok(Ended::Called(outcome))
+        let state = self.record(&tried, &outcome).await?;
+        Ok(Ended::Called(outcome, state))
     }
 
-    fn policy(&self) -> Option<Policy> {
-        self.options.borrow().policies.get(&self.action.source).copied()
+    fn policy(&self) -> Option<(Policy, SignedDuration)> {
+        let options = self.options.borrow();
+        options.policies.get(&self.action.source).map(|policy| (*policy, options.share_window))
     }
 
-    /// Writes the outcome, however long the disk stays full: nobody else knows it.
-    async fn record(&self, attempt: u32, outcome: &Outcome) -> Result<(), StoreError> {
+    /// Writes the outcome, however long the disk stays full: nobody else knows it. Returns where it takes the action.
+    async fn record(&self, tried: &Tried, outcome: &Outcome) -> Result<State, StoreError> {
+        let attempt = tried.attempt;
         loop {
             let now = self.clock.now();
-            let advance = step::next(&self.action, attempt, outcome, now);
+            let advance = step::next(&self.action, tried, outcome, self.others_taken_at, now);
+            let state = advance.changes.last().map_or(State::Sending, |change| change.to);
             let written = self.store.record_outcome(attempt, outcome.clone(), advance, now).await;
             self.tell(attempt, outcome, &written);
             match written {
                 Err(StoreError::NotWritable(_)) => time::sleep(RECORD_RETRY).await,
-                written => return written,
+                written => return written.map(|()| state),
             }
         }
     }

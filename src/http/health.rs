@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
+use jiff::SignedDuration;
 use serde_json::json;
 
 use crate::alert::before;
@@ -38,6 +39,9 @@ pub(super) async fn metrics(request: HttpRequest, context: Data<Context>) -> Res
         context.metrics.set(&metric::ACTIONS, &[("state", state.as_str())], f64::from(count));
     }
     show_pending(&context).await?;
+    let since = context.store.uncertain_since().await?;
+    let age = since.map_or(SignedDuration::ZERO, |since| context.clock.now().duration_since(since));
+    context.metrics.set(&metric::UNCERTAIN_AGE, &[], age.as_secs_f64());
     context.key_uses.show(&Arc::clone(&context.sources.borrow()), &context.metrics);
     let text = context.metrics.render();
     Ok(HttpResponse::Ok().content_type("text/plain; version=0.0.4; charset=utf-8").body(text))

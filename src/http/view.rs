@@ -7,9 +7,9 @@ use serde_json::{Value, json};
 
 use crate::alert::{
     Action, CancelCall, Cancellation, Change, Completion, Fetch, HeldReason, MachineEntity, Severity,
-    Standing, State, before,
+    Standing, State, Unsettled, before,
 };
-use crate::store::{ActionRecord, Attempt, DeliveryRecord};
+use crate::store::{ActionRecord, Attempt, DeliveryRecord, Unread};
 
 /// How long an action may be Pending at Defender before the device is named as the reason.
 pub(super) const DEVICE_IS_SLOW: SignedDuration = SignedDuration::from_mins(2);
@@ -55,6 +55,12 @@ pub(super) fn action(record: &ActionRecord, now: Timestamp) -> Value {
         "machine_action": action.machine_action.as_ref().map(|it| {
             json!({"id": it.id.as_str(), "status": it.status, "since": time(Some(it.since))})
         }),
+        "shared_with": record.shared_with.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "superseded_by": record.superseded_by.as_ref().map(|it| {
+            json!({"machine_action_id": it.machine_action_id, "requestor": it.requestor, "status": it.status})
+        }),
+        "unread": record.unread.map(|it| unread(it, now)),
+        "blocked_by": record.blocked_by.map(|id| id.to_string()),
         "attempts": record.attempts.iter().map(attempt).collect::<Vec<_>>(),
         "history": record.history.iter().map(change).collect::<Vec<_>>(),
     })
@@ -66,8 +72,14 @@ fn waiting_for(record: &ActionRecord, now: Timestamp) -> Option<String> {
     let text = match action.state {
         State::Accepted | State::Decided => "its decision",
         State::Resolving => "Defender, to learn which device and file are meant",
+        State::Queued if record.blocked_by.is_some() => {
+            "another action on the same device, whose call has no known outcome yet (blocked_by)"
+        }
         State::Queued => "its turn in Defender's budget, or the end of a pause that the log explains",
         State::Sending => "Defender's answer",
+        State::Uncertain if record.unread.is_some_and(|it| is_overdue(it, now)) => {
+            "Defender's list of machine actions, which cannot be read: a person must make it readable"
+        }
         State::Uncertain => "Defender's list of machine actions, to learn whether the call arrived",
         State::Held if action.held_reason.is_some() => "a person, to say which device or file is meant",
         State::Held => "a person",
@@ -119,6 +131,17 @@ fn cancel_call(call: &CancelCall) -> Value {
         "http_status": call.http_status, "code": call.code, "message": call.message,
         "correlation_id": call.correlation_id,
     })
+}
+
+fn unread(unread: Unread, now: Timestamp) -> Value {
+    json!({
+        "since": time(Some(unread.since)), "empty_reads": unread.empty_reads,
+        "empty_read_at": time(unread.empty_read_at), "overdue": is_overdue(unread, now),
+    })
+}
+
+fn is_overdue(unread: Unread, now: Timestamp) -> bool {
+    now.duration_since(unread.since) > Unsettled::OVERDUE_AFTER
 }
 
 fn machine_entity(machine: &MachineEntity) -> Value {

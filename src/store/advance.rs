@@ -53,6 +53,7 @@ fn patch(tx: &Transaction<'_>, seq: i64, state: State, advance: &Advance) -> Res
     let patch = &advance.patch;
     let changed_at = advance.changes.last().map(|change| millis(change.at));
     let machine_action = patch.machine_action.as_ref();
+    let superseded_by = patch.superseded_by.as_deref();
     tx.prepare_cached(
         "UPDATE actions SET
              state                 = ?2,
@@ -66,7 +67,10 @@ fn patch(tx: &Transaction<'_>, seq: i64, state: State, advance: &Advance) -> Res
              machine_action_since  = coalesce(?12, machine_action_since),
              empty_reads           = coalesce(?13, empty_reads),
              empty_read_at         = coalesce(?14, empty_read_at),
-             held_reason           = CASE WHEN ?15 THEN coalesce(?16, held_reason) END
+             held_reason           = CASE WHEN ?15 THEN coalesce(?16, held_reason) END,
+             superseded_by_id        = coalesce(?17, superseded_by_id),
+             superseded_by_requestor = coalesce(?18, superseded_by_requestor),
+             superseded_by_status    = coalesce(?19, superseded_by_status)
          WHERE seq = ?1",
     )?
     .execute(params![
@@ -86,6 +90,9 @@ fn patch(tx: &Transaction<'_>, seq: i64, state: State, advance: &Advance) -> Res
         patch.empty_reads.map(|(_, at)| millis(at)),
         state == State::Held,
         patch.held_reason.map(HeldReason::as_str),
+        superseded_by.map(|it| it.machine_action_id.as_str()),
+        superseded_by.and_then(|it| it.requestor.as_deref()),
+        superseded_by.map(|it| it.status.as_str()),
     ])?;
     Ok(())
 }

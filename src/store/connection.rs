@@ -19,6 +19,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0003_resolution.sql"),
     include_str!("migrations/0004_fetches.sql"),
     include_str!("migrations/0005_cancellations.sql"),
+    include_str!("migrations/0006_sharing.sql"),
 ];
 
 /// How long a connection waits for another process, such as `token create`, to finish writing. A delivery is answered

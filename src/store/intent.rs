@@ -1,10 +1,11 @@
 //! The durable promise to call Defender once, and what came of it.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use rusqlite::{OptionalExtension as _, Transaction, params};
 
 use crate::alert::{
-    Action, ActionId, Advance, Change, MachineId, Outcome, Patch, Sha1, State, Target, Who, after, millis,
+    Action, ActionId, Advance, Change, MachineId, Outcome, Patch, Sha1, State, Target, Tried, Who, after,
+    from_millis, millis,
 };
 use crate::policy::{Candidate, Decision, HOLD_LIMIT, Policy, Verdict, decide};
 
@@ -12,6 +13,10 @@ use super::StoreError;
 use super::advance;
 use super::cancel;
 use super::rows::{self, ACTION, ACTIONS, Columns};
+use super::share::{self, Twin};
+
+/// How long an action waits for the end of a machine action that is being cancelled.
+const CANCEL_WAIT: SignedDuration = SignedDuration::from_secs(10);
 
 /// What came of the wish to record an intent.
 #[derive(Debug, PartialEq, Eq)]
@@ -20,6 +25,9 @@ pub enum Intent {
     Recorded(RecordedIntent),
     /// Policy has changed its mind; the action has moved on.
     Overruled(Verdict),
+    /// Another action of ours has sent for the same device and file: this one shares its machine action, and no call
+    /// is made.
+    Shared(ActionId),
     /// The action is not queued any more, or is to be cancelled, or a call for its machine is in flight.
     Gone,
 }
@@ -47,12 +55,12 @@ pub enum Intent {
 ///
 /// ```compile_fail,E0451
 /// use quarantine_bridge::store::RecordedIntent;
-/// fn forged(real: RecordedIntent) -> RecordedIntent { RecordedIntent { attempt: 2, ..real } }
+/// fn forged(real: RecordedIntent) -> RecordedIntent { RecordedIntent { tried: real.tried(), ..real } }
 /// ```
 #[derive(Debug, PartialEq, Eq)]
 pub struct RecordedIntent {
     action: ActionId,
-    attempt: u32,
+    tried: Tried,
     target: Target,
     comment: String,
 }
@@ -65,7 +73,12 @@ impl RecordedIntent {
 
     /// Which attempt it is, from 1.
     pub fn attempt(&self) -> u32 {
-        self.attempt
+        self.tried.attempt
+    }
+
+    /// What earlier attempts have brought.
+    pub fn tried(&self) -> Tried {
+        self.tried
     }
 
     /// The device.
@@ -89,6 +102,7 @@ pub(super) fn record(
     tx: &Transaction<'_>,
     id: ActionId,
     policy: &Policy,
+    share_window: SignedDuration,
     now: Timestamp,
 ) -> Result<Intent, StoreError> {
     let Some(action) = load(tx, id)? else {
@@ -111,11 +125,63 @@ pub(super) fn record(
         overrule(tx, &action, &verdict, now)?;
         return Ok(Intent::Overruled(verdict));
     }
-    let attempt = action.attempts.saturating_add(1);
+    if let Some(twin) = share::find(tx, &action, target, share_window, now)? {
+        return take_share(tx, &action, &twin, verdict.facts(), now);
+    }
+    let tried = tried(tx, &action)?;
+    let attempt = tried.attempt;
     keep(tx, id, attempt, now)?;
     let why = format!("attempt {attempt}: the intent is on disk, the call may leave");
     advance::apply(tx, &to(&action, State::Sending, why, verdict.facts(), now))?;
-    Ok(Intent::Recorded(RecordedIntent { action: id, attempt, target, comment: action.comment() }))
+    Ok(Intent::Recorded(RecordedIntent { action: id, tried, target, comment: action.comment() }))
+}
+
+/// Lets an action share the machine action of its twin, or wait while that is being cancelled.
+fn take_share(
+    tx: &Transaction<'_>,
+    action: &Action,
+    twin: &Twin,
+    facts: Vec<String>,
+    now: Timestamp,
+) -> Result<Intent, StoreError> {
+    if twin.is_being_cancelled {
+        // Until that is known it is neither shared nor asked for again.
+        let patch = Patch { next_at: Some(after(now, CANCEL_WAIT)), ..Patch::default() };
+        let wait = Advance { action: action.id, expected: State::Queued, changes: Vec::new(), patch };
+        advance::apply(tx, &wait)?;
+        return Ok(Intent::Gone);
+    }
+    advance::apply(tx, &sharing(action, twin, facts, now))?;
+    Ok(Intent::Shared(twin.id))
+}
+
+/// Lets an action share the machine action of its twin, to the same end.
+fn sharing(action: &Action, twin: &Twin, mut facts: Vec<String>, now: Timestamp) -> Advance {
+    let (id, status) = (&twin.machine_action.id, &twin.machine_action.status);
+    let why = format!(
+        "machine action {id}, {status}, of action {} for alert {} does the same there: it is shared, no call is made",
+        twin.id, twin.alert_id
+    );
+    facts.push(format!("shared with action: {}", twin.id));
+    facts.push(format!("machine action: {id}"));
+    let mut advance = to(action, State::Submitted, why, facts, now);
+    advance.patch.machine_action = Some(twin.machine_action.clone());
+    advance.patch.next_at = Some(now);
+    advance
+}
+
+/// Returns what the action's earlier attempts have brought.
+fn tried(tx: &Transaction<'_>, action: &Action) -> Result<Tried, StoreError> {
+    let mut statement = tx.prepare_cached(
+        "SELECT count(*) FILTER (WHERE outcome = 'not_found'), count(*) FILTER (WHERE outcome = 'forbidden'),
+             max(ended_at) FILTER (WHERE outcome = 'forbidden')
+         FROM attempts WHERE action_seq = (SELECT seq FROM actions WHERE id = ?1)",
+    )?;
+    let (not_found, forbidden, forbidden_at) = statement.query_row([action.id.to_string()], |row| {
+        Ok((row.get(0)?, row.get(1)?, row.get::<_, Option<i64>>(2)?))
+    })?;
+    let attempt = action.attempts.saturating_add(1);
+    Ok(Tried { attempt, not_found, forbidden, forbidden_at: forbidden_at.map(from_millis) })
 }
 
 /// Writes the attempt, and its call against the budget.
@@ -220,7 +286,7 @@ pub(super) fn record_outcome(
     Ok(())
 }
 
-/// Turns every `sending` into `uncertain`.
+/// Turns every `sending` into `uncertain`, and makes all of these due for a look.
 pub(super) fn settle_after_restart(tx: &Transaction<'_>, now: Timestamp) -> Result<usize, StoreError> {
     let mut statement = tx.prepare_cached("SELECT id FROM actions WHERE state = 'sending'")?;
     let mut found = statement.query([])?;
@@ -242,5 +308,7 @@ pub(super) fn settle_after_restart(tx: &Transaction<'_>, now: Timestamp) -> Resu
         let advance = Advance { action: *id, expected: State::Sending, changes: vec![change], patch };
         advance::apply(tx, &advance)?;
     }
+    tx.prepare_cached("UPDATE actions SET next_at = ?1 WHERE state = 'uncertain' AND next_at > ?1")?
+        .execute([millis(now)])?;
     Ok(ids.len())
 }

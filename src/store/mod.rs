@@ -19,6 +19,7 @@ mod pending;
 mod read;
 mod replay;
 mod rows;
+mod share;
 mod tokens;
 mod unfinished;
 mod work;
@@ -27,7 +28,7 @@ mod writer;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use tokio::sync::{Notify, watch};
 
 use crate::alert::{
@@ -45,7 +46,7 @@ pub use fetches::{PendingFetch, WantedFetch};
 pub use inline::{Disk, InlineStore};
 pub use intent::{Intent, RecordedIntent};
 pub use pending::PendingAtDefender;
-pub use read::{ActionFilter, ActionPage, ActionRecord, Attempt, DeliveryRecord};
+pub use read::{ActionFilter, ActionPage, ActionRecord, Attempt, DeliveryRecord, Unread};
 pub use replay::Replay;
 pub use tokens::{NewToken, Scope, StoredToken, UnknownScope};
 
@@ -221,14 +222,16 @@ impl Store {
             .await
     }
 
-    /// Records the promise to call Defender once, after policy has looked again.
+    /// Records the promise to call Defender once, after policy has looked again. If another action of ours has sent for
+    /// the same device and file, and not longer ago than `share_window` if that is done, its machine action is shared.
     pub async fn record_intent(
         &self,
         action: ActionId,
         policy: Policy,
+        share_window: SignedDuration,
         now: Timestamp,
     ) -> Result<Intent, StoreError> {
-        self.writer.write(move |tx| intent::record(tx, action, &policy, now)).await
+        self.writer.write(move |tx| intent::record(tx, action, &policy, share_window, now)).await
     }
 
     /// Records how a call ended, and where that takes its action.
@@ -275,6 +278,16 @@ impl Store {
     /// Returns actions whose call has an unknown outcome and that are due for a look.
     pub async fn unsettled(&self, now: Timestamp, limit: u32) -> Result<Vec<Unsettled>, StoreError> {
         self.readers.read(move |db| work::unsettled(db, now, limit)).await
+    }
+
+    /// Returns all actions whose call has an unknown outcome.
+    pub async fn uncertain(&self) -> Result<Vec<ActionId>, StoreError> {
+        self.readers.read(work::uncertain).await
+    }
+
+    /// Returns since when the oldest unknown outcome is unknown.
+    pub async fn uncertain_since(&self) -> Result<Option<Timestamp>, StoreError> {
+        self.readers.read(work::uncertain_since).await
     }
 
     /// Returns submitted actions that are due for a look.

@@ -5,7 +5,7 @@ use rusqlite::{Connection, params_from_iter, types::Value};
 
 use crate::alert::{
     Action, ActionId, AlertId, Cancellation, Change, DeliveryId, Fetch, HeldReason, RefusedAlert, SourceName,
-    State,
+    State, SupersededBy,
 };
 
 use super::StoreError;
@@ -24,6 +24,25 @@ pub struct ActionRecord {
     pub attempts: Vec<Attempt>,
     /// Who wants it cancelled, if anybody does.
     pub cancellation: Option<Cancellation>,
+    /// The other actions that have its machine action.
+    pub shared_with: Vec<ActionId>,
+    /// Somebody else's machine action that does the same.
+    pub superseded_by: Option<SupersededBy>,
+    /// How far Defender's list was read for it, while it is uncertain.
+    pub unread: Option<Unread>,
+    /// The action on the same device whose call has no known outcome yet, while this one is queued.
+    pub blocked_by: Option<ActionId>,
+}
+
+/// How far Defender's list was read for an action whose call has an unknown outcome.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Unread {
+    /// Since when the outcome is unknown.
+    pub since: Timestamp,
+    /// How often in a row the list did not have it.
+    pub empty_reads: u32,
+    /// When that was last so.
+    pub empty_read_at: Option<Timestamp>,
 }
 
 /// One call of Defender.
@@ -115,10 +134,59 @@ fn record(db: &Connection, row: &rusqlite::Row<'_>) -> Result<ActionRecord, Stor
     let action = rows::action(row)?;
     Ok(ActionRecord {
         cancellation: cancel::find(db, action.id)?,
+        shared_with: shared_with(db, &action)?,
+        superseded_by: superseded_by(&Columns(row))?,
+        unread: unread(&action, &Columns(row))?,
+        blocked_by: blocked_by(db, &action)?,
         action,
         history: all(db, "SELECT * FROM history WHERE action_seq = ?1 ORDER BY n", seq, rows::change)?,
         attempts: all(db, "SELECT * FROM attempts WHERE action_seq = ?1 ORDER BY n", seq, attempt)?,
     })
+}
+
+fn shared_with(db: &Connection, action: &Action) -> Result<Vec<ActionId>, StoreError> {
+    let (Some(target), Some(machine_action)) = (action.target, &action.machine_action) else {
+        return Ok(Vec::new());
+    };
+    let mut statement = db.prepare_cached(
+        "SELECT id FROM actions INDEXED BY actions_sent
+         WHERE machine_id = ?1 AND sha1 = ?2 AND machine_action_id = ?3 AND id <> ?4 ORDER BY seq",
+    )?;
+    let (machine_id, sha1) = (target.machine_id.to_string(), target.sha1.to_string());
+    let mut found =
+        statement.query([&machine_id, &sha1, machine_action.id.as_str(), &action.id.to_string()])?;
+    let mut ids = Vec::new();
+    while let Some(row) = found.next()? {
+        ids.push(Columns(row).parsed("id")?);
+    }
+    Ok(ids)
+}
+
+fn superseded_by(columns: &Columns<'_, '_>) -> Result<Option<SupersededBy>, StoreError> {
+    let Some(machine_action_id) = columns.raw("superseded_by_id")? else {
+        return Ok(None);
+    };
+    let (requestor, status) = (columns.raw("superseded_by_requestor")?, columns.raw("superseded_by_status")?);
+    Ok(Some(SupersededBy { machine_action_id, requestor, status }))
+}
+
+fn unread(action: &Action, columns: &Columns<'_, '_>) -> Result<Option<Unread>, StoreError> {
+    if action.state != State::Uncertain {
+        return Ok(None);
+    }
+    let (empty_reads, empty_read_at) = (columns.raw("empty_reads")?, columns.maybe_time("empty_read_at")?);
+    Ok(Some(Unread { since: action.changed_at, empty_reads, empty_read_at }))
+}
+
+fn blocked_by(db: &Connection, action: &Action) -> Result<Option<ActionId>, StoreError> {
+    let (State::Queued, Some(target)) = (action.state, action.target) else {
+        return Ok(None);
+    };
+    let mut statement = db.prepare_cached(
+        "SELECT id FROM actions WHERE machine_id = ?1 AND state IN ('sending', 'uncertain')",
+    )?;
+    let mut found = statement.query([target.machine_id.to_string()])?;
+    found.next()?.map(|row| Columns(row).parsed("id")).transpose()
 }
 
 fn all<T>(

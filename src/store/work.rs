@@ -3,7 +3,10 @@
 use jiff::{SignedDuration, Timestamp};
 use rusqlite::{Connection, Params, Transaction, params};
 
-use crate::alert::{Action, Advance, Change, Patch, State, Unsettled, Who, before, from_millis, millis};
+use crate::alert::{
+    Action, ActionId, Advance, Change, MachineActionId, Patch, State, Unsettled, Who, before, from_millis,
+    millis,
+};
 
 use super::StoreError;
 use super::rows::{self, ACTION, ACTIONS, Columns};
@@ -64,14 +67,65 @@ pub(super) fn unsettled(db: &Connection, now: Timestamp, limit: u32) -> Result<V
     select(db, condition, params![millis(now), limit], |row| {
         let columns = Columns(row);
         let action = rows::action(row)?;
+        let outcomes = outcomes(db, columns.raw("seq")?)?;
+        let may_have_arrived =
+            |outcome: &Option<String>| matches!(outcome.as_deref(), None | Some("unknown" | "accepted"));
+        let crashes = outcomes.iter().take_while(|outcome| outcome.is_none()).count();
         Ok(Unsettled {
             intent_at: columns.maybe_time("intent_at")?.unwrap_or(action.changed_at),
             first_intent_at: columns.maybe_time("first_intent_at")?.unwrap_or(action.accepted_at),
             empty_reads: columns.raw("empty_reads")?,
             empty_read_at: columns.maybe_time("empty_read_at")?,
+            is_surely_unmade: !outcomes.iter().any(may_have_arrived),
+            crashes: u32::try_from(crashes).unwrap_or(u32::MAX),
+            taken: taken(db, &action)?,
             action,
         })
     })
+}
+
+/// Returns how an action's calls ended, the last first; none where the service ended instead.
+fn outcomes(db: &Connection, seq: i64) -> Result<Vec<Option<String>>, StoreError> {
+    let mut statement =
+        db.prepare_cached("SELECT outcome FROM attempts WHERE action_seq = ?1 ORDER BY n DESC")?;
+    let outcomes = statement.query_map([seq], |row| row.get(0))?;
+    Ok(outcomes.collect::<Result<_, _>>()?)
+}
+
+/// Returns the machine actions that other actions have for the same device and file.
+fn taken(db: &Connection, action: &Action) -> Result<Vec<MachineActionId>, StoreError> {
+    let Some(target) = action.target else {
+        return Ok(Vec::new());
+    };
+    let mut statement = db.prepare_cached(
+        "SELECT machine_action_id FROM actions INDEXED BY actions_sent
+         WHERE machine_id = ?1 AND sha1 = ?2 AND machine_action_id IS NOT NULL AND id <> ?3",
+    )?;
+    let (machine_id, sha1) = (target.machine_id.to_string(), target.sha1.to_string());
+    let mut found = statement.query(params![machine_id, sha1, action.id.to_string()])?;
+    let mut taken = Vec::new();
+    while let Some(row) = found.next()? {
+        taken.push(Columns(row).parsed("machine_action_id")?);
+    }
+    Ok(taken)
+}
+
+/// Returns all uncertain actions.
+pub(super) fn uncertain(db: &Connection) -> Result<Vec<ActionId>, StoreError> {
+    let mut statement = db.prepare_cached("SELECT id FROM actions WHERE state = 'uncertain'")?;
+    let mut found = statement.query([])?;
+    let mut ids = Vec::new();
+    while let Some(row) = found.next()? {
+        ids.push(Columns(row).parsed("id")?);
+    }
+    Ok(ids)
+}
+
+/// Returns since when the oldest uncertain action is uncertain.
+pub(super) fn uncertain_since(db: &Connection) -> Result<Option<Timestamp>, StoreError> {
+    let mut statement = db.prepare_cached("SELECT min(changed_at) FROM actions WHERE state = 'uncertain'")?;
+    let at: Option<i64> = statement.query_row([], |row| row.get(0))?;
+    Ok(at.map(from_millis))
 }
 
 /// Returns submitted actions that are due for a look, the longest due first.

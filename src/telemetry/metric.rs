@@ -186,7 +186,25 @@ pub const LONGEST_WAIT: Metric = gauge(
 /// Whether sending is paused, by reason; 1 or 0.
 pub const SENDING_PAUSED: Metric = gauge(
     "quarantine_bridge_sending_paused",
-    "1 while sending is paused because Defender or Entra ID refuses, else 0.",
+    "1 while no quarantine call may leave: a breaker is open, or the list was not read yet after the start; else 0.",
+);
+
+/// Whether an upstream is left alone, by upstream, state and reason.
+pub const BREAKER_OPEN: Metric = gauge(
+    "quarantine_bridge_breaker_open",
+    "1 while an upstream (quarantine, machine_actions, token) is left alone or probed, else 0; by state and reason.",
+);
+
+/// Actions that share a machine action instead of calling.
+pub const SHARED: Metric = counter(
+    "quarantine_bridge_shared_total",
+    "Actions that share the machine action of an earlier one instead of calling Defender.",
+);
+
+/// Age of the oldest action whose call has an unknown outcome.
+pub const UNCERTAIN_AGE: Metric = gauge(
+    "quarantine_bridge_uncertain_oldest_seconds",
+    "Since when the oldest uncertain action is uncertain, in seconds; 0 if none is. Above 900, a person must look.",
 );
 
 /// How reconciliation of uncertain actions ended, by result.
@@ -263,6 +281,9 @@ pub const ALL: &[Metric] = &[
     DEVICES_WAITED_FOR,
     LONGEST_WAIT,
     SENDING_PAUSED,
+    BREAKER_OPEN,
+    SHARED,
+    UNCERTAIN_AGE,
     RECONCILED,
     ROLES_MISSING,
     TOKEN_EXPIRY,

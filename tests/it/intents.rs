@@ -16,6 +16,9 @@ use crate::harness::{MACHINE, SHA1, key, start_of_time};
 const POLICY: Policy =
     Policy { mode: Mode::Enforce, min_severity: Severity::Low, max_age: SignedDuration::from_mins(60) };
 
+/// How long a finished machine action is shared.
+const WINDOW: SignedDuration = SignedDuration::from_mins(10);
+
 fn open() -> (TempDir, Store) {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(&Options { path: folder.path().join("bridge.db") }).unwrap();
@@ -90,15 +93,15 @@ async fn a_machine_never_has_two_intents_at_once() {
     let (first, second) = (accept(&store, "a1").await, accept(&store, "a2").await);
     store.advance(vec![queue(first), queue(second)]).await.unwrap();
 
-    let intent = store.record_intent(first, POLICY, start_of_time()).await.unwrap();
+    let intent = store.record_intent(first, POLICY, WINDOW, start_of_time()).await.unwrap();
     assert!(matches!(intent, Intent::Recorded(_)));
-    assert!(matches!(store.record_intent(second, POLICY, start_of_time()).await, Ok(Intent::Gone)));
+    assert!(matches!(store.record_intent(second, POLICY, WINDOW, start_of_time()).await, Ok(Intent::Gone)));
     assert_eq!(state(&store, second).await, State::Queued);
 
     // Nor while the outcome of the first is unknown.
     store.settle_after_restart(start_of_time()).await.unwrap();
     assert_eq!(state(&store, first).await, State::Uncertain);
-    assert!(matches!(store.record_intent(second, POLICY, start_of_time()).await, Ok(Intent::Gone)));
+    assert!(matches!(store.record_intent(second, POLICY, WINDOW, start_of_time()).await, Ok(Intent::Gone)));
 }
 
 #[tokio::test]
@@ -106,14 +109,14 @@ async fn an_action_has_one_intent_at_a_time() {
     let (_folder, store) = open();
     let action = accept(&store, "a1").await;
     assert!(
-        matches!(store.record_intent(action, POLICY, start_of_time()).await, Ok(Intent::Gone)),
+        matches!(store.record_intent(action, POLICY, WINDOW, start_of_time()).await, Ok(Intent::Gone)),
         "not queued"
     );
     store.advance(vec![queue(action)]).await.unwrap();
 
     let both = tokio::join!(
-        store.record_intent(action, POLICY, start_of_time()),
-        store.record_intent(action, POLICY, start_of_time())
+        store.record_intent(action, POLICY, WINDOW, start_of_time()),
+        store.record_intent(action, POLICY, WINDOW, start_of_time())
     );
 
     let recorded =
@@ -128,7 +131,7 @@ async fn policy_has_the_last_word_when_the_intent_is_recorded() {
     store.advance(vec![queue(action)]).await.unwrap();
 
     let shadow = Policy { mode: Mode::Shadow, ..POLICY };
-    let intent = store.record_intent(action, shadow, start_of_time()).await.unwrap();
+    let intent = store.record_intent(action, shadow, WINDOW, start_of_time()).await.unwrap();
 
     assert!(matches!(intent, Intent::Overruled(_)));
     assert_eq!(state(&store, action).await, State::Shadowed);

@@ -14,6 +14,7 @@
 
 mod api;
 mod backpressure;
+mod breaker;
 mod budget;
 mod cancel;
 mod cancel_step;
@@ -50,6 +51,8 @@ mod resolve;
 mod schemes;
 mod secrets;
 mod senders;
+mod settle;
+mod sharing;
 mod simulator;
 mod spool;
 mod store;

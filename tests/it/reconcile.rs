@@ -49,6 +49,9 @@ fn unsettled() -> Unsettled {
         first_intent_at: start_of_time(),
         empty_reads: 0,
         empty_read_at: None,
+        is_surely_unmade: false,
+        crashes: 0,
+        taken: Vec::new(),
     }
 }
 
