@@ -26,7 +26,7 @@ fn always(place: Place, kind: FaultKind) -> Fault {
 }
 
 /// Where a breaker stands after it heard this, at these seconds, each by a call that it would let through then.
-fn after_calls(calls: &[(i64, Heard)]) -> (BreakerState, Option<i64>) {
+fn after_calls(calls: &[(i64, Heard)]) -> Standing {
     let mut breaker = Breaker::new(Upstream::Quarantine);
     for (second, heard) in calls {
         let pass = breaker.ask(at(*second)).unwrap();
@@ -38,11 +38,17 @@ fn after_calls(calls: &[(i64, Heard)]) -> (BreakerState, Option<i64>) {
     (report.state, next.map(|next| next.duration_since(start_of_time()).as_secs()))
 }
 
+/// What it is about, the calls as for [`after_calls`], and where the breaker stands then.
+type Case = (&'static str, Vec<(i64, Heard)>, Standing);
+
+/// Where a breaker stands, and at which second it is tried again.
+type Standing = (BreakerState, Option<i64>);
+
 #[test]
 fn three_failures_in_a_row_open_it_and_a_refusal_does_at_once() {
     use BreakerState::{Closed, Open};
     let (lost, dead) = (bad(Trouble::NoClearAnswer), bad(Trouble::Unreachable));
-    let table: [(&str, Vec<(i64, Heard)>, (BreakerState, Option<i64>)); 14] = [
+    let table: [Case; 14] = [
         ("nothing", vec![], (Closed, None)),
         ("two failures", vec![(0, lost.clone()), (1, dead.clone())], (Closed, None)),
         ("three", vec![(0, lost.clone()), (1, dead.clone()), (2, lost.clone())], (Open, Some(3))),
