@@ -347,7 +347,9 @@ async fn a_call_that_turns_out_not_to_be_sent_is_not_tried_again() {
     put_into(&bridge, &id, Queued).await;
     let now = bridge.clock.now();
     let action = id.parse().unwrap();
-    let Intent::Recorded(intent) = bridge.store().record_intent(action, POLICY, SHARE_WINDOW, now).await.unwrap() else {
+    let Intent::Recorded(intent) =
+        bridge.store().record_intent(action, POLICY, SHARE_WINDOW, now).await.unwrap()
+    else {
         panic!("no intent");
     };
     assert_eq!(cancel(&bridge, &id).await.status, 202);
@@ -355,7 +357,10 @@ async fn a_call_that_turns_out_not_to_be_sent_is_not_tried_again() {
     let record = bridge.store().action(action).await.unwrap().unwrap();
     let advance = next(&record.action, &intent.tried(), &outcome, None, now);
     bridge.store().record_outcome(intent.attempt(), outcome, advance, now).await.unwrap();
-    assert!(matches!(bridge.store().record_intent(action, POLICY, SHARE_WINDOW, now).await.unwrap(), Intent::Gone));
+    assert!(matches!(
+        bridge.store().record_intent(action, POLICY, SHARE_WINDOW, now).await.unwrap(),
+        Intent::Gone
+    ));
 
     bridge.run_for(seconds(30)).await;
 
@@ -570,7 +575,8 @@ async fn a_cancel_and_an_intent_at_the_same_moment_never_both_win() {
         put_on_machine(&bridge, &id, round).await;
         let wish = Cancel { action, reason: "r".to_owned(), who: Who::Token("t".to_owned()), now };
         let (store, other) = (bridge.store().clone(), bridge.store().clone());
-        let (intent, cancelled) = (store.record_intent(action, POLICY, SHARE_WINDOW, now), other.cancel(wish));
+        let (intent, cancelled) =
+            (store.record_intent(action, POLICY, SHARE_WINDOW, now), other.cancel(wish));
         let (intent, cancelled) = if round % 2 == 0 {
             tokio::join!(intent, cancelled)
         } else {
