@@ -21,6 +21,7 @@ use std::sync::Arc;
 use std::thread;
 
 use actix_web::rt::System;
+use quarantine_bridge::budget::Snapshot;
 use quarantine_bridge::clock::Clock;
 use quarantine_bridge::http::{self, Bound, Parts, Quota, Rate, Source};
 use quarantine_bridge::ingest::Gate;
@@ -76,7 +77,9 @@ fn accepts_per_second(store: Store) -> f64 {
     let options = http::Options::new("127.0.0.1:0".parse().unwrap(), vec![source]);
     let (clock, metrics) = (Clock::system(), Metrics::new());
     let (keys, _) = oidc::keys([], &clock, &metrics).unwrap();
-    let parts = Parts { store, mapper: Mapper::start(2).unwrap(), clock, metrics, keys, ready: is_ready };
+    let (_, budget) = watch::channel(Arc::new(Snapshot::empty(clock.steady())));
+    let mapper = Mapper::start(2).unwrap();
+    let parts = Parts { store, mapper, clock, metrics, keys, ready: is_ready, budget };
     let Bound { address, server, .. } = http::bind(options, parts).unwrap();
     let handle = server.handle();
     let serving = thread::spawn(move || System::new().block_on(server).unwrap());

@@ -4,6 +4,7 @@
 //! The modules stand in the order in which an alert meets them. ARCHITECTURE.md draws the way.
 
 pub mod alert;
+pub mod budget;
 pub mod cli;
 pub mod clock;
 pub mod config;

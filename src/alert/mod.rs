@@ -2,6 +2,7 @@
 
 mod action;
 mod advance;
+mod api;
 mod cancellation;
 mod completion;
 mod dns_name;
@@ -17,6 +18,7 @@ mod reference;
 mod refused;
 mod severity;
 mod state;
+mod steady;
 mod time;
 mod tried;
 mod unresolved;
@@ -26,6 +28,7 @@ use jiff::Timestamp;
 
 pub use action::{Action, Change, UnknownWho, Unsettled, Who, comment};
 pub use advance::{Advance, Patch};
+pub use api::{Api, UnknownApi};
 pub use cancellation::{CancelCall, CancelOutcome, Cancellation, Sharer, Standing, Wish};
 pub use completion::Completion;
 pub use dns_name::DnsName;
@@ -43,6 +46,7 @@ pub use reference::{Fetch, FetchState, GraphAlertId, Lifecycle, SubscriptionNoti
 pub use refused::{MapProblem, Reason, RefusedAlert};
 pub use severity::{Severity, UnknownSeverity};
 pub use state::{State, UnknownState};
+pub use steady::{Moment, Steady};
 pub use time::{after, before, from_millis, millis, parse_time};
 pub use tried::Tried;
 pub use unresolved::{HeldReason, UnknownHeldReason, Unresolved};

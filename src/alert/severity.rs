@@ -45,6 +45,13 @@ impl Severity {
     }
 }
 
+impl Severity {
+    /// Returns the severity of a rank.
+    pub fn from_rank(rank: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|severity| severity.rank() == rank)
+    }
+}
+
 impl fmt::Display for Severity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())

@@ -8,6 +8,7 @@ use actix_web::dev::Server;
 use anyhow::Context as _;
 use tokio::sync::watch;
 
+use crate::budget::Snapshot;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::defender::Defender;
@@ -88,6 +89,7 @@ pub async fn assemble(config: Config, clock: Clock) -> anyhow::Result<Service> {
     let (keys, key_fetcher) = oidc::keys(issuers(&config), &clock, &metrics)?;
     let (max_ages, watched_ages) = watch::channel(ages(&config.dispatch));
     let alert_fetcher = alert_fetcher(&config, (&store, &mapper), watched_ages, (&clock, &metrics))?;
+    let (shown, budget) = watch::channel(Arc::new(Snapshot::empty(clock.steady())));
     let parts = http::Parts {
         store: store.clone(),
         mapper,
@@ -95,12 +97,14 @@ pub async fn assemble(config: Config, clock: Clock) -> anyhow::Result<Service> {
         metrics: metrics.clone(),
         keys: keys.clone(),
         ready: is_ready,
+        budget,
     };
     let listen = config.http.listen;
     let Bound { address, server, sources } =
         http::bind(config.http, parts).with_context(|| format!("cannot listen on {listen}"))?;
     let (dispatch, changes) = watch::channel(config.dispatch);
     let dispatcher = Dispatcher::start(store.clone(), defender, changes, clock, metrics.clone()).await?;
+    let dispatcher = dispatcher.showing(shown).await?;
     ready.send_replace(true);
     let live = Live { keys, sources, dispatch, max_ages };
     Ok(Service { address, server, dispatcher, key_fetcher, alert_fetcher, store, metrics, live })

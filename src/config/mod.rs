@@ -22,6 +22,7 @@ use std::path::Path;
 use jiff::SignedDuration;
 use tracing::level_filters::LevelFilter;
 
+use crate::budget::Reserve;
 use crate::defender::Options as DefenderOptions;
 use crate::dispatch::{self, Settle};
 use crate::graph::Options as GraphOptions;
@@ -190,6 +191,8 @@ fn budget(root: &Section<'_>, dispatch: &mut dispatch::Options, is_local: bool) 
         ("calls_per_hour", &mut dispatch.calls_per_hour),
         ("lookups_per_minute", &mut dispatch.lookups_per_minute),
         ("lookups_per_hour", &mut dispatch.lookups_per_hour),
+        ("reads_per_minute", &mut dispatch.reads_per_minute),
+        ("reads_per_hour", &mut dispatch.reads_per_hour),
     ];
     for (key, limit) in limits {
         let Some(number) = section.integer(key) else {
@@ -205,7 +208,24 @@ fn budget(root: &Section<'_>, dispatch: &mut dispatch::Options, is_local: bool) 
             ),
         }
     }
+    if let Some(reserve) = reserve(&section) {
+        dispatch.reserve = reserve;
+    }
     section.finish();
+}
+
+/// The reserve is written as a part of the limits, such as 0.2, and kept in whole percent.
+fn reserve(section: &Section<'_>) -> Option<Reserve> {
+    let part = section.number("reserve")?;
+    let percents = 0..=Reserve::PERCENT_MAX;
+    let percent = percents.into_iter().find(|percent| (f64::from(*percent) - part * 100.0).abs() < 1e-6);
+    let reserve = percent.and_then(Reserve::from_percent);
+    if reserve.is_none() {
+        let remedy =
+            "write a part of the limits in hundredths, such as 0.2; the other severities need some of them";
+        section.complain("reserve", format!("{part} is not one of 0, 0.01 to 0.9"), remedy);
+    }
+    reserve
 }
 
 /// The settle time guards against a second call, and reads of Defender's list are counted too: both may be

@@ -220,6 +220,15 @@ impl<'d> Section<'d> {
         })
     }
 
+    /// Reads a number with or without decimals.
+    pub(super) fn number(&self, key: &'static str) -> Option<f64> {
+        self.typed(key, "a number", |value| match value {
+            DeValue::Float(number) => number.as_str().parse().ok(),
+            DeValue::Integer(number) => number.as_str().parse().ok(),
+            _ => None,
+        })
+    }
+
     pub(super) fn duration(&self, key: &'static str) -> Option<SignedDuration> {
         let text = self.text(key)?;
         let parsed = duration::parse(text);

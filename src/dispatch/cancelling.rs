@@ -7,24 +7,24 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::time;
 
 use crate::alert::{
-    Action, ActionId, Advance, CancelOutcome, MachineAction, MachineActionId, SourceName, Who, Wish, after,
-    before,
+    Action, ActionId, Advance, Api, CancelOutcome, MachineAction, MachineActionId, SourceName, Steady, Who,
+    Wish,
 };
+use crate::budget::{Permit, Share};
 use crate::clock::Clock;
 use crate::defender::{Defender, TokenError};
 use crate::store::{Cancel, CancelNote, Cancelled, Store, StoreError};
 use crate::telemetry::metric;
 
 use super::cancel::{self, CancelStep, Finding};
-use super::{Budget, Dispatcher, Done, LONGEST_WINDOW, Options, PENDING_MAX, Permit};
+use super::{Dispatcher, Done, Options, PENDING_MAX};
 
 /// How long to wait before an outcome is written again after the store could not take it.
 const RECORD_RETRY: Duration = Duration::from_secs(1);
 
-/// Cancel calls: what Defender's limits leave for them, and those under way. They have limits of their own there.
-#[derive(Debug)]
+/// The cancel calls under way.
+#[derive(Debug, Default)]
 pub(super) struct Cancelling {
-    budget: Budget,
     /// The machine actions that are being cancelled; two actions may share one.
     under_way: HashSet<MachineActionId>,
 }
@@ -34,7 +34,7 @@ pub(super) struct Cancelling {
 pub(super) struct CancelEnded {
     action: ActionId,
     machine_action: MachineActionId,
-    counted_at: Timestamp,
+    counted_at: Steady,
     result: Result<Option<CancelOutcome>, CancelError>,
 }
 
@@ -45,20 +45,6 @@ enum CancelError {
     Token(#[from] TokenError),
     #[error(transparent)]
     Store(#[from] StoreError),
-}
-
-impl Cancelling {
-    /// Takes the limits, and the calls that the store remembers.
-    pub(super) async fn start(store: &Store, options: &Options, now: Timestamp) -> Result<Self, StoreError> {
-        let calls = store.cancel_calls_since(before(now, LONGEST_WINDOW)).await?;
-        let budget = Budget::new(options.calls_per_minute, options.calls_per_hour, calls);
-        Ok(Self { budget, under_way: HashSet::new() })
-    }
-
-    /// Changes the limits.
-    pub(super) fn set_limits(&mut self, options: &Options) {
-        self.budget.set_limits(options.calls_per_minute, options.calls_per_hour);
-    }
 }
 
 impl Dispatcher {
@@ -100,8 +86,8 @@ impl Dispatcher {
             match cancel::consider(action, wish, record, now) {
                 CancelStep::Wait => {}
                 CancelStep::Call => {
-                    if let Permit::WaitUntil(at) = self.start_cancel(action, now) {
-                        advance.patch.next_at = Some(at);
+                    if let Permit::WaitUntil(at) = self.start_cancel(action) {
+                        advance.patch.next_at = Some(self.time_of(at));
                     }
                 }
                 CancelStep::Note(finding) => notes.push(note(action.id, finding)),
@@ -132,8 +118,9 @@ impl Dispatcher {
     }
 
     /// Starts a cancel call unless one is under way, or says when there may be one.
-    fn start_cancel(&mut self, action: &Action, now: Timestamp) -> Permit {
-        let permit = self.cancelling.budget.permit(now);
+    fn start_cancel(&mut self, action: &Action) -> Permit {
+        let counted_at = self.clock.steady();
+        let permit = self.calls.permit(Api::Cancel, Share::Whole, 1, counted_at);
         let Some(machine_action) = action.machine_action.as_ref().map(|known| known.id.clone()) else {
             return permit;
         };
@@ -141,26 +128,31 @@ impl Dispatcher {
             return permit;
         }
         let action = action.id;
-        self.cancelling.budget.record(now);
+        self.calls.record(Api::Cancel, self.clock.moment(), counted_at);
         let (store, defender, clock) = (self.store.clone(), self.defender.clone(), self.clock.clone());
-        self.in_flight.push(Box::pin(async move {
+        self.calls.start(Box::pin(async move {
             let result = call(&store, &defender, &clock, action).await;
-            Done::Cancelled(CancelEnded { action, machine_action, counted_at: now, result })
+            Done::Cancelled(CancelEnded { action, machine_action, counted_at, result })
         }));
         Permit::Now
     }
 
     pub(super) fn cancel_ended(&mut self, ended: CancelEnded) {
         self.cancelling.under_way.remove(&ended.machine_action);
-        let budget = &mut self.cancelling.budget;
-        match ended.result {
-            Ok(Some(CancelOutcome::Throttled { wait, .. })) => budget.block(after(self.clock.now(), wait)),
-            Ok(Some(_)) => {}
-            Ok(None) => budget.release(ended.counted_at),
-            Err(error) => {
-                budget.release(ended.counted_at);
-                tracing::warn!(action = %ended.action, %error, "Defender cannot be asked to cancel now");
+        let now = self.clock.steady();
+        self.calls.change(Api::Cancel, |budget| match &ended.result {
+            Ok(Some(outcome)) => {
+                budget.answered(ended.counted_at, now);
+                if let CancelOutcome::Throttled { wait, .. } = outcome {
+                    budget.block(now.after(*wait));
+                }
             }
+            Ok(None) | Err(CancelError::Token(_)) => budget.release(ended.counted_at),
+            // The call may have left.
+            Err(CancelError::Store(_)) => {}
+        });
+        if let Err(error) = ended.result {
+            tracing::warn!(action = %ended.action, %error, "Defender cannot be asked to cancel now");
         }
     }
 }

@@ -4,7 +4,8 @@ use std::collections::HashMap;
 
 use jiff::Timestamp;
 
-use crate::alert::{Action, Advance, MachineAction, MachineActionId, State, Unsettled, Upstream, after};
+use crate::alert::{Action, Advance, Api, MachineAction, MachineActionId, State, Unsettled, Upstream, after};
+use crate::budget::{Permit, Share};
 use crate::defender::{Defender, ListFilter, ReadError};
 use crate::store::StoreError;
 use crate::telemetry::metric;
@@ -45,15 +46,25 @@ impl Dispatcher {
         if now < self.next_look {
             return Ok(self.next_look);
         }
+        // One read for each kind.
+        let reads = [unsettled.is_empty(), submitted.is_empty()].into_iter().filter(|none| !none).count();
+        let steady = self.clock.steady();
+        if let Permit::WaitUntil(at) = self.calls.permit(Api::MachineActions, Share::Whole, reads, steady) {
+            return Ok(self.time_of(at));
+        }
         let passes = match self.upstreams.to_look(now) {
             Ok(passes) => passes,
             Err(at) => return Ok(at),
         };
+        for _ in 0..reads {
+            self.calls.record(Api::MachineActions, self.clock.moment(), steady);
+        }
         self.is_looking = true;
         self.next_look = after(now, self.options.look_every);
         let defender = self.defender.clone();
-        self.in_flight
-            .push(Box::pin(async move { Done::Looked(look(&defender, unsettled, submitted, passes).await) }));
+        self.calls.start(Box::pin(async move {
+            Done::Looked(look(&defender, unsettled, submitted, passes).await)
+        }));
         Ok(Timestamp::MAX)
     }
 
@@ -110,6 +121,8 @@ impl Dispatcher {
         self.hear(Upstream::Token, token, of_token, now);
         self.hear(Upstream::MachineActions, call, error.map_or(Heard::Good, heard_of), now);
         if let Some(wait) = error.and_then(throttled) {
+            let until = self.clock.steady().after(wait);
+            self.calls.change(Api::MachineActions, |budget| budget.block(until));
             self.next_look = self.next_look.max(after(now, wait));
         }
     }

@@ -4,14 +4,16 @@ use std::collections::{HashMap, HashSet};
 
 use jiff::Timestamp;
 
-use crate::alert::{Action, Found, LookupApi, Question, after};
+use crate::alert::{Action, Api, Found, LookupApi, Question, Steady, after};
+use crate::budget::{Permit, Share};
 use crate::defender::{Defender, LookedUp, ReadError};
 use crate::store::StoreError;
 use crate::telemetry::metric;
 
 use super::answers::Answers;
+use super::calls::number;
 use super::decide::{self, Next};
-use super::{Budget, Dispatcher, Done, Permit, backoff};
+use super::{Dispatcher, Done, backoff};
 
 /// How many actions are looked at in one turn.
 const RESOLVE_MAX: u32 = 200;
@@ -23,7 +25,7 @@ const IN_FLIGHT_MAX: usize = 4;
 const FAILED_MAX: usize = 10_000;
 
 /// What is known, what is being asked, and what may be asked.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Lookups {
     pub(super) answers: Answers,
     in_flight: HashSet<Question>,
@@ -39,28 +41,20 @@ struct Failed {
     again_at: Timestamp,
 }
 
-/// One part of the API: its calls, and whether it is left alone for a while.
+/// One part of the API: whether it is left alone for a while.
 #[derive(Debug)]
 struct Lane {
-    budget: Budget,
     failures: u32,
     paused_until: Timestamp,
 }
 
+impl Default for Lane {
+    fn default() -> Self {
+        Self { failures: 0, paused_until: Timestamp::MIN }
+    }
+}
+
 impl Lane {
-    fn new(per_minute: u32, per_hour: u32) -> Self {
-        let budget = Budget::new(per_minute, per_hour, Vec::new());
-        Self { budget, failures: 0, paused_until: Timestamp::MIN }
-    }
-
-    /// Returns when the next call may be made.
-    fn free_at(&self, now: Timestamp) -> Timestamp {
-        match self.budget.permit(now) {
-            Permit::Now => self.paused_until,
-            Permit::WaitUntil(at) => at.max(self.paused_until),
-        }
-    }
-
     fn fail(&mut self, now: Timestamp) {
         self.failures = self.failures.saturating_add(1);
         self.paused_until = after(now, backoff::after_failures(self.failures));
@@ -68,22 +62,6 @@ impl Lane {
 }
 
 impl Lookups {
-    pub(super) fn new(per_minute: u32, per_hour: u32) -> Self {
-        Self {
-            answers: Answers::default(),
-            in_flight: HashSet::new(),
-            failed: HashMap::new(),
-            machines: Lane::new(per_minute, per_hour),
-            files: Lane::new(per_minute, per_hour),
-        }
-    }
-
-    pub(super) fn set_limits(&mut self, per_minute: u32, per_hour: u32) {
-        for lane in [&mut self.machines, &mut self.files] {
-            lane.budget.set_limits(per_minute, per_hour);
-        }
-    }
-
     fn lane(&self, api: LookupApi) -> &Lane {
         match api {
             LookupApi::Machines => &self.machines,
@@ -98,13 +76,13 @@ impl Lookups {
         }
     }
 
-    /// Says when a question may be asked.
-    fn when(&self, question: &Question, now: Timestamp) -> When {
+    /// Says when a question may be asked; `free_at` is when the budget has room.
+    fn when(&self, question: &Question, free_at: Timestamp, now: Timestamp) -> When {
         if self.in_flight.contains(question) {
             return When::Asked;
         }
         let again_at = self.failed.get(question).map_or(Timestamp::MIN, |failed| failed.again_at);
-        let at = self.lane(question.api()).free_at(now).max(again_at);
+        let at = self.lane(question.api()).paused_until.max(free_at).max(again_at);
         if at > now {
             When::At(at)
         } else if self.in_flight.len() >= IN_FLIGHT_MAX {
@@ -142,6 +120,7 @@ pub(super) struct Asked {
     question: Question,
     /// When it was asked.
     since: Timestamp,
+    counted_at: Steady,
     result: Result<Found, ReadError>,
     calls: u32,
 }
@@ -149,7 +128,7 @@ pub(super) struct Asked {
 impl Dispatcher {
     /// Decides actions whose device and file are known by now, and asks what the others need.
     pub(super) async fn start_lookups(&mut self, now: Timestamp) -> Result<(), StoreError> {
-        self.show_lookups_left(now);
+        self.show_lookups_left();
         let mut advances = Vec::new();
         for action in self.store.resolving(now, RESOLVE_MAX).await? {
             match self.next_step(&action, now) {
@@ -157,7 +136,7 @@ impl Dispatcher {
                     self.tell_decided(&action, &decided);
                     advances.push(decided.advance);
                 }
-                Next::Ask(question) => match self.lookups.when(&question, now) {
+                Next::Ask(question) => match self.when(&action, &question, now) {
                     When::Now => self.start_lookup(question, now),
                     When::At(at) => advances.push(decide::wait(&action, at)),
                     When::Later | When::Asked => {}
@@ -165,6 +144,16 @@ impl Dispatcher {
             }
         }
         self.store.advance(advances).await
+    }
+
+    /// Says when a question may be asked for an action.
+    fn when(&self, action: &Action, question: &Question, now: Timestamp) -> When {
+        let (api, share) = (question.api().into(), Share::of(action.severity));
+        let free_at = match self.calls.permit(api, share, 1, self.clock.steady()) {
+            Permit::Now => Timestamp::MIN,
+            Permit::WaitUntil(at) => self.time_of(at),
+        };
+        self.lookups.when(question, free_at, now)
     }
 
     /// Returns what comes next for an action, with what is known now.
@@ -176,26 +165,24 @@ impl Dispatcher {
 
     fn start_lookup(&mut self, question: Question, now: Timestamp) {
         self.lookups.in_flight.insert(question.clone());
-        self.lookups.lane_mut(question.api()).budget.record(now);
+        let counted_at = self.clock.steady();
+        self.calls.record(question.api().into(), self.clock.moment(), counted_at);
         let defender = self.defender.clone();
-        self.in_flight.push(Box::pin(async move {
+        self.calls.start(Box::pin(async move {
             let LookedUp { found, calls } = look_up(&defender, &question).await;
-            Done::Asked(Asked { question, since: now, result: found, calls })
+            Done::Asked(Asked { question, since: now, counted_at, result: found, calls })
         }));
     }
 
     /// Keeps an answer; after a failure, the question and its part of the API wait.
     pub(super) fn asked(&mut self, asked: Asked) {
-        let Asked { question, since, result, calls } = asked;
+        let Asked { question, since, counted_at, result, calls } = asked;
         let now = self.clock.now();
         let api = question.api();
+        self.count_lookups(api.into(), calls, counted_at);
         let lookups = &mut self.lookups;
         lookups.in_flight.remove(&question);
         let lane = lookups.lane_mut(api);
-        match calls {
-            0 => lane.budget.release(since),
-            calls => (1..calls).for_each(|_| lane.budget.record(now)),
-        }
         let labels = [("api", api.as_str()), ("result", word(&result))];
         self.metrics.count(&metric::LOOKUPS, &labels);
         match result {
@@ -207,20 +194,31 @@ impl Dispatcher {
             Err(error) => {
                 tracing::warn!(%error, %question, "a question to Defender found no answer; it will be asked again");
                 if let ReadError::Throttled { wait, .. } = error {
-                    lane.budget.block(after(now, wait));
+                    let until = self.clock.steady().after(wait);
+                    self.calls.change(api.into(), |budget| budget.block(until));
                 }
                 lookups.fail(question, now);
             }
         }
     }
 
-    fn show_lookups_left(&self, now: Timestamp) {
+    /// Counts what a question really took: it may have read several pages, or failed before the first.
+    fn count_lookups(&mut self, api: Api, calls: u32, counted_at: Steady) {
+        let now = self.clock.steady();
+        match calls {
+            0 => self.calls.change(api, |budget| budget.release(counted_at)),
+            calls => {
+                self.calls.change(api, |budget| budget.answered(counted_at, now));
+                (1..calls).for_each(|_| self.calls.record(api, self.clock.moment(), now));
+            }
+        }
+    }
+
+    fn show_lookups_left(&self) {
         for api in LookupApi::ALL {
-            let left = self.lookups.lane(api).budget.left(now);
-            for (window, left) in ["minute", "hour"].into_iter().zip(left) {
-                let left = u32::try_from(left).unwrap_or(u32::MAX);
-                let labels = [("api", api.as_str()), ("window", window)];
-                self.metrics.set(&metric::LOOKUPS_LEFT, &labels, f64::from(left));
+            for window in self.calls.windows(api.into(), self.clock.steady()) {
+                let labels = [("api", api.as_str()), ("window", window.window)];
+                self.metrics.set(&metric::LOOKUPS_LEFT, &labels, number(window.left()));
             }
         }
     }

@@ -1,12 +1,12 @@
 //! The loop that takes an action from acceptance to its end, at its own pace.
 //!
 //! `turn` does all that is due and starts what takes time; `run` repeats it. What must be exact is in pure files:
-//! `answers`, `backoff`, `breaker`, `budget`, `cancel`, `first_look`, `reconcile`, `resolve`, `step`, `track`, `upstreams`.
+//! `answers`, `backoff`, `breaker`, `cancel`, `first_look`, `reconcile`, `resolve`, `step`, `track`, `upstreams`.
 
 mod answers;
 mod backoff;
 mod breaker;
-mod budget;
+mod calls;
 mod cancel;
 mod cancelling;
 mod decide;
@@ -32,7 +32,8 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::sync::watch;
 use tokio::time;
 
-use crate::alert::{Action, HeldReason, MachineId, SourceName, State, after, before};
+use crate::alert::{Action, HeldReason, MachineId, SourceName, State, after};
+use crate::budget::{Fairness, Reserve};
 use crate::clock::Clock;
 use crate::defender::Defender;
 use crate::policy::Policy;
@@ -41,13 +42,13 @@ use crate::telemetry::{Metrics, metric};
 
 pub use answers::Answers;
 pub use breaker::{Breaker, Heard, Pass};
-pub use budget::{Budget, LONGEST_WINDOW, Permit};
 pub use cancel::{AfterCall, CancelStep, Finding, after_call, consider, overdue};
 pub use reconcile::{Match, Settle, find, settle};
 pub use step::next;
 pub use track::look_again;
 pub use upstreams::{Passes, Upstreams};
 
+use calls::{Calls, Shown};
 use cancelling::{CancelEnded, Cancelling};
 use decide::{Decided, Next, SourceRules};
 use first_look::FirstLook;
@@ -85,6 +86,12 @@ pub struct Options {
     pub lookups_per_minute: u32,
     /// Look-ups of devices an hour, and as many of files.
     pub lookups_per_hour: u32,
+    /// Reads of Defender's list a minute, and as many calls that cancel.
+    pub reads_per_minute: u32,
+    /// Reads of Defender's list an hour, and as many calls that cancel.
+    pub reads_per_hour: u32,
+    /// What is kept of calls and look-ups for high and critical.
+    pub reserve: Reserve,
     /// How many quarantine calls may be under way at once.
     pub in_flight_max: usize,
     /// When an uncertain action may be sent again.
@@ -108,6 +115,9 @@ impl Options {
             calls_per_hour: 1_500,
             lookups_per_minute: 100,
             lookups_per_hour: 1_500,
+            reads_per_minute: 100,
+            reads_per_hour: 1_500,
+            reserve: Reserve::default(),
             in_flight_max: 8,
             settle: Settle::after(SignedDuration::from_secs(60)),
             share_window: SignedDuration::from_mins(10),
@@ -131,7 +141,9 @@ pub struct Dispatcher {
     options: Options,
     /// Other options, when the configuration is read again.
     changes: watch::Receiver<Options>,
-    budget: Budget,
+    calls: Calls,
+    /// How often the action that has waited longest was passed over.
+    fairness: Fairness,
     lookups: Lookups,
     cancelling: Cancelling,
     upstreams: Upstreams,
@@ -143,10 +155,12 @@ pub struct Dispatcher {
     next_alarm: Timestamp,
     /// When Defender last took an action.
     taken_at: Option<Timestamp>,
+    shown: Shown,
     in_flight: FuturesUnordered<InFlight>,
     /// Machines to which a call is under way.
     busy: HashSet<MachineId>,
     is_looking: bool,
+    has_undecided: bool,
     next_look: Timestamp,
     next_expiry: Timestamp,
 }
@@ -188,10 +202,8 @@ impl Dispatcher {
                 "calls have an unknown outcome; nothing is sent before Defender's list was read for each"
             );
         }
-        let calls = store.calls_since(before(now, LONGEST_WINDOW)).await?;
-        let budget = Budget::new(options.calls_per_minute, options.calls_per_hour, calls);
-        let lookups = Lookups::new(options.lookups_per_minute, options.lookups_per_hour);
-        let cancelling = Cancelling::start(&store, &options, now).await?;
+        let steady = clock.steady();
+        let calls = Calls::new(&options, store.calls().await?, clock.moment(), steady);
         metrics.set(&metric::SENDING_PAUSED, &[], 0.0);
         let dispatcher = Self {
             store,
@@ -200,17 +212,20 @@ impl Dispatcher {
             metrics,
             options,
             changes,
-            budget,
-            lookups,
-            cancelling,
+            calls,
+            fairness: Fairness::default(),
+            lookups: Lookups::default(),
+            cancelling: Cancelling::default(),
             upstreams: Upstreams::default(),
             first_look: FirstLook::new(unsettled),
             store_retry_at: Timestamp::MIN,
             next_alarm: Timestamp::MIN,
             taken_at: None,
+            shown: Shown::new(steady),
             in_flight: FuturesUnordered::new(),
             busy: HashSet::new(),
             is_looking: false,
+            has_undecided: false,
             next_look: now,
             next_expiry: now,
         };
@@ -227,7 +242,8 @@ impl Dispatcher {
                 after(self.clock.now(), STORE_RETRY)
             });
             let nap = wake.duration_since(self.clock.now());
-            let nap = Duration::try_from(nap).unwrap_or_default().max(Duration::from_millis(5));
+            let shortest = if self.has_undecided { Duration::ZERO } else { Duration::from_millis(5) };
+            let nap = Duration::try_from(nap).unwrap_or_default().max(shortest);
             tokio::select! {
                 // The same things happen in the same order, so that a simulation can be run again.
                 biased;
@@ -245,8 +261,11 @@ impl Dispatcher {
     pub async fn drain(&mut self) -> Result<(), StoreError> {
         loop {
             self.turn().await?;
+            if self.has_undecided {
+                continue;
+            }
             let Some(done) = self.in_flight.next().await else {
-                return Ok(());
+                return self.show_now(self.clock.steady()).await;
             };
             self.finished(done).await;
         }
@@ -264,11 +283,17 @@ impl Dispatcher {
         self.adopt_changes();
         self.apply_cancellations(now).await?;
         self.expire(now).await?;
-        while self.decide(now).await? {}
+        // A batch at a time, the most urgent first: what is behind it must not keep them from being sent.
+        self.has_undecided = self.decide(now).await?;
         self.start_lookups(now).await?;
         let mut wake = after(now, NAP_MAX);
         wake = wake.min(self.start_look(now).await?);
         wake = wake.min(self.start_sending(now).await?);
+        self.start_calls().await?;
+        wake = wake.min(self.show().await?);
+        if self.has_undecided {
+            return Ok(now);
+        }
         // What is due already and did not start waits for one of the above or for something in flight.
         match self.store.next_due().await? {
             Some(due) if due > now => Ok(wake.min(due)),
@@ -285,9 +310,7 @@ impl Dispatcher {
 
     fn adopt(&mut self) {
         self.options = self.changes.borrow_and_update().clone();
-        self.budget.set_limits(self.options.calls_per_minute, self.options.calls_per_hour);
-        self.lookups.set_limits(self.options.lookups_per_minute, self.options.lookups_per_hour);
-        self.cancelling.set_limits(&self.options);
+        self.calls.set_limits(&self.options);
     }
 
     async fn expire(&mut self, now: Timestamp) -> Result<(), StoreError> {

@@ -6,7 +6,10 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::sync::watch;
 use tokio::time;
 
-use crate::alert::{Action, MachineId, Outcome, State, Target, Tried, Trouble, Upstream, after};
+use crate::alert::{
+    Action, Advance, Api, MachineId, Outcome, State, Steady, Target, Tried, Trouble, Upstream,
+};
+use crate::budget::{Permit, Queue, Share};
 use crate::clock::Clock;
 use crate::defender::{Defender, TokenError};
 use crate::policy::Policy;
@@ -14,8 +17,9 @@ use crate::store::{Intent, Store, StoreError};
 use crate::telemetry::metric;
 
 use super::breaker::{Heard, Pass};
+use super::calls::number;
 use super::hold::heard_of_token;
-use super::{Dispatcher, Done, Options, Passes, Permit, decide, step};
+use super::{Dispatcher, Done, Options, Passes, decide, step};
 
 /// How long to wait before an outcome is written again after the store could not take it.
 const RECORD_RETRY: Duration = Duration::from_secs(1);
@@ -24,7 +28,7 @@ const RECORD_RETRY: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(super) struct Sent {
     machine_id: MachineId,
-    counted_at: Timestamp,
+    counted_at: Steady,
     passes: Passes,
     result: Result<Ended, SendError>,
 }
@@ -57,7 +61,7 @@ struct Sending {
     action: Action,
     /// Where the policy is at the moment of the intent.
     options: watch::Receiver<Options>,
-    counted_at: Timestamp,
+    counted_at: Steady,
     /// When Defender last took another action.
     others_taken_at: Option<Timestamp>,
 }
@@ -65,59 +69,77 @@ struct Sending {
 impl Dispatcher {
     /// Starts as many calls as may be under way; returns when to come back if something holds them up.
     pub(super) async fn start_sending(&mut self, now: Timestamp) -> Result<Timestamp, StoreError> {
-        self.show_budget(now);
+        let steady = self.clock.steady();
+        self.show_budget(steady);
         let waits = self.waits_for_first_look().await?;
         self.show_hold(waits);
         if waits || now < self.store_retry_at {
             return Ok(if waits { Timestamp::MAX } else { self.store_retry_at });
         }
-        // The machines that are busy may be among the most urgent.
-        let limit = u32::try_from(self.options.in_flight_max).unwrap_or(u32::MAX);
-        let (mut orphans, mut wake) = (Vec::new(), Timestamp::MAX);
-        let sendable = self.store.sendable(now, limit.saturating_mul(2)).await?;
-        self.adopt_changes();
-        for action in sendable {
-            if self.busy.len() >= self.options.in_flight_max {
-                break;
-            }
-            let is_known = self.options.policies.contains_key(&action.source);
-            let Some(target) = action.target.filter(|_| is_known) else {
-                orphans.push(decide::hold_orphan(&action, now));
-                continue;
-            };
-            if self.busy.contains(&target.machine_id) {
-                continue;
-            }
-            if let Permit::WaitUntil(at) = self.budget.permit(now) {
-                return Ok(at);
-            }
-            match self.upstreams.to_send(now) {
-                Ok(passes) => self.start_one(action, target, passes, now),
-                Err(at) => {
-                    wake = at;
-                    break;
-                }
-            }
+        let places = self.options.in_flight_max.saturating_sub(self.busy.len());
+        // Who may use all of the limits may not wait longer than the others: then nobody can be sent.
+        if let Permit::WaitUntil(at) = self.calls.permit(Api::Quarantine, Share::Whole, 1, steady) {
+            return Ok(self.time_of(at));
         }
+        if places == 0 {
+            return Ok(Timestamp::MAX);
+        }
+        let sendable = self.store.sendable(now, places, self.busy.clone()).await?;
+        self.adopt_changes();
+        let (urgent, others) = (sendable.urgent.into(), sendable.others.into());
+        let queue = Queue { urgent, others, longest: sendable.longest.into() };
+        let (orphans, wake) = self.send_from(queue, now, steady);
         self.show_hold(false);
         self.store.advance(orphans).await?;
         Ok(wake)
     }
 
-    fn start_one(&mut self, action: Action, target: Target, passes: Passes, now: Timestamp) {
+    /// Starts calls as the queue's rule says; returns what nobody may send any more, and when to come back.
+    fn send_from(&mut self, mut queue: Queue, now: Timestamp, steady: Steady) -> (Vec<Advance>, Timestamp) {
+        let mut orphans = Vec::new();
+        loop {
+            let heads = queue.heads();
+            let Some((next, share)) = self.fairness.next(&heads) else {
+                return (orphans, Timestamp::MAX);
+            };
+            if self.busy.len() >= self.options.places(share) {
+                return (orphans, Timestamp::MAX);
+            }
+            if let Permit::WaitUntil(at) = self.calls.permit(Api::Quarantine, share, 1, steady) {
+                return (orphans, self.time_of(at));
+            }
+            let Some(action) = queue.take(next) else {
+                return (orphans, Timestamp::MAX);
+            };
+            let is_known = self.options.policies.contains_key(&action.source);
+            let Some(target) = action.target.filter(|_| is_known) else {
+                orphans.push(decide::hold_orphan(&action, now));
+                continue;
+            };
+            let passes = match self.upstreams.to_send(now) {
+                Ok(passes) => passes,
+                Err(at) => return (orphans, at),
+            };
+            queue.skip(target.machine_id);
+            self.fairness.sent(&next, heads.longest.as_ref());
+            self.start_one(action, target, passes, steady);
+        }
+    }
+
+    fn start_one(&mut self, action: Action, target: Target, passes: Passes, counted_at: Steady) {
         self.busy.insert(target.machine_id);
-        self.budget.record(now);
+        self.calls.record(Api::Quarantine, self.clock.moment(), counted_at);
         let sending = Sending {
             store: self.store.clone(),
             defender: self.defender.clone(),
             clock: self.clock.clone(),
             action,
             options: self.changes.clone(),
-            counted_at: now,
+            counted_at,
             others_taken_at: self.taken_at,
         };
         let machine_id = target.machine_id;
-        self.in_flight.push(Box::pin(async move {
+        self.calls.start(Box::pin(async move {
             let counted_at = sending.counted_at;
             Done::Sent(Sent { machine_id, counted_at, passes, result: sending.send().await })
         }));
@@ -126,9 +148,13 @@ impl Dispatcher {
     pub(super) fn sent(&mut self, sent: Sent) {
         self.busy.remove(&sent.machine_id);
         let now = self.clock.now();
-        let passes = sent.passes;
+        let (passes, counted_at, steady) = (sent.passes, sent.counted_at, self.clock.steady());
+        self.calls.change(Api::Quarantine, |budget| match &sent.result {
+            Ok(Ended::NotCalled | Ended::Shared) | Err(SendError::Token(_)) => budget.release(counted_at),
+            // Where the store failed, the call may have left.
+            Ok(Ended::Called(..)) | Err(SendError::Store(_)) => budget.answered(counted_at, steady),
+        });
         if !matches!(sent.result, Ok(Ended::Called(..))) {
-            self.budget.release(sent.counted_at);
             self.hear(Upstream::Quarantine, passes.call, Heard::Nothing, now);
         }
         let of_token = match &sent.result {
@@ -149,7 +175,8 @@ impl Dispatcher {
     fn learn(&mut self, outcome: &Outcome, state: State, pass: Pass, now: Timestamp) {
         let heard = match outcome {
             Outcome::Throttled { wait, .. } => {
-                self.budget.block(after(now, *wait));
+                let until = self.clock.steady().after(*wait);
+                self.calls.change(Api::Quarantine, |budget| budget.block(until));
                 Heard::Nothing
             }
             Outcome::Unauthorized(refusal) => Heard::Bad(Trouble::Unauthorized, refusal.to_string()),
@@ -171,10 +198,9 @@ impl Dispatcher {
         self.hear(Upstream::Quarantine, pass, heard, now);
     }
 
-    fn show_budget(&self, now: Timestamp) {
-        for (window, left) in ["minute", "hour"].into_iter().zip(self.budget.left(now)) {
-            let left = u32::try_from(left).unwrap_or(u32::MAX);
-            self.metrics.set(&metric::BUDGET_LEFT, &[("window", window)], f64::from(left));
+    fn show_budget(&self, now: Steady) {
+        for window in self.calls.windows(Api::Quarantine, now) {
+            self.metrics.set(&metric::BUDGET_LEFT, &[("window", window.window)], number(window.left()));
         }
     }
 }

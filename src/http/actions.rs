@@ -6,7 +6,7 @@ use std::str::FromStr;
 use actix_web::web::{Data, Path, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 use url::form_urlencoded;
 
 use crate::alert::{ActionId, State, is_deceptive};
@@ -33,7 +33,16 @@ pub(super) async fn one(
     auth::require(&request, &context, Scope::ActionsRead).await?;
     let id = path.parse().or(Err(Problem::nothing_here()))?;
     let record = context.store.action(id).await?.ok_or_else(Problem::nothing_here)?;
-    Ok(HttpResponse::Ok().json(view::action(&record, context.clock.now())))
+    let mut shown = view::action(&record, context.clock.now());
+    if let Value::Object(members) = &mut shown {
+        let older = match record.action.state {
+            State::Queued => context.store.older(id).await?,
+            _ => None,
+        };
+        let estimate = context.estimates.of_action(&record.action, older);
+        members.insert("estimated_send_at".to_owned(), json!(view::time(estimate)));
+    }
+    Ok(HttpResponse::Ok().json(shown))
 }
 
 pub(super) async fn list(request: HttpRequest, context: Data<Context>) -> Result<HttpResponse, Problem> {

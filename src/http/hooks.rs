@@ -17,12 +17,12 @@ use crate::ingest::jwt::JwtError;
 use crate::ingest::{RawDelivery, Verified, VerifyError, verify, verify_with_keys};
 use crate::mapping::{Format, MapError, Mapped, MapperError};
 use crate::oidc::KeysUnavailable;
-use crate::store::{Accept, Accepted, Receipt, StoreError};
+use crate::store::{Accept, Accepted, AcceptedAction, Receipt, StoreError};
 use crate::telemetry::metric;
 
 use super::admission::{self, PutOff};
 use super::problem::{Problem, ProblemKind};
-use super::{Context, Source, body, client};
+use super::{Context, Source, body, client, view};
 
 /// The longest token that Microsoft Graph may ask to be repeated.
 const VALIDATION_CHARS_MAX: usize = 1024;
@@ -218,9 +218,10 @@ async fn accept(
     if receipt == Err(StoreError::Busy) {
         return Err(PutOff::Store.tell(context, source));
     }
+    let estimate = |action: &AcceptedAction| context.estimate(&source.name, action);
     match receipt? {
-        Receipt::New(accepted) => Ok(answer(202, &accepted, &refused)),
-        Receipt::Duplicate(accepted) => Ok(answer(200, &accepted, &refused)),
+        Receipt::New(accepted) => Ok(answer(202, &accepted, &refused, &estimate)),
+        Receipt::Duplicate(accepted) => Ok(answer(200, &accepted, &refused, &estimate)),
         Receipt::Refused(id) => Err(refusal(&refused).with("delivery_id", json!(id.to_string()))),
         Receipt::Conflict(id) => {
             let detail = "A delivery id may be used again for the same body only.";
@@ -241,7 +242,12 @@ fn tell_notices(context: &Context, source: &Source, notices: &[SubscriptionNotic
 }
 
 /// The answer when something became an action, or will.
-pub(super) fn answer(status: u16, accepted: &Accepted, refused: &[RefusedAlert]) -> HttpResponse {
+pub(super) fn answer(
+    status: u16,
+    accepted: &Accepted,
+    refused: &[RefusedAlert],
+    estimate: &dyn Fn(&AcceptedAction) -> Option<Timestamp>,
+) -> HttpResponse {
     let alerts: Vec<Value> = accepted
         .alerts
         .iter()
@@ -251,7 +257,8 @@ pub(super) fn answer(status: u16, accepted: &Accepted, refused: &[RefusedAlert])
                 .iter()
                 .map(|action| {
                     json!({"id": action.id.to_string(), "state": action.state.as_str(),
-                           "duplicate": !action.is_new, "url": format!("/v1/actions/{}", action.id)})
+                           "duplicate": !action.is_new, "url": format!("/v1/actions/{}", action.id),
+                           "estimated_send_at": view::time(estimate(action))})
                 })
                 .collect();
             json!({"alert_id": alert.alert_id.as_str(), "duplicate": alert.is_duplicate(), "actions": actions})

@@ -6,11 +6,13 @@ mod admission;
 mod auth;
 pub(crate) mod body;
 mod bucket;
+mod budget;
 mod cancel;
 mod certificate;
 mod client;
 mod connection;
 mod deliveries;
+mod estimates;
 mod failures;
 mod health;
 mod hooks;
@@ -34,14 +36,16 @@ use actix_service::IntoServiceFactory as _;
 use actix_web::dev::Server;
 use actix_web::middleware::from_fn;
 use actix_web::{App, HttpResponse, web};
+use jiff::Timestamp;
 use tokio::sync::watch;
 
 use crate::alert::SourceName;
+use crate::budget::Snapshot;
 use crate::clock::Clock;
 use crate::ingest::Gate;
 use crate::mapping::{Format, Mapper};
 use crate::oidc::Keys;
-use crate::store::Store;
+use crate::store::{AcceptedAction, Store};
 use crate::telemetry::Metrics;
 
 pub use admission::{Limits, Quota};
@@ -55,6 +59,7 @@ pub use token::ApiToken;
 
 use admission::Admission;
 use body::LongBodies;
+use estimates::Estimates;
 use key_uses::KeyUses;
 use listener::Door;
 use places::Places;
@@ -121,6 +126,7 @@ struct Context {
     key_uses: KeyUses,
     proxies: Proxies,
     long_bodies: LongBodies,
+    estimates: Estimates,
     /// True once dispatch has taken up where the last run ended.
     ready: watch::Receiver<bool>,
 }
@@ -129,6 +135,11 @@ impl Context {
     /// Finds a source as it is configured at this moment.
     fn source(&self, name: &SourceName) -> Option<Arc<Source>> {
         self.sources.borrow().get(name)
+    }
+
+    /// Returns when an action goes out that a delivery of the source brought, as far as is known now.
+    fn estimate(&self, source: &SourceName, action: &AcceptedAction) -> Option<Timestamp> {
+        action.is_new.then(|| self.estimates.of_accepted(source, action.severity)).flatten()
     }
 }
 
@@ -147,6 +158,8 @@ pub struct Parts {
     pub keys: Keys,
     /// True once dispatch has taken up where the last run ended.
     pub ready: watch::Receiver<bool>,
+    /// What dispatch shows of its budgets and its queue.
+    pub budget: watch::Receiver<Arc<Snapshot>>,
 }
 
 /// A server that listens.
@@ -173,8 +186,9 @@ pub fn bind(options: Options, parts: Parts) -> io::Result<Bound> {
     let places = Places::new(connections_per_address, proxies.networks.clone());
     let door = Door { tls, places, metrics: parts.metrics.clone() };
     let (watch_sources, watched) = watch::channel(Arc::new(Sources::new(sources, limits)));
-    let Parts { store, mapper, clock, metrics, keys, ready } = parts;
+    let Parts { store, mapper, clock, metrics, keys, ready, budget } = parts;
     let context = web::Data::new(Context {
+        estimates: Estimates::new(budget, clock.clone()),
         store,
         mapper,
         clock,
@@ -227,6 +241,7 @@ const ROUTES: &[Route] = &[
         handler: || web::post().to(deliveries::replay),
     },
     Route { method: "GET", path: "/v1/deliveries/{id}", handler: || web::get().to(deliveries::one) },
+    Route { method: "GET", path: "/v1/budget", handler: || web::get().to(budget::show) },
     Route { method: "GET", path: "/livez", handler: || web::get().to(health::live) },
     Route { method: "GET", path: "/readyz", handler: || web::get().to(health::ready) },
     Route { method: "GET", path: "/metrics", handler: || web::get().to(health::metrics) },

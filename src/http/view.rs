@@ -196,6 +196,6 @@ fn fetch(fetch: &Fetch) -> Value {
     })
 }
 
-fn time(at: Option<Timestamp>) -> Option<String> {
+pub(super) fn time(at: Option<Timestamp>) -> Option<String> {
     at.map(|at| format!("{at:.3}"))
 }

@@ -86,6 +86,8 @@ pub struct AcceptedAction {
     pub id: ActionId,
     /// Where it stands.
     pub state: State,
+    /// How severe its alert is.
+    pub severity: Option<Severity>,
     /// Whether this delivery brought it.
     pub is_new: bool,
 }
@@ -147,6 +149,7 @@ pub(super) fn as_new(accept: &Accept) -> Receipt {
         let action = |_: &EntityPair| AcceptedAction {
             id: ActionId::new(new_uuid(accept.now)),
             state: State::Accepted,
+            severity: alert.severity,
             is_new: true,
         };
         let actions = alert.targets.iter().map(action).collect();
@@ -290,7 +293,8 @@ fn keep_alert(
         let action = NewAction { id, alert_seq, batch, alert, pair };
         if let Some(action_seq) = action.keep(tx)? {
             first_history_row(tx, action_seq, batch)?;
-            actions.push(AcceptedAction { id, state: State::Accepted, is_new: true });
+            let severity = alert.severity;
+            actions.push(AcceptedAction { id, state: State::Accepted, severity, is_new: true });
             new.push(id);
         }
     }
@@ -330,13 +334,19 @@ fn known_actions(
     new: &[ActionId],
 ) -> Result<Vec<AcceptedAction>, StoreError> {
     let mut statement =
-        tx.prepare_cached("SELECT id, state FROM actions WHERE alert_seq = ?1 ORDER BY seq")?;
+        tx.prepare_cached("SELECT id, state, severity_rank FROM actions WHERE alert_seq = ?1 ORDER BY seq")?;
     let mut rows = statement.query([alert_seq])?;
     let mut actions = Vec::new();
     while let Some(row) = rows.next()? {
         let columns = Columns(row);
         let id = columns.parsed("id")?;
-        actions.push(AcceptedAction { id, state: columns.parsed("state")?, is_new: new.contains(&id) });
+        let severity = Severity::from_rank(columns.raw("severity_rank")?);
+        actions.push(AcceptedAction {
+            id,
+            state: columns.parsed("state")?,
+            severity,
+            is_new: new.contains(&id),
+        });
     }
     Ok(actions)
 }

@@ -244,20 +244,6 @@ pub(super) fn sharers(db: &Connection, action: ActionId) -> Result<Vec<Sharer>, 
     Ok(sharers)
 }
 
-/// Returns the times of the last cancel calls since then, oldest first.
-pub(super) fn calls_since(db: &Connection, since: Timestamp) -> Result<Vec<Timestamp>, StoreError> {
-    let mut statement = db.prepare_cached(
-        "SELECT called_at FROM cancellations INDEXED BY cancellations_called
-         WHERE called_at >= ?1 ORDER BY called_at",
-    )?;
-    let mut found = statement.query([millis(since)])?;
-    let mut times = Vec::new();
-    while let Some(row) = found.next()? {
-        times.push(Columns(row).time("called_at")?);
-    }
-    Ok(times)
-}
-
 fn cancellation(row: &Row<'_>) -> Result<Cancellation, StoreError> {
     let columns = Columns(row);
     let last_call = match columns.maybe_time("called_at")? {

@@ -20,6 +20,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0004_fetches.sql"),
     include_str!("migrations/0005_cancellations.sql"),
     include_str!("migrations/0006_sharing.sql"),
+    include_str!("migrations/0007_queue.sql"),
 ];
 
 /// How long a connection waits for another process, such as `token create`, to finish writing. A delivery is answered

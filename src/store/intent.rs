@@ -184,13 +184,12 @@ fn tried(tx: &Transaction<'_>, action: &Action) -> Result<Tried, StoreError> {
     Ok(Tried { attempt, not_found, forbidden, forbidden_at: forbidden_at.map(from_millis) })
 }
 
-/// Writes the attempt, and its call against the budget.
+/// Writes the attempt.
 fn keep(tx: &Transaction<'_>, id: ActionId, attempt: u32, now: Timestamp) -> Result<(), StoreError> {
     tx.prepare_cached(
         "INSERT INTO attempts (action_seq, n, intent_at) SELECT seq, ?2, ?3 FROM actions WHERE id = ?1",
     )?
     .execute(params![id.to_string(), attempt, millis(now)])?;
-    tx.prepare_cached("INSERT INTO calls (at) VALUES (?1)")?.execute([millis(now)])?;
     tx.prepare_cached(
         "UPDATE actions SET attempts = ?2, intent_at = ?3, first_intent_at = coalesce(first_intent_at, ?3),
              empty_reads = 0, empty_read_at = NULL

@@ -5,6 +5,7 @@
 
 mod accept;
 mod advance;
+mod calls;
 mod cancel;
 mod cancel_call;
 mod complete;
@@ -16,6 +17,7 @@ mod intent;
 mod lock;
 mod new_action;
 mod pending;
+mod queue;
 mod read;
 mod replay;
 mod rows;
@@ -25,6 +27,7 @@ mod unfinished;
 mod work;
 mod writer;
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -32,8 +35,8 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::sync::{Notify, watch};
 
 use crate::alert::{
-    Action, ActionId, Advance, AlertId, CancelOutcome, DeliveryId, Outcome, SourceName, State, Unsettled,
-    Wish,
+    Action, ActionId, Advance, AlertId, Api, CancelOutcome, DeliveryId, MachineId, Moment, Outcome,
+    SourceName, State, Unsettled, Wish,
 };
 use crate::policy::Policy;
 
@@ -46,6 +49,7 @@ pub use fetches::{PendingFetch, WantedFetch};
 pub use inline::{Disk, InlineStore};
 pub use intent::{Intent, RecordedIntent};
 pub use pending::PendingAtDefender;
+pub use queue::{Sendable, Waiting};
 pub use read::{ActionFilter, ActionPage, ActionRecord, Attempt, DeliveryRecord, Unread};
 pub use replay::Replay;
 pub use tokens::{NewToken, Scope, StoredToken, UnknownScope};
@@ -200,11 +204,6 @@ impl Store {
         self.writer.write(move |tx| cancel_call::record_outcome(tx, &outcome, &note, (look_at, now))).await
     }
 
-    /// Returns the times of the last cancel calls since then, oldest first.
-    pub async fn cancel_calls_since(&self, since: Timestamp) -> Result<Vec<Timestamp>, StoreError> {
-        self.readers.read(move |db| cancel::calls_since(db, since)).await
-    }
-
     /// Returns, by source, the machine actions that have been Pending since that time or longer.
     pub async fn pending_at_defender(&self, since: Timestamp) -> Result<Vec<PendingAtDefender>, StoreError> {
         self.readers.read(move |db| pending::at_defender(db, since)).await
@@ -260,7 +259,7 @@ impl Store {
         Ok(count)
     }
 
-    /// Returns actions that nobody has looked at yet, oldest first.
+    /// Returns actions that nobody has looked at yet, the most urgent first.
     pub async fn undecided(&self, limit: u32) -> Result<Vec<Action>, StoreError> {
         self.readers.read(move |db| work::undecided(db, limit)).await
     }
@@ -270,9 +269,24 @@ impl Store {
         self.readers.read(move |db| work::resolving(db, now, limit)).await
     }
 
-    /// Returns queued actions that may be sent now, the most urgent first, one a machine.
-    pub async fn sendable(&self, now: Timestamp, limit: u32) -> Result<Vec<Action>, StoreError> {
-        self.readers.read(move |db| work::sendable(db, now, limit)).await
+    /// Returns the beginnings of the queue: actions that may be sent now, but to the machines that are called already.
+    pub async fn sendable(
+        &self,
+        now: Timestamp,
+        limit: usize,
+        calling: HashSet<MachineId>,
+    ) -> Result<Sendable, StoreError> {
+        self.readers.read(move |db| queue::sendable(db, now, limit, &calling)).await
+    }
+
+    /// Returns how many actions of each severity wait.
+    pub async fn waiting(&self) -> Result<Waiting, StoreError> {
+        self.readers.read(queue::waiting).await
+    }
+
+    /// Returns how many queued actions of its severity are older than a queued action; `None` if it is not queued.
+    pub async fn older(&self, id: ActionId) -> Result<Option<u32>, StoreError> {
+        self.readers.read(move |db| queue::older(db, id)).await
     }
 
     /// Returns actions whose call has an unknown outcome and that are due for a look.
@@ -300,9 +314,14 @@ impl Store {
         self.readers.read(work::next_due).await
     }
 
-    /// Returns the times of calls since then, oldest first.
-    pub async fn calls_since(&self, since: Timestamp) -> Result<Vec<Timestamp>, StoreError> {
-        self.readers.read(move |db| work::calls_since(db, since)).await
+    /// Keeps calls that are about to be made.
+    pub async fn record_calls(&self, calls: Vec<(Api, Moment)>) -> Result<(), StoreError> {
+        self.writer.write(move |tx| calls::record(tx, &calls)).await
+    }
+
+    /// Returns the calls of late, in the order in which they were made.
+    pub async fn calls(&self) -> Result<Vec<(Api, Moment)>, StoreError> {
+        self.readers.read(calls::kept).await
     }
 
     /// Returns one action with all that happened to it.

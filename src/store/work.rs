@@ -9,7 +9,7 @@ use crate::alert::{
 };
 
 use super::StoreError;
-use super::rows::{self, ACTION, ACTIONS, Columns};
+use super::rows::{self, ACTION, Columns};
 
 /// How many actions expire in one transaction.
 const EXPIRE_MAX: u32 = 500;
@@ -29,11 +29,12 @@ fn select<T>(
     Ok(all)
 }
 
-/// Returns accepted actions, oldest first.
+/// Returns accepted actions, the most urgent first.
 pub(super) fn undecided(db: &Connection, limit: u32) -> Result<Vec<Action>, StoreError> {
     select(
         db,
-        &format!("{ACTIONS} WHERE a.state = 'accepted' ORDER BY a.seq LIMIT ?1"),
+        "actions a INDEXED BY actions_undecided JOIN alerts l ON l.seq = a.alert_seq
+         WHERE a.state = 'accepted' ORDER BY a.severity_rank DESC, a.seq LIMIT ?1",
         [limit],
         rows::action,
     )
@@ -43,19 +44,6 @@ pub(super) fn undecided(db: &Connection, limit: u32) -> Result<Vec<Action>, Stor
 pub(super) fn resolving(db: &Connection, now: Timestamp, limit: u32) -> Result<Vec<Action>, StoreError> {
     let condition = "actions a INDEXED BY actions_resolving JOIN alerts l ON l.seq = a.alert_seq
          WHERE a.state = 'resolving' AND a.next_at <= ?1
-         ORDER BY a.severity_rank DESC, a.accepted_at, a.seq LIMIT ?2";
-    select(db, condition, params![millis(now), limit], rows::action)
-}
-
-/// Returns queued actions that may be sent, the most urgent first, and of each machine only the most urgent.
-pub(super) fn sendable(db: &Connection, now: Timestamp, limit: u32) -> Result<Vec<Action>, StoreError> {
-    let condition = "actions a INDEXED BY actions_queue JOIN alerts l ON l.seq = a.alert_seq
-         WHERE a.state = 'queued' AND a.next_at <= ?1
-         AND NOT EXISTS (SELECT 1 FROM actions b
-                         WHERE b.machine_id = a.machine_id AND b.state IN ('sending', 'uncertain'))
-         AND a.seq = (SELECT c.seq FROM actions c
-                      WHERE c.state = 'queued' AND c.machine_id = a.machine_id AND c.next_at <= ?1
-                      ORDER BY c.severity_rank DESC, c.accepted_at, c.seq LIMIT 1)
          ORDER BY a.severity_rank DESC, a.accepted_at, a.seq LIMIT ?2";
     select(db, condition, params![millis(now), limit], rows::action)
 }
@@ -190,13 +178,6 @@ pub(super) fn next_due(db: &Connection) -> Result<Option<Timestamp>, StoreError>
     )?;
     let at: Option<i64> = statement.query_row([], |row| row.get(0))?;
     Ok(at.map(from_millis))
-}
-
-/// Returns the times of calls since then, oldest first.
-pub(super) fn calls_since(db: &Connection, since: Timestamp) -> Result<Vec<Timestamp>, StoreError> {
-    let mut statement = db.prepare_cached("SELECT at FROM calls WHERE at >= ?1 ORDER BY at")?;
-    let times = statement.query_map([millis(since)], |row| row.get(0))?;
-    Ok(times.map(|at| at.map(from_millis)).collect::<Result<_, _>>()?)
 }
 
 /// Writes a page and leaves nothing behind.

@@ -147,6 +147,30 @@ pub const OUTCOMES: Metric = counter(
 pub const BUDGET_LEFT: Metric =
     gauge("quarantine_bridge_budget_left", "Quarantine calls left in Defender's windows, by window.");
 
+/// Calls that the windows hold, by part of the API and window.
+pub const BUDGET_USED: Metric = gauge(
+    "quarantine_bridge_budget_used",
+    "Calls in the windows of Defender's limits, by part of its API and window.",
+);
+
+/// Calls that the windows may hold, by part of the API and window.
+pub const BUDGET_LIMIT: Metric = gauge(
+    "quarantine_bridge_budget_limit",
+    "Calls that a window may hold, by part of Defender's API and window.",
+);
+
+/// Calls of the windows that are kept for high and critical, by part of the API and window.
+pub const BUDGET_RESERVE: Metric = gauge(
+    "quarantine_bridge_budget_reserve",
+    "Calls of a window that are kept for high and critical, by part of Defender's API and window.",
+);
+
+/// Queued actions, by severity.
+pub const QUEUE: Metric = gauge(
+    "quarantine_bridge_queue",
+    "Actions that wait for their call, by severity; unknown counts as informational.",
+);
+
 /// Questions about devices and files, by part of the API and result.
 pub const LOOKUPS: Metric = counter(
     "quarantine_bridge_lookups_total",
@@ -274,6 +298,10 @@ pub const ALL: &[Metric] = &[
     DEFENDER_REQUESTS,
     OUTCOMES,
     BUDGET_LEFT,
+    BUDGET_USED,
+    BUDGET_LIMIT,
+    BUDGET_RESERVE,
+    QUEUE,
     LOOKUPS,
     LOOKUPS_LEFT,
     UNRESOLVED,

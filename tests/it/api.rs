@@ -108,6 +108,7 @@ async fn every_route_asks_for_its_scope_and_no_other() {
         ("/v1/actions".to_owned(), Scope::ActionsRead),
         (format!("/v1/actions/{id}"), Scope::ActionsRead),
         (format!("/v1/deliveries/{delivery}"), Scope::ActionsRead),
+        ("/v1/budget".to_owned(), Scope::ActionsRead),
         ("/metrics".to_owned(), Scope::Metrics),
     ];
     for (path, needed) in routes {

@@ -72,7 +72,7 @@ async fn nothing_is_lost_or_doubled_by_100_kills_while_1000_alerts_come_in() {
         state.switches.in_progress_after_ms = 100;
         state.switches.done_after_ms = 300;
     });
-    let more = "[budget]\ncalls_per_minute = 1000000\ncalls_per_hour = 1000000\n\
+    let more = "[budget]\ncalls_per_minute = 1000000\ncalls_per_hour = 1000000\nreads_per_minute = 1000000\nreads_per_hour = 1000000\n\
                 [dispatch]\nsettle = \"1s\"\nlook_every = \"50ms\"\n[log]\nlevel = \"warn\"\n\
                 [sources.soc.quota]\ndeliveries_per_minute = 1000000\nburst = 1000000\n";
     let installation = Installation::new(&simulator.url(), more);

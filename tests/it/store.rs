@@ -18,6 +18,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0004_fetches.sql", FOURTH),
     ("0005_cancellations.sql", FIFTH),
     ("0006_sharing.sql", SIXTH),
+    ("0007_queue.sql", SEVENTH),
 ];
 
 const FIRST: &str = "395a7fe3e0960a7e1b7de0f7b097c1f31a5bcace4efc03cd7ac8bd61bcb7e378";
@@ -31,6 +32,8 @@ const FOURTH: &str = "a7414dae0ff54b9d51e7ab4569832bd4fb4730f5c74df86c300b494fc8
 const FIFTH: &str = "5c7b253a92166a180eb3ad8b16be9338d95146a37c4151a8a32f442460a27a2b";
 
 const SIXTH: &str = "488d7eb890ceb9f10e5e531e9df9835b0d1e0ada13034ea5d9620b38bb28b6fd";
+
+const SEVENTH: &str = "14f0a9aef9fdd18b0ca40d5f0dc7c5a4bdca242fbe4c774305fadbbf837f3818";
 
 fn folder() -> (TempDir, Options) {
     let folder = tempfile::tempdir().unwrap();
@@ -79,7 +82,7 @@ async fn a_database_of_every_earlier_schema_is_opened_with_its_data() {
         let delivery = "019ca945-0a00-7000-8000-000000000003".parse().unwrap();
         assert_eq!(store.delivery(delivery).await.unwrap().unwrap().refused.len(), 1);
         assert_eq!(store.token("0123456789ab".to_owned()).await.unwrap().unwrap().scopes.len(), 2);
-        assert_eq!(store.calls_since(jiff::Timestamp::MIN).await.unwrap().len(), 1);
+        assert_eq!(store.calls().await.unwrap().len(), 1 + usize::from(applied >= 6));
     }
 }
 
@@ -188,7 +191,6 @@ fn lists_are_read_by_index() {
             "actions_by_held_reason",
         ),
         ("SELECT seq FROM actions WHERE source = 'a' ORDER BY seq DESC LIMIT 1", "actions_by_source"),
-        ("SELECT at FROM calls WHERE at >= 1 ORDER BY at", "calls_by_time"),
     ] {
         let plan: String =
             db.query_row(&format!("EXPLAIN QUERY PLAN {query}"), [], |row| row.get("detail")).unwrap();

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 /// A file of a module stands before the module itself. An entry such as `store::RecordedIntent` allows that item only.
 const TABLE: &[(&str, &[&str], &[&str])] = &[
     ("alert", &[], &[]),
+    ("budget", &["alert"], &[]),
     ("clock", &["alert"], &[]),
     ("telemetry", &[], &["std::io"]),
     ("ingest", &["alert"], &[]),
@@ -46,7 +47,6 @@ const TABLE: &[(&str, &[&str], &[&str])] = &[
         &["alert", "mapping", "store", "clock", "outgoing", "telemetry", "microsoft"],
         &["reqwest", "tokio"],
     ),
-    ("dispatch/budget", &["alert"], &[]),
     ("dispatch/backoff", &[], &[]),
     ("dispatch/breaker", &["alert"], &[]),
     ("dispatch/upstreams", &["alert"], &[]),
@@ -58,12 +58,12 @@ const TABLE: &[(&str, &[&str], &[&str])] = &[
     ("dispatch/resolve", &["alert"], &[]),
     ("dispatch/answers", &["alert"], &[]),
     ("dispatch/decide", &["alert", "policy"], &[]),
-    ("dispatch", &["alert", "policy", "store", "defender", "clock", "telemetry"], &["tokio"]),
+    ("dispatch", &["alert", "budget", "policy", "store", "defender", "clock", "telemetry"], &["tokio"]),
     ("http/bucket", &["alert"], &[]),
     ("http/failures", &["alert"], &[]),
     (
         "http",
-        &["alert", "ingest", "mapping", "oidc", "store", "clock", "telemetry"],
+        &["alert", "budget", "ingest", "mapping", "oidc", "store", "clock", "telemetry"],
         &["actix_web", "actix_http", "actix_server", "tokio", "tokio_rustls", "std::net", "std::io"],
     ),
     ("spool", &["alert"], &["std::fs", "std::io"]),
@@ -78,6 +78,7 @@ const TABLE: &[(&str, &[&str], &[&str])] = &[
         "config",
         &[
             "alert",
+            "budget",
             "clock",
             "ingest",
             "mapping",
@@ -98,6 +99,7 @@ const TABLE: &[(&str, &[&str], &[&str])] = &[
         "cli",
         &[
             "alert",
+            "budget",
             "clock",
             "config",
             "defender",

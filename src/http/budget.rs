@@ -1,0 +1,60 @@
+//! `GET /v1/budget`: what the limits hold, what waits, and when a new action would go out.
+
+use actix_web::web::Data;
+use actix_web::{HttpRequest, HttpResponse};
+use serde_json::{Value, json};
+
+use crate::alert::{Api, Severity, Steady};
+use crate::budget::{Budget, Snapshot};
+use crate::store::Scope;
+
+use super::problem::{Problem, ProblemKind};
+use super::{Context, auth, view};
+
+pub(super) async fn show(request: HttpRequest, context: Data<Context>) -> Result<HttpResponse, Problem> {
+    auth::require(&request, &context, Scope::ActionsRead).await?;
+    let snapshot = context.estimates.snapshot();
+    let now = context.clock.steady();
+    let Some(forecast) = snapshot.forecast() else {
+        return Err(Problem::new(ProblemKind::NotReady, "The service is starting."));
+    };
+    let time = |at: Steady| view::time(Some(context.estimates.time_of(at)));
+    let queue: Vec<Value> = Severity::ALL
+        .into_iter()
+        .rev()
+        .map(|severity| {
+            json!({
+                "severity": severity.as_str(), "queued": snapshot.queued.of(Some(severity)),
+                "coming": snapshot.coming.of(Some(severity)),
+                "estimated_send_at": time(forecast.of_new(Some(severity)).max(now)),
+            })
+        })
+        .collect();
+    let apis = Api::ALL.into_iter().filter_map(|api| Some((api, snapshot.budget(api)?)));
+    let apis: Vec<Value> = apis.map(|(api, budget)| of_api(api, budget, now, &time)).collect();
+    Ok(HttpResponse::Ok().json(json!({
+        "at": time(now), "counted_at": time(snapshot.taken_at), "apis": apis, "queue": queue,
+        "paused_until": paused_until(&snapshot, now).and_then(time),
+    })))
+}
+
+fn of_api(api: Api, budget: &Budget, now: Steady, time: &dyn Fn(Steady) -> Option<String>) -> Value {
+    let windows: Vec<Value> = budget
+        .windows(now)
+        .iter()
+        .map(|window| {
+            json!({
+                "window": window.window, "limit": window.limit, "used": window.used, "left": window.left(),
+                "reserve": window.reserve,
+            })
+        })
+        .collect();
+    json!({
+        "api": api.as_str(), "windows": windows,
+        "blocked_until": budget.blocked_until(now).and_then(time),
+    })
+}
+
+fn paused_until(snapshot: &Snapshot, now: Steady) -> Option<Steady> {
+    snapshot.paused_until.filter(|until| *until > now)
+}

@@ -1,0 +1,36 @@
+//! The calls of Defender that count against its limits.
+
+use rusqlite::{Connection, Transaction, params};
+
+use crate::alert::{Api, Moment, Steady, from_millis, millis};
+
+use super::StoreError;
+use super::rows::Columns;
+
+/// How many calls are kept: more than an hour allows over all parts of the API, whatever the clock says.
+const KEPT_MAX: i64 = 20_000;
+
+/// Keeps calls, and forgets those that so many others came after.
+pub(super) fn record(tx: &Transaction<'_>, calls: &[(Api, Moment)]) -> Result<(), StoreError> {
+    let mut insert = tx.prepare_cached("INSERT INTO calls (api, at, steady) VALUES (?1, ?2, ?3)")?;
+    for (api, moment) in calls {
+        insert.execute(params![api.as_str(), millis(moment.at), moment.steady.map(Steady::millis)])?;
+    }
+    tx.prepare_cached("DELETE FROM calls WHERE seq <= (SELECT max(seq) FROM calls) - ?1")?
+        .execute([KEPT_MAX])?;
+    Ok(())
+}
+
+/// Returns the calls that are kept, in the order in which they were made.
+pub(super) fn kept(db: &Connection) -> Result<Vec<(Api, Moment)>, StoreError> {
+    let mut statement = db.prepare_cached("SELECT api, at, steady FROM calls ORDER BY seq")?;
+    let mut found = statement.query([])?;
+    let mut calls = Vec::new();
+    while let Some(row) = found.next()? {
+        let columns = Columns(row);
+        let steady: Option<i64> = columns.raw("steady")?;
+        let at = from_millis(columns.raw("at")?);
+        calls.push((columns.parsed("api")?, Moment { at, steady: steady.map(Steady::from_millis) }));
+    }
+    Ok(calls)
+}
