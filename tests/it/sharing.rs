@@ -154,7 +154,7 @@ fn step() -> impl Strategy<Value = Step> {
 fn however_alerts_and_faults_interleave_there_is_at_most_one_machine_action_an_alert_and_the_shared_ones_agree()
  {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let mut runner = TestRunner::new(Config { cases: 24, failure_persistence: None, ..Config::default() });
+    let mut runner = TestRunner::new(Config { cases: 12, failure_persistence: None, ..Config::default() });
     let interleavings = (prop::collection::vec(step(), 1..14), 0_u32..50_000);
     runner.run(&interleavings, |(steps, lag)| runtime.block_on(interleave(steps, lag))).unwrap();
 }
