@@ -1,7 +1,10 @@
 //! Connections to the database file, and its migrations.
 
+use std::future::poll_fn;
+use std::mem;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError};
+use std::task::Poll;
 use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags};
@@ -145,8 +148,7 @@ impl Readers {
         let readers = match self {
             Self::Threads(idle) => idle.clone(),
             Self::Inline(connection) => {
-                // A read takes time everywhere: others go on meanwhile.
-                task::yield_now().await;
+                pass_once().await;
                 return work(&connection.lock().unwrap_or_else(PoisonError::into_inner));
             }
         };
@@ -158,6 +160,19 @@ impl Readers {
         });
         done.await.unwrap_or(Err(StoreError::Closing))
     }
+}
+
+/// Lets others go on once: a read takes time everywhere.
+async fn pass_once() {
+    let mut has_passed = false;
+    poll_fn(|context| {
+        if mem::replace(&mut has_passed, true) {
+            return Poll::Ready(());
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }
 
 impl Idle {
