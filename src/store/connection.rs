@@ -7,6 +7,7 @@ use std::sync::{Arc, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 use tokio::task;
 
@@ -58,8 +59,16 @@ pub(super) fn prepare(connection: &mut Connection, path: &Path) -> Result<(), St
         "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;
          PRAGMA temp_store = MEMORY; PRAGMA cache_size = -8192; PRAGMA wal_autocheckpoint = 4000;",
     )?;
-    connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
+    keep_plans(connection)?;
     migrate(connection)
+}
+
+/// Keeps statements compiled, whatever values they are used with: else SQLite compiles them anew where a value might mean
+/// another plan, and every statement here names its index or needs none.
+fn keep_plans(connection: &Connection) -> Result<(), StoreError> {
+    connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
+    Ok(())
 }
 
 /// Opens a database that another process is serving, and leaves its schema alone.
@@ -184,7 +193,7 @@ impl Idle {
         let connection = Connection::open_with_flags(&self.path, READ)?;
         connection.busy_timeout(BUSY_TIMEOUT)?;
         connection.execute_batch("PRAGMA query_only = ON; PRAGMA cache_size = -2048;")?;
-        connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
+        keep_plans(&connection)?;
         Ok(connection)
     }
 

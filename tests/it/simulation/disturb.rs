@@ -16,7 +16,10 @@ impl Run {
     /// Lets something happen that nobody waits for, or nothing.
     pub(super) fn disturb(&mut self) {
         let rates = self.scenario.rates;
-        if self.strikes(rates.crash) {
+        // A crash is most telling while something is under way.
+        let is_telling =
+            self.inline.waiting() > 0 || self.messages.iter().any(|it| it.word() == "quarantine");
+        if self.strikes(if is_telling { rates.crash * 5 } else { rates.crash }) {
             self.crash();
         }
         if self.strikes(rates.stop)
@@ -25,8 +28,17 @@ impl Run {
             bridge.stop.send_replace(true);
             self.note("the process is told to stop".to_owned());
         }
-        if self.strikes(rates.step_clock) {
-            let steps = [("+1 h", 3_600), ("-1 h", -3_600), ("+1 day", 86_400), ("-1 day", -86_400)];
+        if super::CLOCK_IS_STEADY && self.strikes(rates.step_clock) {
+            let steps = [
+                ("+10 min", 600),
+                ("-10 min", -600),
+                ("+1 h", 3_600),
+                ("-1 h", -3_600),
+                ("+1 h", 3_600),
+                ("-1 h", -3_600),
+                ("+1 day", 86_400),
+                ("-1 day", -86_400),
+            ];
             let (word, seconds) = steps[self.random.usize(..steps.len())];
             self.clock.advance(SignedDuration::from_secs(seconds));
             self.note(format!("the clock is set, {word}"));
@@ -176,7 +188,7 @@ impl Run {
     /// Checks a quarantine call as Defender sees it.
     fn arrived(&mut self, n: usize, has_created: bool) {
         let is_slow = self.scenario.delay_max > 1_500;
-        let limits = (!is_slow).then_some(self.scenario.limits);
+        let limits = (!is_slow && super::BUDGET_IS_STEADY).then_some(self.scenario.limits);
         self.ledger.arrives(self.now, limits);
         let Some(call) = self.messages[n].call.filter(|_| has_created) else {
             return;

@@ -102,10 +102,7 @@ impl Ledger {
                 .unwrap()
                 .query_row(params![moved.action, moved.n], |row| row.get(0))
                 .unwrap();
-            if std::env::var("SIMULATION_WHY").is_ok() {
-                eprintln!("{name}: {from} -> {}: {why}", moved.to);
-            }
-            trace.add(format!("      {name}: {from} -> {}", moved.to));
+            trace.add(format!("      {name}: {from} -> {}: {}", moved.to, without_ids(&why)));
             sometimes.saw(format!("state {}", moved.to));
             if let Some(from) = moved.from {
                 sometimes.saw(format!("move {from} -> {}", moved.to));
@@ -352,4 +349,13 @@ fn check_intent(db: &Connection, action: i64, policies: &[&Policies]) {
     };
     let is_allowed = policies.iter().any(|policies| policies.get(&source).is_some_and(allows));
     assert!(is_allowed, "an intent for #{action} that no policy in force allows, age {age:#} (I6)");
+}
+
+/// Leaves out ids that are made at random: words of 36 characters with four hyphens.
+fn without_ids(why: &str) -> String {
+    let is_id = |word: &str| word.len() == 36 && word.matches('-').count() == 4;
+    why.split(' ')
+        .map(|word| if is_id(word.trim_matches([',', ';', '.'])) { "…" } else { word })
+        .collect::<Vec<_>>()
+        .join(" ")
 }

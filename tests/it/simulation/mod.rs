@@ -19,6 +19,12 @@ use trace::Sometimes;
 /// How many seeds are run, unless `SIMULATION_SEEDS` says another number.
 const SEEDS: u64 = 300;
 
+/// Whether what is uncertain is settled by a steady clock. Until then the clock is not set.
+const CLOCK_IS_STEADY: bool = false;
+
+/// Whether the budget keeps to a steady clock and counts calls that leave late (I7). Until then it is not held to its limits.
+const BUDGET_IS_STEADY: bool = false;
+
 fn number(name: &str) -> Option<u64> {
     env::var(name).ok().map(|text| text.parse().unwrap())
 }

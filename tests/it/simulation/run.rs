@@ -14,6 +14,7 @@ use super::asker::{Asker, Told};
 use super::bridge::Bridge;
 use super::ledger::{Ledger, Policies};
 use super::network::{Message, Outbox};
+use super::number;
 use super::scenario::{Delivery, Scenario};
 use super::trace::{Sometimes, Trace};
 use crate::harness::{CLIENT, SECRET, TENANT, start_of_time};
@@ -86,7 +87,7 @@ impl Run {
         Self {
             seed,
             random,
-            trace: Trace::default(),
+            trace: Trace::new(number("SIMULATION_TRACE").is_some()),
             sometimes: Sometimes::default(),
             step: 0,
             now: 0,

@@ -112,7 +112,7 @@ pub(crate) fn policy(random: &mut Rng) -> Policy {
         _ => Mode::Enforce,
     };
     let min_severity = if random.u32(..8) == 0 { Severity::High } else { Severity::Low };
-    let minutes = [5, 60, 60, 60][random.usize(..4)];
+    let minutes = [5, 60, 240, 1_500][random.usize(..4)];
     Policy { mode, min_severity, max_age: SignedDuration::from_mins(minutes) }
 }
 
@@ -121,7 +121,7 @@ fn rates(random: &mut Rng) -> Rates {
     Rates {
         crash: rate(15),
         stop: rate(5),
-        step_clock: rate(2),
+        step_clock: rate(4),
         reload: rate(10),
         people: rate(20),
         others: rate(15),
@@ -185,9 +185,9 @@ fn sha256(file: usize) -> String {
 fn deliveries(random: &mut Rng) -> Vec<Delivery> {
     let mut all: Vec<Delivery> = Vec::new();
     let mut at = 0;
-    for n in 0..random.usize(3..22) {
+    for n in 0..random.usize(5..30) {
         // Bursts and pauses.
-        at += if random.bool() { 0 } else { random.u64(..240_000) };
+        at += [0, 0, random.u64(..10_000), random.u64(..240_000)][random.usize(..4)];
         let again = all.get(random.usize(..all.len() * 4 + 1)).cloned();
         all.push(match again {
             // The same delivery, or the same alerts in another one.

@@ -9,14 +9,23 @@ const KEPT: usize = 50;
 /// The trace of one run. No id that is made at random is in it: actions go by the order in which they came.
 #[derive(Debug, Default)]
 pub(crate) struct Trace {
+    /// Whether every line is shown as it comes.
+    is_shown: bool,
     last: VecDeque<String>,
     hasher: DefaultHasher,
 }
 
 impl Trace {
+    pub(crate) fn new(is_shown: bool) -> Self {
+        Self { is_shown, ..Self::default() }
+    }
+
     pub(crate) fn add(&mut self, line: String) {
         self.hasher.write(line.as_bytes());
         self.hasher.write_u8(b'\n');
+        if self.is_shown {
+            eprintln!("{line}");
+        }
         if self.last.len() == KEPT {
             self.last.pop_front();
         }
