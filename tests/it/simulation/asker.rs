@@ -1,7 +1,9 @@
 //! Those who ask the bridge for something by HTTP: senders with deliveries, people who complete actions.
 
+use std::fmt;
+
 use jiff::Timestamp;
-use quarantine_bridge::store::{Accept, Complete, Receipt, Store};
+use quarantine_bridge::store::{Accept, Cancel, Complete, Receipt, Store};
 
 use super::bridge::Polled;
 use super::scenario::Delivery;
@@ -54,10 +56,18 @@ impl Asker {
     pub(crate) fn complete(store: Store, complete: Complete, name: String) -> Self {
         let answer = Polled::new(async move {
             match store.complete(complete).await {
-                Ok(completed) => {
-                    let text = format!("{completed:?}");
-                    Told::Done(text.split('(').next().unwrap_or_default().to_owned())
-                }
+                Ok(completed) => Told::Done(format!("complete {}", word(&completed))),
+                Err(_) => Told::Failed,
+            }
+        });
+        Self { delivery: None, answer, name }
+    }
+
+    /// Cancels an action.
+    pub(crate) fn cancel(store: Store, cancel: Cancel, name: String) -> Self {
+        let answer = Polled::new(async move {
+            match store.cancel(cancel).await {
+                Ok(cancelled) => Told::Done(format!("cancel {}", word(&cancelled))),
                 Err(_) => Told::Failed,
             }
         });
@@ -67,4 +77,9 @@ impl Asker {
     pub(crate) fn name(&self) -> &str {
         &self.name
     }
+}
+
+/// What a person is told, without what it is about.
+fn word(told: &dyn fmt::Debug) -> String {
+    format!("{told:?}").split('(').next().unwrap_or_default().to_owned()
 }

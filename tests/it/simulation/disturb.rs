@@ -4,7 +4,7 @@ use jiff::SignedDuration;
 use quarantine_bridge::alert::{ActionId, Who};
 use quarantine_bridge::microsoft::Failure;
 use quarantine_bridge::simulator::Place;
-use quarantine_bridge::store::{Complete, Disk};
+use quarantine_bridge::store::{Cancel, Complete, Disk};
 
 use super::asker::Asker;
 use super::faults;
@@ -26,7 +26,7 @@ impl Run {
             && let Some(bridge) = &self.bridge
         {
             bridge.stop.send_replace(true);
-            self.note("the process is told to stop".to_owned());
+            self.note("the process is told to stop");
         }
         if super::CLOCK_IS_STEADY && self.strikes(rates.step_clock) {
             let steps = [
@@ -47,8 +47,11 @@ impl Run {
         if self.strikes(rates.reload) {
             self.reload();
         }
-        if self.strikes(rates.people) {
+        if self.strikes(rates.complete) {
             self.complete();
+        }
+        if self.strikes(rates.cancel) {
+            self.cancel();
         }
         if self.strikes(rates.others) {
             let (machine, file) = (MACHINES[self.random.usize(..2)], FILES[self.random.usize(..2)]);
@@ -70,14 +73,16 @@ impl Run {
             (_, 1) => "crash before commit of",
             _ => "crash after commit of",
         };
-        self.note(moment.to_owned());
+        self.note(moment);
         if moment == "crash" {
             let stages = self.messages.iter().filter(|message| !message.is_orphan()).map(|message| {
                 let stage = if message.answer.is_none() { "request" } else { "answer" };
                 format!("crash with {stage} of {}", message.word())
             });
             let stages: Vec<String> = stages.collect();
-            stages.into_iter().for_each(|stage| self.sometimes.saw(stage));
+            for stage in stages {
+                self.sometimes.saw(stage);
+            }
             self.sometimes.saw("crash");
         } else {
             let disk = if moment.contains("before") { Disk::Full } else { Disk::Fine };
@@ -103,24 +108,15 @@ impl Run {
         if let Some(bridge) = &self.bridge {
             bridge.options.send_replace(self.scenario.options(&policies));
         }
-        self.note("the configuration is read again".to_owned());
+        self.note("the configuration is read again");
         self.policies.push(policies);
     }
 
-    /// A person completes an action that is held.
+    /// A person completes an action that is held, or believes that it is.
     fn complete(&mut self) {
-        let ids: Vec<(i64, String)> = self.inline.look(|db| {
-            let mut statement = db
-                .prepare_cached("SELECT seq, id FROM actions WHERE state IN ('held', 'queued') ORDER BY seq")
-                .unwrap();
-            let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
-            rows.map(Result::unwrap).collect()
-        });
-        let (Some(bridge), false) = (&self.bridge, ids.is_empty()) else {
+        let Some((seq, action)) = self.some_action("'held', 'queued'") else {
             return;
         };
-        let (seq, id) = &ids[self.random.usize(..ids.len())];
-        let action: ActionId = id.parse().unwrap();
         let complete = Complete {
             action,
             machine_id: Some(MACHINES[self.random.usize(..2)].parse().unwrap()),
@@ -129,9 +125,41 @@ impl Run {
             who: Who::Token("person".to_owned()),
             now: self.clock.now(),
         };
+        let Some(bridge) = &self.bridge else {
+            return;
+        };
         let asker = Asker::complete(bridge.store.clone(), complete, format!("a person completes #{seq}"));
-        self.note(asker.name().to_owned());
+        self.note(asker.name());
         self.askers.push(asker);
+    }
+
+    /// A person cancels an action, wherever it is.
+    fn cancel(&mut self) {
+        let states =
+            "'held', 'queued', 'queued', 'sending', 'uncertain', 'submitted', 'succeeded', 'cancelled'";
+        let Some((seq, action)) = self.some_action(states) else {
+            return;
+        };
+        let who = Who::Token("person".to_owned());
+        let cancel = Cancel { action, reason: "a mistake".to_owned(), who, now: self.clock.now() };
+        let Some(bridge) = &self.bridge else {
+            return;
+        };
+        let asker = Asker::cancel(bridge.store.clone(), cancel, format!("a person cancels #{seq}"));
+        self.note(asker.name());
+        self.askers.push(asker);
+    }
+
+    /// Draws an action in one of these states.
+    fn some_action(&mut self, states: &str) -> Option<(i64, ActionId)> {
+        let sql = format!("SELECT seq, id FROM actions WHERE state IN ({states}) ORDER BY seq");
+        let ids: Vec<(i64, String)> = self.inline.look(|db| {
+            let mut statement = db.prepare_cached(&sql).unwrap();
+            let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
+            rows.map(Result::unwrap).collect()
+        });
+        let drawn = ids.get(self.random.usize(..ids.len().max(1)))?;
+        Some((drawn.0, drawn.1.parse().unwrap()))
     }
 
     /// Brings a message on: to Defender, or back to the bridge, or nowhere.
@@ -145,6 +173,10 @@ impl Run {
             let told = if is_lost { "answer lost" } else { "answer" };
             self.note(format!("{told} to request {number}: {word} {}", status(&answer)));
             self.sometimes.saw(format!("{told} {word}"));
+            let is_unread = is_lost || !answer.as_ref().is_ok_and(|answer| answer.status == 200);
+            if is_unread && place == Place::MachineActions && self.ledger.is_any_uncertain() {
+                self.sometimes.saw("reconcile without a list");
+            }
             message.tell(if is_lost {
                 Err(Failure::Lost("the connection was reset".to_owned()))
             } else {
@@ -169,7 +201,7 @@ impl Run {
         let fault = if self.goes_well { None } else { faults::draw(&mut self.random, &rates, place) };
         if let Some(kind) = &fault {
             let name = faults::name(word, kind);
-            self.note(name.clone());
+            self.note(&name);
             self.sometimes.saw(name);
         }
         let before = self.defender.actions.all().len();

@@ -10,6 +10,7 @@ pub(crate) fn draw(random: &mut Rng, rates: &Rates, place: Place) -> Option<Faul
     let (rate, kinds) = match place {
         Place::Quarantine => (rates.call_fault, calls(random)),
         Place::MachineActions => (rates.list_fault, reads(random)),
+        Place::Cancel => (rates.call_fault, cancels(random)),
         Place::Machines | Place::Files | Place::Alerts => (rates.lookup_fault, reads(random)),
         Place::Token => (rates.token_fault, tokens()),
     };
@@ -40,6 +41,19 @@ fn calls(random: &mut Rng) -> Vec<FaultKind> {
         FaultKind::Forbidden2023,
         FaultKind::MachineNotFound,
         FaultKind::FileNotFound,
+        throttled(random),
+    ]
+}
+
+fn cancels(random: &mut Rng) -> Vec<FaultKind> {
+    vec![
+        FaultKind::AnswerLost,
+        FaultKind::RequestLost,
+        FaultKind::ActedThenStatus { status: 503 },
+        FaultKind::Status { status: 500 },
+        FaultKind::Garbage,
+        FaultKind::Unauthorized,
+        FaultKind::Forbidden2023,
         throttled(random),
     ]
 }

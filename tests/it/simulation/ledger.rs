@@ -118,6 +118,16 @@ impl Ledger {
             known.changes = moved.n;
         }
         self.check_database(db);
+        let mut statement = db
+            .prepare_cached("SELECT empty_reads FROM actions WHERE state = 'uncertain' AND empty_reads > 0")
+            .unwrap();
+        let reads = statement.query_map([], |row| row.get::<_, i64>(0)).unwrap();
+        reads.for_each(|reads| sometimes.saw(format!("reconcile empty read {}", reads.unwrap())));
+    }
+
+    /// Says whether an action is uncertain.
+    pub(crate) fn is_any_uncertain(&self) -> bool {
+        self.actions.values().any(|known| known.state == State::Uncertain)
     }
 
     fn known(&mut self, db: &Connection, action: i64) -> &mut Known {
@@ -205,6 +215,27 @@ impl Ledger {
         let before = self.calls.insert(made, Made { left_at: now, created_at: None });
         assert!(before.is_none(), "two calls for one intent (I3)");
         message.call = Some(made);
+    }
+
+    /// A cancel call leaves: somebody has wished it, and it is on disk.
+    pub(crate) fn cancels(db: &Connection, message: &Message) {
+        let id = message.request.path.split('/').nth(3).unwrap().to_owned();
+        let mut statement = db
+            .prepare_cached(
+                "SELECT count(*) FROM cancellations c JOIN actions a ON a.seq = c.action_seq
+                 WHERE a.machine_action_id = ?1 AND c.called_at IS NOT NULL AND c.ended_at IS NULL",
+            )
+            .unwrap();
+        let wishes: i64 = statement.query_row([&id], |row| row.get(0)).unwrap();
+        assert!(wishes > 0, "a cancel call that nobody wished");
+    }
+
+    /// Counts how cancel calls ended.
+    pub(crate) fn tell_cancels(db: &Connection, sometimes: &mut Sometimes) {
+        let mut statement =
+            db.prepare_cached("SELECT outcome FROM cancellations WHERE outcome IS NOT NULL").unwrap();
+        let outcomes = statement.query_map([], |row| row.get::<_, String>(0)).unwrap();
+        outcomes.for_each(|outcome| sometimes.saw(format!("cancel outcome {}", outcome.unwrap())));
     }
 
     /// A quarantine call has arrived at Defender: within its limits (I7), if the network is not slower than allowed for.
@@ -309,6 +340,7 @@ fn kind(moved: &Moved) -> &'static str {
         (Some(State::Uncertain), _) => "settle",
         (Some(State::Submitted), _) => "track",
         (Some(State::Held), State::Resolving) => "complete",
+        (_, State::Cancelled) => "cancel",
         (_, State::Expired) => "expire",
         _ => "decide",
     }

@@ -1,6 +1,7 @@
 //! The network between the bridge and Microsoft: requests under way, in the hands of the scheduler.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
+use std::sync::mpsc::Sender;
 
 use bytes::Bytes;
 use quarantine_bridge::microsoft::{Answer, Exchange, Failure, Play};
@@ -30,14 +31,14 @@ pub(crate) struct Call {
 }
 
 /// Where the bridge puts its requests.
-pub(crate) type Outbox = Arc<Mutex<Vec<Message>>>;
+pub(crate) type Outbox = Sender<Message>;
 
 /// Makes an exchange that puts every request into the outbox.
 pub(crate) fn exchange(outbox: &Outbox) -> Exchange {
-    let outbox = Arc::clone(outbox);
+    let outbox = outbox.clone();
     let play: Arc<Play> = Arc::new(move |request: reqwest::Request| {
         let (teller, told) = oneshot::channel();
-        outbox.lock().unwrap().push(message(&request, teller));
+        outbox.send(message(&request, teller)).unwrap();
         Box::pin(async move {
             // A process that is gone learns nothing more.
             told.await.unwrap_or_else(|_| Err(Failure::Lost("nobody answers".to_owned())))
@@ -54,6 +55,7 @@ fn message(request: &reqwest::Request, teller: oneshot::Sender<Result<Answer, Fa
     let place = match url.path() {
         path if path.ends_with("/token") => Place::Token,
         path if path.ends_with("/StopAndQuarantineFile") => Place::Quarantine,
+        path if path.ends_with("/cancel") => Place::Cancel,
         path if path.starts_with("/api/machineactions") => Place::MachineActions,
         path if path.starts_with("/api/machines") => Place::Machines,
         path if path.starts_with("/api/files") => Place::Files,
@@ -98,6 +100,7 @@ impl Message {
             Place::Token => "token",
             Place::Quarantine => "quarantine",
             Place::MachineActions => "list",
+            Place::Cancel => "cancel",
             Place::Machines => "machines",
             Place::Files => "files",
             Place::Alerts => "alerts",

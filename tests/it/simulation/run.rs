@@ -1,6 +1,8 @@
 //! One run: a scheduler that decides by its seed what happens next, and checks what must hold after each step.
 
 use std::collections::VecDeque;
+use std::fmt;
+use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 use fastrand::Rng;
@@ -39,7 +41,9 @@ pub(crate) struct Run {
     /// The store of a bridge that starts next.
     pub(super) store: Option<Store>,
     pub(super) bridge: Option<Bridge>,
-    pub(super) outbox: Outbox,
+    /// Where the bridge puts its requests, and where they are taken from.
+    outbox: Outbox,
+    sent_by_bridge: Receiver<Message>,
     pub(super) messages: Vec<Message>,
     pub(super) sent: u64,
     /// Deliveries that are not acknowledged yet.
@@ -80,6 +84,7 @@ impl Run {
     fn new(seed: u64) -> Self {
         let mut random = Rng::with_seed(seed);
         let scenario = Scenario::of(&mut random);
+        let (outbox, sent_by_bridge) = channel();
         let (inline, store) = InlineStore::new().unwrap();
         let credentials = Credentials::new(TENANT, CLIENT, SecretString::from(SECRET));
         let mut defender = new_state(Clock::manual(start_of_time()), credentials, scenario.world.clone());
@@ -96,7 +101,8 @@ impl Run {
             inline,
             store: Some(store),
             bridge: None,
-            outbox: Outbox::default(),
+            outbox,
+            sent_by_bridge,
             messages: Vec::new(),
             sent: 0,
             due: scenario.deliveries.clone(),
@@ -118,7 +124,7 @@ impl Run {
         }
         run.goes_well = true;
         run.full_for = 0;
-        run.note("from now on everything goes well".to_owned());
+        run.note("from now on everything goes well");
         let begin = run.now;
         while run.is_busy() {
             run.next().await;
@@ -129,6 +135,7 @@ impl Run {
         let lag = u64::from(run.scenario.switches.list_lag_ms);
         run.inline.look(|db| {
             run.ledger.check_outcomes(db, &mut run.sometimes);
+            Ledger::tell_cancels(db, &mut run.sometimes);
             run.ledger.check_quiet(db, lag);
         });
         assert!(run.due.is_empty(), "a delivery was never taken");
@@ -139,7 +146,7 @@ impl Run {
         !self.due.is_empty() || !self.askers.is_empty() || self.ledger.unfinished() > 0
     }
 
-    pub(super) fn note(&mut self, what: String) {
+    pub(super) fn note(&mut self, what: impl fmt::Display) {
         let wall = self.clock.now();
         self.trace.add(format!("{:>6} +{:>9.3} s, {wall:.0}: {what}", self.step, seconds(self.now)));
     }
@@ -282,7 +289,7 @@ impl Run {
 
     /// Takes over what the bridge has sent since.
     fn take_requests(&mut self) {
-        let new: Vec<Message> = self.outbox.lock().unwrap().drain(..).collect();
+        let new: Vec<Message> = self.sent_by_bridge.try_iter().collect();
         for mut message in new {
             self.sent += 1;
             message.number = self.sent;
@@ -292,6 +299,9 @@ impl Run {
                 let now = self.now;
                 self.inline.look(|db| self.ledger.leaves(db, &mut message, now));
             }
+            if message.word() == "cancel" {
+                self.inline.look(|db| Ledger::cancels(db, &message));
+            }
             self.messages.push(message);
         }
     }
@@ -299,14 +309,14 @@ impl Run {
     fn start(&mut self) {
         let store = self.store.take().unwrap_or_else(|| self.inline.reopen().unwrap());
         let options = self.scenario.options(self.policies.last().unwrap());
-        self.note("the process starts".to_owned());
+        self.note("the process starts");
         self.bridge = Some(Bridge::start(store, options, &self.clock, &self.outbox));
     }
 
     /// What is left of a process that is gone.
     pub(super) fn end_process(&mut self) {
         self.bridge = None;
-        self.outbox.lock().unwrap().clear();
+        self.sent_by_bridge.try_iter().for_each(drop);
         for asker in std::mem::take(&mut self.askers) {
             self.give_up(asker);
         }
@@ -341,12 +351,14 @@ impl Run {
         match told {
             Told::Taken(ids) => {
                 self.note(format!("{} is acknowledged", asker.name()));
-                ids.into_iter().for_each(|id| self.ledger.acknowledge(id));
+                for id in ids {
+                    self.ledger.acknowledge(id);
+                }
                 self.inline.look(|db| self.ledger.check_database(db));
             }
             Told::Done(what) => {
                 self.note(format!("{}: {what}", asker.name()));
-                self.sometimes.saw(format!("person {what}"));
+                self.sometimes.saw(what);
             }
             Told::Failed => {
                 self.note(format!("{} is put off", asker.name()));

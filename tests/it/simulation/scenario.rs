@@ -36,14 +36,15 @@ const UNSEEN: &str = "5555555555bbbbbbbbbb5555555555bbbbbbbbbb";
 
 const SOURCES: [&str; 3] = ["soc", "siem", "edr"];
 
-/// How often something happens, in a thousand chances. Each is nothing in about half of the seeds.
+/// How often something happens, in a thousand chances. Each is nothing in a third of the seeds.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Rates {
     pub(crate) crash: u32,
     pub(crate) stop: u32,
     pub(crate) step_clock: u32,
     pub(crate) reload: u32,
-    pub(crate) people: u32,
+    pub(crate) complete: u32,
+    pub(crate) cancel: u32,
     pub(crate) others: u32,
     pub(crate) disk_full: u32,
     pub(crate) not_sent: u32,
@@ -117,13 +118,14 @@ pub(crate) fn policy(random: &mut Rng) -> Policy {
 }
 
 fn rates(random: &mut Rng) -> Rates {
-    let mut rate = |max: u32| if random.bool() { random.u32(1..=max) } else { 0 };
+    let mut rate = |max: u32| if random.u32(..3) > 0 { random.u32(1..=max) } else { 0 };
     Rates {
         crash: rate(15),
         stop: rate(5),
         step_clock: rate(4),
         reload: rate(10),
-        people: rate(20),
+        complete: rate(20),
+        cancel: rate(30),
         others: rate(15),
         disk_full: rate(80),
         not_sent: rate(300),
@@ -149,7 +151,7 @@ fn switches(random: &mut Rng) -> Switches {
         per_hour: 1_000_000,
         window: WindowKind::Sliding,
         list_lag_ms: lag,
-        page_size: [1, 3, 1_000][random.usize(..3)],
+        page_size: [5, 20, 1_000][random.usize(..3)],
         in_progress_after_ms: random.u32(..5_000),
         done_after_ms: [1_000, 26_000, 200_000][random.usize(..3)],
         token_life_s: [100, 600, 3_599][random.usize(..3)],
@@ -165,6 +167,7 @@ fn world(random: &mut Rng) -> World {
         dns_name: names[n].to_owned(),
         os_platform: if n == 2 { "macOS" } else { "Windows11" }.to_owned(),
         files: FILES[..3].iter().map(|file| (*file).to_owned()).collect(),
+        is_offline: n == 1 && random.u32(..5) == 0,
         signed_files: vec![FILES[3].to_owned()],
         ends_as: ends[random.usize(..ends.len())].to_owned(),
         ..Machine::default()
@@ -188,7 +191,7 @@ fn deliveries(random: &mut Rng) -> Vec<Delivery> {
     for n in 0..random.usize(5..30) {
         // Bursts and pauses.
         at += [0, 0, random.u64(..10_000), random.u64(..240_000)][random.usize(..4)];
-        let again = all.get(random.usize(..all.len() * 4 + 1)).cloned();
+        let again = all.get(random.usize(..=all.len() * 4)).cloned();
         all.push(match again {
             // The same delivery, or the same alerts in another one.
             Some(known) if random.bool() => Delivery { at, ..known },

@@ -38,7 +38,7 @@ impl Trace {
 
     /// The last lines.
     pub(crate) fn show(&self) -> String {
-        self.last.iter().map(|line| format!("  {line}\n")).collect()
+        self.last.iter().map(String::as_str).collect::<Vec<_>>().join("\n")
     }
 }
 
