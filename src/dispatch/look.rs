@@ -23,6 +23,8 @@ const SUBMITTED_MAX: u32 = 40;
 /// What a look brought.
 #[derive(Debug)]
 pub(super) struct Looked {
+    /// What the list says is as old as this: its answer may have been long on its way.
+    asked_at: Timestamp,
     unsettled: Vec<Unsettled>,
     submitted: Vec<Action>,
     passes: Passes,
@@ -63,7 +65,7 @@ impl Dispatcher {
         self.next_look = after(now, self.options.look_every);
         let defender = self.defender.clone();
         self.calls.start(Box::pin(async move {
-            Done::Looked(look(&defender, unsettled, submitted, passes).await)
+            Done::Looked(look(&defender, unsettled, submitted, (passes, now)).await)
         }));
         Ok(Timestamp::MAX)
     }
@@ -79,7 +81,7 @@ impl Dispatcher {
                 for unsettled in &looked.unsettled {
                     self.first_look.done(unsettled.action.id);
                     let found = find(unsettled, list);
-                    let advance = settle(unsettled, found, self.options.settle, now);
+                    let advance = settle(unsettled, found, self.options.settle, looked.asked_at);
                     self.count_settled(found, &advance);
                     tell_crashes(unsettled, &advance);
                     advances.push(advance);
@@ -159,11 +161,12 @@ async fn look(
     defender: &Defender,
     unsettled: Vec<Unsettled>,
     submitted: Vec<Action>,
-    passes: Passes,
+    (passes, asked_at): (Passes, Timestamp),
 ) -> Looked {
     let on_machines = machines_filter(&unsettled);
     let by_id = ids_filter(&submitted);
     Looked {
+        asked_at,
         on_machines: read(defender, on_machines).await,
         by_id: read(defender, by_id).await,
         unsettled,

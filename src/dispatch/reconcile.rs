@@ -12,8 +12,9 @@ use crate::alert::{
 
 use super::backoff;
 
-/// How much earlier than our first intent Defender's clock may put its record.
-const CLOCK_SKEW: SignedDuration = SignedDuration::from_mins(10);
+/// How much earlier than our first intent Defender's clock may put our record: our clock may have been set wrong by days,
+/// and a record that the list leaves out is sent again.
+const CLOCK_WRONG: SignedDuration = SignedDuration::from_hours(7 * 24);
 
 /// How many calls in a row may end with the service before others go first: the call itself may be what ends it. That
 /// cannot be told from a kill, so it is not held; the alert's age ends it.
@@ -53,7 +54,7 @@ pub enum Match<'a> {
 /// Returns since when the list must be read to find an action: since its first call, for that may be listed after later
 /// ones.
 pub(super) fn since(unsettled: &Unsettled) -> Timestamp {
-    before(unsettled.first_intent_at, CLOCK_SKEW)
+    before(unsettled.first_intent_at, CLOCK_WRONG)
 }
 
 /// Finds an action in Defender's list.
@@ -65,12 +66,7 @@ pub fn find<'a>(unsettled: &Unsettled, list: &'a [MachineAction]) -> Match<'a> {
     let is = |have: &Option<String>, wanted: &str| {
         have.as_deref().is_some_and(|have| have.eq_ignore_ascii_case(wanted))
     };
-    let begin = since(unsettled);
-    let covers = |record: &&MachineAction| {
-        is(&record.machine_id, &machine)
-            && is(&record.file, &sha1)
-            && record.created_at.is_none_or(|at| at >= begin)
-    };
+    let covers = |record: &&MachineAction| is(&record.machine_id, &machine) && is(&record.file, &sha1);
     let comment = unsettled.action.comment();
     let is_taken = |record: &MachineAction| unsettled.taken.iter().any(|id| id.as_str() == record.id);
     let mut other = Match::Nothing;
@@ -100,7 +96,7 @@ fn is_any(status: &str, words: &[&str]) -> bool {
     words.iter().any(|word| status.eq_ignore_ascii_case(word))
 }
 
-/// Returns the move of an uncertain action after a complete read of the list.
+/// Returns the move of an uncertain action after a complete read of the list; `now` is when it was asked for.
 pub fn settle(unsettled: &Unsettled, found: Match<'_>, rule: Settle, now: Timestamp) -> Advance {
     if let Match::Ours(record) = found {
         return adopt(unsettled, record, now);

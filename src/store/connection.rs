@@ -1,9 +1,13 @@
 //! Connections to the database file, and its migrations.
 
+use std::future::poll_fn;
+use std::mem;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError};
+use std::task::Poll;
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 use tokio::task;
 
@@ -55,8 +59,16 @@ pub(super) fn prepare(connection: &mut Connection, path: &Path) -> Result<(), St
         "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;
          PRAGMA temp_store = MEMORY; PRAGMA cache_size = -8192; PRAGMA wal_autocheckpoint = 4000;",
     )?;
-    connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
+    keep_plans(connection)?;
     migrate(connection)
+}
+
+/// Keeps statements compiled, whatever values they are used with: else SQLite compiles them anew where a value might mean
+/// another plan, and every statement here names its index or needs none.
+fn keep_plans(connection: &Connection) -> Result<(), StoreError> {
+    connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
+    Ok(())
 }
 
 /// Opens a database that another process is serving, and leaves its schema alone.
@@ -145,8 +157,7 @@ impl Readers {
         let readers = match self {
             Self::Threads(idle) => idle.clone(),
             Self::Inline(connection) => {
-                // A read takes time everywhere: others go on meanwhile.
-                task::yield_now().await;
+                pass_once().await;
                 return work(&connection.lock().unwrap_or_else(PoisonError::into_inner));
             }
         };
@@ -160,6 +171,19 @@ impl Readers {
     }
 }
 
+/// Lets others go on once: a read takes time everywhere.
+async fn pass_once() {
+    let mut has_passed = false;
+    poll_fn(|context| {
+        if mem::replace(&mut has_passed, true) {
+            return Poll::Ready(());
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}
+
 impl Idle {
     fn take(&self) -> Result<Connection, StoreError> {
         let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
@@ -169,7 +193,7 @@ impl Idle {
         let connection = Connection::open_with_flags(&self.path, READ)?;
         connection.busy_timeout(BUSY_TIMEOUT)?;
         connection.execute_batch("PRAGMA query_only = ON; PRAGMA cache_size = -2048;")?;
-        connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
+        keep_plans(&connection)?;
         Ok(connection)
     }
 

@@ -211,6 +211,9 @@ impl Store {
 
     /// Moves actions from state to state; those that somebody else has moved meanwhile stay as they are.
     pub async fn advance(&self, advances: Vec<Advance>) -> Result<(), StoreError> {
+        if advances.is_empty() {
+            return Ok(());
+        }
         self.writer
             .write(move |tx| {
                 for advance in &advances {

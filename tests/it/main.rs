@@ -56,6 +56,7 @@ mod secrets;
 mod senders;
 mod settle;
 mod sharing;
+mod simulation;
 mod simulator;
 mod spool;
 mod store;

@@ -89,13 +89,17 @@ fn only_the_same_device_file_and_comment_are_ours() {
         ("no time", &|it| it.created_at = None, "ours"),
         ("by the first call", &|it| it.created_at = Some(start_of_time()), "ours"),
         (
-            "by a clock that is 10 min slow",
-            &|it| it.created_at = Some(before(start_of_time(), seconds(600))),
+            "by a clock that is a day slow",
+            &|it| it.created_at = Some(before(start_of_time(), seconds(86_400))),
             "ours",
         ),
         (
-            "before the first call",
-            &|it| it.created_at = Some(before(start_of_time(), seconds(601))),
+            "by others, before the first call",
+            &|it| {
+                it.comment = None;
+                it.status = "Succeeded".to_owned();
+                it.created_at = Some(before(start_of_time(), seconds(601)));
+            },
             "nothing",
         ),
         ("another device", &|it| it.machine_id = Some("9".repeat(40)), "nothing"),
