@@ -19,6 +19,7 @@ pub mod oidc;
 pub mod outgoing;
 pub mod policy;
 pub mod relay;
+pub mod retention;
 pub mod simulator;
 pub mod spool;
 pub mod store;

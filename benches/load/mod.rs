@@ -26,8 +26,13 @@ pub fn key() -> SigningKey {
 
 /// Whole requests with signed bodies, each a new alert about a device of its own.
 pub fn requests(count: usize) -> Vec<Vec<u8>> {
+    requests_from(0, count)
+}
+
+/// As many, which differ from those before this number.
+pub fn requests_from(first: usize, count: usize) -> Vec<Vec<u8>> {
     let (key, now) = (key(), Clock::system().now());
-    (0..count).map(|n| request(&key, n, now)).collect()
+    (first..first + count).map(|n| request(&key, n, now)).collect()
 }
 
 fn request(key: &SigningKey, n: usize, now: Timestamp) -> Vec<u8> {
@@ -48,8 +53,28 @@ fn request(key: &SigningKey, n: usize, now: Timestamp) -> Vec<u8> {
     .into_bytes()
 }
 
-/// Posts all requests over so many connections; returns how long that took. Every answer must be 202.
-pub async fn post_all(address: SocketAddr, connections: usize, requests: Vec<Vec<u8>>) -> Duration {
+/// How it went.
+pub struct Posted {
+    /// How long it took.
+    pub took: Duration,
+    /// How long each answer took, the fastest first.
+    pub answers: Vec<Duration>,
+}
+
+impl Posted {
+    /// Answers a second.
+    pub fn per_second(&self) -> f64 {
+        f64::from(u32::try_from(self.answers.len()).unwrap()) / self.took.as_secs_f64()
+    }
+
+    /// What 99 of 100 answers took at most.
+    pub fn p99(&self) -> Duration {
+        self.answers[self.answers.len() * 99 / 100]
+    }
+}
+
+/// Posts all requests over so many connections. Every answer must be 202.
+pub async fn post_all(address: SocketAddr, connections: usize, requests: Vec<Vec<u8>>) -> Posted {
     let mut shares: Vec<Vec<Vec<u8>>> = vec![Vec::new(); connections];
     for (n, request) in requests.into_iter().enumerate() {
         shares[n % connections].push(request);
@@ -63,16 +88,21 @@ pub async fn post_all(address: SocketAddr, connections: usize, requests: Vec<Vec
     for (stream, share) in streams {
         tasks.spawn(post(stream, share));
     }
+    let mut answers = Vec::new();
     while let Some(done) = tasks.join_next().await {
-        done.unwrap();
+        answers.extend(done.unwrap());
     }
-    begin.elapsed()
+    let took = begin.elapsed();
+    answers.sort_unstable();
+    Posted { took, answers }
 }
 
-async fn post(mut stream: TcpStream, requests: Vec<Vec<u8>>) {
+async fn post(mut stream: TcpStream, requests: Vec<Vec<u8>>) -> Vec<Duration> {
+    let mut answers = Vec::with_capacity(requests.len());
     stream.set_nodelay(true).unwrap();
     let mut buffer = vec![0; 8 * 1024];
     for request in requests {
+        let begin = Instant::now();
         stream.write_all(&request).await.unwrap();
         let mut read = 0;
         while !is_whole(&buffer[..read]) {
@@ -82,7 +112,9 @@ async fn post(mut stream: TcpStream, requests: Vec<Vec<u8>>) {
         }
         let answer = String::from_utf8_lossy(&buffer[..read]);
         assert!(answer.starts_with("HTTP/1.1 202"), "{answer}");
+        answers.push(begin.elapsed());
     }
+    answers
 }
 
 /// Says whether an answer has come with its whole body.

@@ -71,6 +71,13 @@ pub struct EntityPair {
     pub found_at: FoundAt,
 }
 
+impl EntityPair {
+    /// Returns the text that tells this pair from others within one alert.
+    pub fn key(&self) -> String {
+        format!("{} {}", self.machine.key(), self.file.key())
+    }
+}
+
 /// Where in the payload a pair stood, as JSON paths.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct FoundAt {

@@ -108,6 +108,7 @@ impl State {
             Self::Queued => &[
                 Self::Sending,
                 Self::Submitted,
+                Self::Uncertain,
                 Self::Held,
                 Self::Denied,
                 Self::Shadowed,

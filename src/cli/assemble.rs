@@ -18,7 +18,8 @@ use crate::http::{self, Bound, Sources};
 use crate::ingest::jwt::Issuer;
 use crate::mapping::{BuiltIn, Format, Mapper};
 use crate::oidc::{self, Fetcher, Keys};
-use crate::store::Store;
+use crate::retention::Pruner;
+use crate::store::{Retention, Store};
 use crate::telemetry::Metrics;
 
 /// How many threads read payloads.
@@ -36,6 +37,8 @@ pub struct Service {
     pub key_fetcher: Fetcher,
     /// The loop that fetches alerts from Microsoft Graph.
     pub alert_fetcher: AlertFetcher,
+    /// The loop that deletes what is over and old.
+    pub pruner: Pruner,
     /// The durable state.
     pub store: Store,
     /// The metrics.
@@ -51,6 +54,7 @@ pub struct Live {
     sources: watch::Sender<Arc<Sources>>,
     dispatch: watch::Sender<dispatch::Options>,
     max_ages: watch::Sender<MaxAges>,
+    retention: watch::Sender<Retention>,
 }
 
 impl Live {
@@ -61,6 +65,7 @@ impl Live {
     pub fn apply(&self, config: Config) -> anyhow::Result<()> {
         self.keys.replace(issuers(&config))?;
         self.max_ages.send_replace(ages(&config.dispatch));
+        self.retention.send_replace(config.retention);
         // Policies before sources: whatever a new source delivers finds its policy.
         self.dispatch.send_replace(config.dispatch);
         self.sources.send_replace(Arc::new(Sources::new(config.http.sources, config.http.limits)));
@@ -90,6 +95,8 @@ pub async fn assemble(config: Config, clock: Clock) -> anyhow::Result<Service> {
     let (max_ages, watched_ages) = watch::channel(ages(&config.dispatch));
     let alert_fetcher = alert_fetcher(&config, (&store, &mapper), watched_ages, (&clock, &metrics))?;
     let (shown, budget) = watch::channel(Arc::new(Snapshot::empty(clock.steady())));
+    let (retention, kept) = watch::channel(config.retention);
+    let pruner = Pruner::new(store.clone(), clock.clone(), metrics.clone(), kept);
     let parts = http::Parts {
         store: store.clone(),
         mapper,
@@ -106,8 +113,8 @@ pub async fn assemble(config: Config, clock: Clock) -> anyhow::Result<Service> {
     let dispatcher = Dispatcher::start(store.clone(), defender, changes, clock, metrics.clone()).await?;
     let dispatcher = dispatcher.showing(shown).await?;
     ready.send_replace(true);
-    let live = Live { keys, sources, dispatch, max_ages };
-    Ok(Service { address, server, dispatcher, key_fetcher, alert_fetcher, store, metrics, live })
+    let live = Live { keys, sources, dispatch, max_ages, retention };
+    Ok(Service { address, server, dispatcher, key_fetcher, alert_fetcher, pruner, store, metrics, live })
 }
 
 /// How long each source's alerts may be fetched for.

@@ -5,8 +5,10 @@ use serde_json::{Value, json};
 
 use crate::config::{self, Complaint, Complaints, Secrets};
 
+use crate::store::check_database;
+
 use super::ConfigFile;
-use super::exit::{say, say_error};
+use super::exit::{Failure, IO_ERROR, say, say_error};
 
 #[derive(Debug, ClapArgs)]
 pub(super) struct Arguments {
@@ -15,6 +17,9 @@ pub(super) struct Arguments {
     /// Write the complaints as JSON.
     #[arg(long)]
     json: bool,
+    /// Also read the whole database and tell whether it is damaged. A service may be using it.
+    #[arg(long)]
+    database: bool,
 }
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
@@ -35,6 +40,10 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
             let mode = policy.map_or("", |policy| policy.mode.as_str());
             say(&format!("source {}: format {}, mode {mode}", source.name, source.format.name()));
         }
+    }
+    if arguments.database {
+        check_database(&config.store).map_err(|error| Failure { code: IO_ERROR, text: error.to_string() })?;
+        say_error(&format!("{}: no damage", config.store.path.display()));
     }
     Ok(())
 }

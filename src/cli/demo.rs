@@ -32,7 +32,7 @@ use crate::microsoft::AppRegistration;
 use crate::outgoing::Outgoing;
 use crate::policy::Policy;
 use crate::simulator::{Credentials, Machine, Simulator, World, new_state};
-use crate::store::{NewToken, Options as StoreOptions, Scope, add_token};
+use crate::store::{NewToken, Options as StoreOptions, Retention, Scope, add_token};
 use crate::telemetry::LogFormat;
 
 use super::exit::say;
@@ -206,6 +206,7 @@ fn config(simulator: &Simulator, folder: &Path, key: SigningKey) -> anyhow::Resu
         http: HttpOptions::new("127.0.0.1:0".parse()?, vec![source]),
         tls_files: None,
         store: StoreOptions { path: folder.join("bridge.db") },
+        retention: Retention::default(),
         defender: DefenderOptions {
             api_url: url.clone(),
             app: AppRegistration {

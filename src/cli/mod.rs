@@ -1,6 +1,7 @@
 //! The commands, one file each.
 
 mod assemble;
+mod backup;
 mod certificate;
 mod check;
 mod demo;
@@ -57,6 +58,8 @@ enum Command {
     Simulate(simulate::Arguments),
     /// List, print, test and try formats.
     Formats(formats::Arguments),
+    /// Copy the database while the service runs.
+    Backup(backup::Arguments),
     /// Make tokens for the API.
     Token(token::Arguments),
 }
@@ -90,6 +93,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Spool(arguments) => spool::run(&arguments),
         Command::Simulate(arguments) => simulate::run(&arguments),
         Command::Formats(arguments) => formats::run(&arguments),
+        Command::Backup(arguments) => backup::run(&arguments),
         Command::Token(arguments) => token::run(&arguments),
     };
     exit::code(result)

@@ -13,7 +13,7 @@ use tokio::{runtime, time};
 
 use crate::clock::Clock;
 use crate::config::{self, Config, Loaded, Secrets};
-use crate::store::Health;
+use crate::store::{Health, Store};
 use crate::telemetry::{Metrics, start_logs};
 
 use super::certificate::CertificateWatch;
@@ -23,6 +23,13 @@ use super::{ConfigFile, Service, assemble};
 
 /// How long calls that are under way may take when the service stops; Kubernetes kills after 30 s.
 const DRAIN: Duration = Duration::from_secs(20);
+
+/// How long after the start the whole database is read for the first time, to see whether it is damaged: what had waited for
+/// the start goes first.
+const FIRST_LOOK_FOR_DAMAGE: Duration = Duration::from_mins(5);
+
+/// How often it is read from then on.
+const LOOK_FOR_DAMAGE: Duration = Duration::from_hours(24);
 
 /// How often metrics are folded.
 const UPKEEP: Duration = Duration::from_secs(5);
@@ -60,25 +67,28 @@ async fn serve(config: Config, in_use: InUse) -> anyhow::Result<()> {
     let hangup = signal(SignalKind::hangup())?;
     let clock = Clock::system();
     let certificate = config.tls_files.clone().zip(config.http.tls.clone());
-    let Service { address, server, dispatcher, key_fetcher, alert_fetcher, store, metrics, live } =
+    let Service { address, server, dispatcher, key_fetcher, alert_fetcher, pruner, store, metrics, live } =
         assemble(config, clock.clone()).await?;
     let (stop, stopped) = watch::channel(false);
     let server_handle = server.handle();
     let mut tasks = JoinSet::new();
     tasks.spawn(dispatcher.run(stopped.clone()));
     tasks.spawn(key_fetcher.run(stopped.clone()));
-    tasks.spawn(alert_fetcher.run(stopped));
+    tasks.spawn(alert_fetcher.run(stopped.clone()));
+    tasks.spawn(pruner.run(stopped));
     tasks.spawn(async move { drop(server.await) });
     let reloader = Reloader::new(in_use, live, metrics.clone(), clock.clone());
     let reload = tasks.spawn(reloader.run(hangup));
     let watch = |(files, tls)| CertificateWatch::new(files, tls, metrics.clone(), clock);
     let certificate = certificate.map(watch).map(|watch| tasks.spawn(watch.run()));
     let upkeep = tasks.spawn(upkeep(metrics));
+    let look_for_damage = tasks.spawn(look_for_damage(store.clone()));
     announce(address);
     let end = until_told(&mut tasks, store.health()).await?;
     server_handle.stop(true).await;
     stop.send_replace(true);
     upkeep.abort();
+    look_for_damage.abort();
     reload.abort();
     certificate.iter().for_each(AbortHandle::abort);
     drain(tasks).await;
@@ -119,6 +129,16 @@ async fn drain(mut tasks: JoinSet<()>) {
     let all = async { while tasks.join_next().await.is_some() {} };
     if time::timeout(DRAIN, all).await.is_err() {
         tracing::warn!("some calls did not end in time; their outcome will be looked up at the next start");
+    }
+}
+
+/// Reads the whole database now and then. Damage makes the store's health bad, which ends the service.
+async fn look_for_damage(store: Store) {
+    time::sleep(FIRST_LOOK_FOR_DAMAGE).await;
+    loop {
+        let found = store.look_for_damage().await.err().map(|error| error.to_string());
+        tracing::info!(found, "the whole database was read, to see whether it is damaged");
+        time::sleep(LOOK_FOR_DAMAGE).await;
     }
 }
 

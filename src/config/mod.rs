@@ -11,6 +11,7 @@ mod hmac;
 mod jwt;
 mod reader;
 mod resolve;
+mod retention;
 mod secret;
 mod server;
 mod sources;
@@ -49,6 +50,8 @@ pub struct Config {
     pub tls_files: Option<TlsFiles>,
     /// Where the store lives.
     pub store: store::Options,
+    /// How long it keeps what is over.
+    pub retention: store::Retention,
     /// How to reach Defender.
     pub defender: DefenderOptions,
     /// How to reach Microsoft Graph, if alerts are fetched there.
@@ -128,12 +131,15 @@ fn sections(root: &Section<'_>, secrets: Secrets) -> Option<Config> {
     let is_local = defender.as_ref().is_some_and(|options| is_loopback(&options.api_url));
     budget(root, &mut dispatch, is_local);
     intervals(root, &mut dispatch, is_local);
+    let oldest = dispatch.policies.values().map(|policy| policy.max_age).max();
+    let retention = retention::read(root, oldest.unwrap_or_default());
     let (log_format, log_level) = log?;
     let server = server?;
     Some(Config {
         http: http::Options { sources: sources.all, ..server.http },
         tls_files: server.tls_files,
         store: store?,
+        retention,
         defender: defender?,
         graph: match graph {
             Graph::Off => None,

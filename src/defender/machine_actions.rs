@@ -20,6 +20,8 @@ pub enum ListFilter {
         /// Made at or after this time.
         since: Timestamp,
     },
+    /// Every StopAndQuarantineFile made at or after this time.
+    Since(Timestamp),
 }
 
 impl ListFilter {
@@ -31,6 +33,9 @@ impl ListFilter {
         };
         match self {
             Self::Ids(ids) => any("id", ids.iter().map(ToString::to_string).collect()),
+            Self::Since(since) => {
+                format!("type eq 'StopAndQuarantineFile' and creationDateTimeUtc ge {since:.0}")
+            }
             Self::OnMachines { machines, since } => {
                 let machines = any("machineId", machines.iter().map(ToString::to_string).collect());
                 format!(

@@ -32,7 +32,7 @@ pub(super) struct Looked {
     by_id: Read,
 }
 
-type Read = Result<Vec<MachineAction>, ReadError>;
+pub(super) type Read = Result<Vec<MachineAction>, ReadError>;
 
 impl Dispatcher {
     /// Starts a look if one is due; returns when to come back.
@@ -175,7 +175,7 @@ async fn look(
     }
 }
 
-async fn read(defender: &Defender, filter: Option<ListFilter>) -> Read {
+pub(super) async fn read(defender: &Defender, filter: Option<ListFilter>) -> Read {
     let Some(filter) = filter else {
         return Ok(Vec::new());
     };

@@ -15,6 +15,7 @@ mod hold;
 mod look;
 mod lookups;
 mod reconcile;
+mod recount;
 pub mod resolve;
 mod send;
 mod step;
@@ -54,6 +55,7 @@ use decide::{Decided, Next, SourceRules};
 use first_look::FirstLook;
 use look::Looked;
 use lookups::{Asked, Lookups};
+use recount::{Recount, Recounted};
 use resolve::Rules;
 use send::Sent;
 
@@ -146,6 +148,7 @@ pub struct Dispatcher {
     fairness: Fairness,
     lookups: Lookups,
     cancelling: Cancelling,
+    recount: Recount,
     upstreams: Upstreams,
     /// Unsettled actions for which the list was not read yet: until then nothing is sent.
     first_look: FirstLook,
@@ -174,6 +177,7 @@ enum Done {
     Looked(Looked),
     Asked(Asked),
     Cancelled(CancelEnded),
+    Recounted(Recounted),
 }
 
 impl fmt::Debug for Dispatcher {
@@ -203,6 +207,7 @@ impl Dispatcher {
             );
         }
         let steady = clock.steady();
+        let recount = Recount::needed(&store, now).await?;
         let calls = Calls::new(&options, store.calls().await?, clock.moment(), steady);
         metrics.set(&metric::SENDING_PAUSED, &[], 0.0);
         let dispatcher = Self {
@@ -216,6 +221,7 @@ impl Dispatcher {
             fairness: Fairness::default(),
             lookups: Lookups::default(),
             cancelling: Cancelling::default(),
+            recount,
             upstreams: Upstreams::default(),
             first_look: FirstLook::new(unsettled),
             store_retry_at: Timestamp::MIN,
@@ -366,6 +372,7 @@ impl Dispatcher {
             Done::Sent(sent) => self.sent(sent),
             Done::Asked(asked) => self.asked(asked),
             Done::Cancelled(ended) => self.cancel_ended(ended),
+            Done::Recounted(recounted) => self.recounted(recounted).await,
             Done::Looked(looked) => {
                 if let Err(error) = self.looked(looked).await {
                     tracing::error!(%error, "dispatch cannot record what Defender's list says");

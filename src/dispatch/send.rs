@@ -76,6 +76,9 @@ impl Dispatcher {
         if waits || now < self.store_retry_at {
             return Ok(if waits { Timestamp::MAX } else { self.store_retry_at });
         }
+        if let Some(wake) = self.start_recount(now) {
+            return Ok(wake);
+        }
         let places = self.options.in_flight_max.saturating_sub(self.busy.len());
         // Who may use all of the limits may not wait longer than the others: then nobody can be sent.
         if let Permit::WaitUntil(at) = self.calls.permit(Api::Quarantine, Share::Whole, 1, steady) {

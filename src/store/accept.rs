@@ -12,6 +12,7 @@ use crate::ingest::Verified;
 use super::StoreError;
 use super::fetches::{self, WantedFetch};
 use super::new_action::{NewAction, first_history_row};
+use super::remembered;
 use super::rows::{Columns, new_uuid, to_json};
 
 /// A delivery to accept.
@@ -96,6 +97,11 @@ pub struct AcceptedAction {
 ///
 /// What is new, the usual case, is written without looking first: the unique indices tell what is known.
 pub(super) fn accept(tx: &Transaction<'_>, accept: &Accept) -> Result<Receipt, StoreError> {
+    if let Some(known) =
+        remembered::delivery(tx, accept.delivery.source(), &accept.delivery.key().to_string())?
+    {
+        return again_after_pruning(tx, accept, &known);
+    }
     let new_id = DeliveryId::new(new_uuid(accept.now));
     if keep_delivery(tx, new_id, accept)? {
         return keep_alerts(tx, &accept.batch(new_id));
@@ -113,6 +119,20 @@ pub(super) fn accept(tx: &Transaction<'_>, accept: &Accept) -> Result<Receipt, S
     let batch = accept.batch(known.id);
     renew_delivery(tx, &batch, &alert_ids(&accept.alerts))?;
     keep_alerts(tx, &batch)
+}
+
+/// Answers a delivery whose rows are gone: it is known, with what is left of its actions.
+fn again_after_pruning(
+    tx: &Transaction<'_>,
+    accept: &Accept,
+    known: &remembered::KnownDelivery,
+) -> Result<Receipt, StoreError> {
+    if known.body_sha256 != *accept.delivery.body_sha256() {
+        return Ok(Receipt::Conflict(known.id));
+    }
+    let ids: Vec<String> = alert_ids(&accept.alerts).into_iter().map(ToOwned::to_owned).collect();
+    let alerts = known_alerts(tx, known.id, accept.delivery.source(), &ids)?;
+    Ok(Receipt::Duplicate(Accepted { delivery_id: known.id, alerts, fetches: Vec::new() }))
 }
 
 impl Accept {
@@ -265,6 +285,16 @@ fn keep_alert(
     alert: &Alert,
     new: &mut Vec<ActionId>,
 ) -> Result<AcceptedAlert, StoreError> {
+    let mut pairs = Vec::new();
+    for pair in &alert.targets {
+        if !remembered::knows_pair(tx, batch.source, &alert.alert_id, pair)? {
+            pairs.push(pair);
+        }
+    }
+    if pairs.is_empty() {
+        let actions = actions_of_alert(tx, batch.source, &alert.alert_id)?;
+        return Ok(AcceptedAlert { alert_id: alert.alert_id.clone(), actions });
+    }
     // The sender's later words about an alert do not change what was decided on the first.
     let inserted = tx
         .prepare_cached(
@@ -283,12 +313,13 @@ fn keep_alert(
             |row| row.get(0),
         )
         .optional()?;
+    let gone = || StoreError::Corrupt("a known alert is not there".to_owned());
     let alert_seq = match inserted {
         Some(seq) => seq,
-        None => known_alert(tx, batch.source, &alert.alert_id)?,
+        None => known_alert(tx, batch.source, &alert.alert_id)?.ok_or_else(gone)?,
     };
     let mut actions = Vec::new();
-    for pair in &alert.targets {
+    for pair in pairs {
         let id = ActionId::new(new_uuid(batch.now));
         let action = NewAction { id, alert_seq, batch, alert, pair };
         if let Some(action_seq) = action.keep(tx)? {
@@ -316,15 +347,32 @@ fn known_alerts(
         let alert_id: AlertId = alert_id
             .parse()
             .map_err(|error| StoreError::Corrupt(format!("alert id of delivery {delivery_id}: {error}")))?;
-        let actions = known_actions(tx, known_alert(tx, source, &alert_id)?, &[])?;
+        let actions = actions_of_alert(tx, source, &alert_id)?;
         alerts.push(AcceptedAlert { alert_id, actions });
     }
     Ok(alerts)
 }
 
-fn known_alert(tx: &Transaction<'_>, source: &SourceName, alert_id: &AlertId) -> Result<i64, StoreError> {
+/// Reads back the actions of an alert; none if retention has deleted them.
+fn actions_of_alert(
+    tx: &Transaction<'_>,
+    source: &SourceName,
+    alert_id: &AlertId,
+) -> Result<Vec<AcceptedAction>, StoreError> {
+    match known_alert(tx, source, alert_id)? {
+        Some(alert_seq) => known_actions(tx, alert_seq, &[]),
+        None => Ok(Vec::new()),
+    }
+}
+
+fn known_alert(
+    tx: &Transaction<'_>,
+    source: &SourceName,
+    alert_id: &AlertId,
+) -> Result<Option<i64>, StoreError> {
     let mut statement = tx.prepare_cached("SELECT seq FROM alerts WHERE source = ?1 AND alert_id = ?2")?;
-    Ok(statement.query_row(params![source.as_str(), alert_id.as_str()], |row| row.get(0))?)
+    let seq = statement.query_row(params![source.as_str(), alert_id.as_str()], |row| row.get(0));
+    Ok(seq.optional()?)
 }
 
 /// Reads back all actions of an alert; `new` are those that this delivery brought.

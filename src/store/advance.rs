@@ -2,10 +2,11 @@
 
 use rusqlite::{OptionalExtension as _, Transaction, params};
 
-use crate::alert::{Advance, Change, HeldReason, State, millis};
+use crate::alert::{Advance, Change, HeldReason, State, Target, millis};
 
 use super::StoreError;
 use super::rows::to_json;
+use super::{intent, seal};
 
 /// Applies a move; returns false, and does nothing, if the action is not where it was expected.
 pub(super) fn apply(tx: &Transaction<'_>, advance: &Advance) -> Result<bool, StoreError> {
@@ -28,8 +29,20 @@ pub(super) fn apply(tx: &Transaction<'_>, advance: &Advance) -> Result<bool, Sto
         state = change.to;
         write_history(tx, seq, change)?;
     }
+    let seal = advance.patch.target.map(|target| seal_with(tx, advance, target)).transpose()?;
     patch(tx, seq, state, advance)?;
+    if let Some(seal) = seal {
+        tx.prepare_cached("UPDATE actions SET seal = ?2 WHERE seq = ?1")?.execute(params![seq, seal])?;
+    }
     Ok(true)
+}
+
+/// Returns the seal of an action that gets a target. It must be what was sealed before.
+fn seal_with(tx: &Transaction<'_>, advance: &Advance, target: Target) -> Result<[u8; 32], StoreError> {
+    let gone = || StoreError::Corrupt(format!("action {} has no alert", advance.action));
+    let mut action = intent::load(tx, advance.action)?.ok_or_else(gone)?;
+    action.target = Some(target);
+    seal::of(&action)
 }
 
 fn write_history(tx: &Transaction<'_>, seq: i64, change: &Change) -> Result<(), StoreError> {

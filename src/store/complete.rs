@@ -3,11 +3,13 @@
 use jiff::Timestamp;
 use rusqlite::{Transaction, params};
 
-use crate::alert::{Action, ActionId, Advance, Change, MachineId, Patch, Sha1, State, Who, after, millis};
+use crate::alert::{
+    Action, ActionId, Advance, Change, Completion, MachineId, Patch, Sha1, State, Who, after, millis,
+};
 use crate::policy::HOLD_LIMIT;
 
 use super::StoreError;
-use super::{advance, intent};
+use super::{advance, intent, seal};
 
 /// What a person adds to a held action.
 #[derive(Debug, Clone)]
@@ -57,6 +59,7 @@ pub(super) fn complete(tx: &Transaction<'_>, complete: &Complete) -> Result<Comp
         return Ok(Completed::Sha1Given);
     }
     keep(tx, complete)?;
+    seal_completed(tx, &action, complete)?;
     advance::apply(tx, &resume(&action, complete))?;
     Ok(Completed::Resumed)
 }
@@ -84,6 +87,18 @@ fn keep(tx: &Transaction<'_>, complete: &Complete) -> Result<(), StoreError> {
         millis(complete.now),
     ])?;
     Ok(())
+}
+
+/// Seals the action with what was said.
+fn seal_completed(tx: &Transaction<'_>, action: &Action, complete: &Complete) -> Result<(), StoreError> {
+    let before = action.completion.as_ref();
+    let completion = Completion {
+        machine_id: complete.machine_id.or(before.and_then(|before| before.machine_id)),
+        sha1: complete.sha1.or(before.and_then(|before| before.sha1)),
+        by: complete.who.clone(),
+        at: complete.now,
+    };
+    seal::write(tx, &Action { completion: Some(completion), ..action.clone() })
 }
 
 fn resume(action: &Action, complete: &Complete) -> Advance {

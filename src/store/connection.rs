@@ -1,6 +1,8 @@
 //! Connections to the database file, and its migrations.
 
+use std::fs::{self, File};
 use std::future::poll_fn;
+use std::io::Read as _;
 use std::mem;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError};
@@ -9,9 +11,11 @@ use std::time::Duration;
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
+use tokio::sync::watch;
 use tokio::task;
 
-use super::StoreError;
+use super::seal;
+use super::{Health, StoreError};
 
 /// Marks the file as ours (`PRAGMA application_id`): "qbrg" in ASCII.
 const APPLICATION_ID: i64 = 0x7162_7267;
@@ -25,6 +29,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0005_cancellations.sql"),
     include_str!("migrations/0006_sharing.sql"),
     include_str!("migrations/0007_queue.sql"),
+    include_str!("migrations/0008_retention.sql"),
 ];
 
 /// How long a connection waits for another process, such as `token create`, to finish writing. A delivery is answered
@@ -39,12 +44,16 @@ const STATEMENTS_MAX: usize = 64;
 
 /// A connection belongs to one thread at a time, so SQLite's own mutexes are left out.
 const READ: OpenFlags = OpenFlags::SQLITE_OPEN_READ_ONLY.union(OpenFlags::SQLITE_OPEN_NO_MUTEX);
-const WRITE: OpenFlags = OpenFlags::SQLITE_OPEN_READ_WRITE
-    .union(OpenFlags::SQLITE_OPEN_CREATE)
-    .union(OpenFlags::SQLITE_OPEN_NO_MUTEX);
+const BESIDE: OpenFlags = OpenFlags::SQLITE_OPEN_READ_WRITE.union(OpenFlags::SQLITE_OPEN_NO_MUTEX);
+const WRITE: OpenFlags = BESIDE.union(OpenFlags::SQLITE_OPEN_CREATE);
+
+/// Where a database file says whether it is written ahead, and the value of one that is not (SQLite's file format, 1.3.3).
+const WRITE_VERSION_AT: usize = 18;
+const NOT_WRITTEN_AHEAD: u8 = 1;
 
 /// Opens the database for writing and brings its schema up to date.
 pub(super) fn open_and_migrate(path: &Path) -> Result<Connection, StoreError> {
+    check_log(path)?;
     let mut connection = Connection::open_with_flags(path, WRITE)?;
     prepare(&mut connection, path)?;
     Ok(connection)
@@ -57,7 +66,8 @@ pub(super) fn prepare(connection: &mut Connection, path: &Path) -> Result<(), St
     // FULL: every commit is on disk before it is acknowledged, also through a power cut.
     connection.execute_batch(
         "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;
-         PRAGMA temp_store = MEMORY; PRAGMA cache_size = -8192; PRAGMA wal_autocheckpoint = 4000;",
+         PRAGMA temp_store = MEMORY; PRAGMA cache_size = -8192; PRAGMA wal_autocheckpoint = 4000;
+         PRAGMA journal_size_limit = 67108864; PRAGMA cell_size_check = ON;",
     )?;
     keep_plans(connection)?;
     migrate(connection)
@@ -73,11 +83,34 @@ fn keep_plans(connection: &Connection) -> Result<(), StoreError> {
 
 /// Opens a database that another process is serving, and leaves its schema alone.
 pub(super) fn open_beside(path: &Path) -> Result<Connection, StoreError> {
-    let connection = Connection::open_with_flags(path, WRITE)?;
+    check_log(path)?;
+    let connection = Connection::open_with_flags(path, BESIDE)?;
     connection.busy_timeout(BUSY_TIMEOUT)?;
+    connection.execute_batch("PRAGMA cell_size_check = ON;")?;
     check_ours(&connection, path)?;
     let (found, known) = (schema_version(&connection)?, newest_version());
     if found == known { Ok(connection) } else { Err(StoreError::OtherVersion { found, known }) }
+}
+
+/// Refuses a database beside which the log of another one lies: SQLite would mix the two.
+///
+/// A database that is written ahead says so from before its first log is made, and a backup does not.
+fn check_log(path: &Path) -> Result<(), StoreError> {
+    let mut head = [0; WRITE_VERSION_AT + 1];
+    let is_read = File::open(path).and_then(|mut file| file.read_exact(&mut head)).is_ok();
+    let log = beside(path, "-wal");
+    let has_log = fs::metadata(&log).is_ok_and(|log| log.len() > 0);
+    if is_read && has_log && head.last() == Some(&NOT_WRITTEN_AHEAD) {
+        return Err(StoreError::LogOfAnother(log));
+    }
+    Ok(())
+}
+
+/// Returns the path of one of the files that lie beside the database.
+pub(super) fn beside(path: &Path, ending: &str) -> PathBuf {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(ending);
+    path.with_file_name(name)
 }
 
 fn schema_version(connection: &Connection) -> Result<i64, StoreError> {
@@ -115,6 +148,10 @@ fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
         }
         let tx = connection.transaction()?;
         tx.execute_batch(migration)?;
+        // At the newest schema, for that is the one that actions can be read in.
+        if version == known && found < seal::SINCE_SCHEMA {
+            seal::seal_unfinished(&tx)?;
+        }
         tx.pragma_update(None, "application_id", APPLICATION_ID)?;
         tx.pragma_update(None, "user_version", version)?;
         tx.commit()?;
@@ -139,13 +176,15 @@ pub(super) enum Readers {
 #[derive(Debug, Clone)]
 pub(super) struct Idle {
     path: PathBuf,
+    /// Told when a read finds damage.
+    health: watch::Sender<Health>,
     #[expect(clippy::disallowed_types, reason = "held for a push or a pop, never across an await")]
-    idle: Arc<std::sync::Mutex<Vec<Connection>>>,
+    connections: Arc<std::sync::Mutex<Vec<Connection>>>,
 }
 
 impl Readers {
-    pub(super) fn new(path: &Path) -> Self {
-        Self::Threads(Idle { path: path.to_owned(), idle: Arc::default() })
+    pub(super) fn new(path: &Path, health: watch::Sender<Health>) -> Self {
+        Self::Threads(Idle { path: path.to_owned(), health, connections: Arc::default() })
     }
 
     /// Runs a read on a connection of its own.
@@ -161,13 +200,22 @@ impl Readers {
                 return work(&connection.lock().unwrap_or_else(PoisonError::into_inner));
             }
         };
+        let health = readers.health.clone();
         let done = task::spawn_blocking(move || {
             let connection = readers.take()?;
             let result = work(&connection);
             readers.put_back(connection);
             result
         });
-        done.await.unwrap_or(Err(StoreError::Closing))
+        let read = done.await.unwrap_or(Err(StoreError::Closing));
+        if let Err(error) = &read
+            && error.is_fatal()
+        {
+            // What is damaged in one place may be so in others: nothing is acted on any more.
+            tracing::error!(%error, "a read of the store failed");
+            health.send_replace(Health::Broken);
+        }
+        read
     }
 }
 
@@ -186,19 +234,21 @@ async fn pass_once() {
 
 impl Idle {
     fn take(&self) -> Result<Connection, StoreError> {
-        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let idle = self.connections.lock().unwrap_or_else(PoisonError::into_inner).pop();
         if let Some(connection) = idle {
             return Ok(connection);
         }
         let connection = Connection::open_with_flags(&self.path, READ)?;
         connection.busy_timeout(BUSY_TIMEOUT)?;
-        connection.execute_batch("PRAGMA query_only = ON; PRAGMA cache_size = -2048;")?;
+        connection.execute_batch(
+            "PRAGMA query_only = ON; PRAGMA cache_size = -2048; PRAGMA cell_size_check = ON;",
+        )?;
         keep_plans(&connection)?;
         Ok(connection)
     }
 
     fn put_back(&self, connection: Connection) {
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut idle = self.connections.lock().unwrap_or_else(PoisonError::into_inner);
         if idle.len() < IDLE_MAX {
             idle.push(connection);
         }

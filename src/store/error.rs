@@ -46,6 +46,12 @@ pub enum StoreError {
         /// Newest schema version known here.
         known: i64,
     },
+    /// The database was put there without taking away what belongs to the one before.
+    #[error(
+        "{} belongs to another database than the one beside it: stop every service there, move that file away with the \
+         old database, and start again", .0.display()
+    )]
+    LogOfAnother(PathBuf),
     /// Another instance uses the database.
     #[error("another instance is using {}: stop it first; two would call Defender twice", .0.display())]
     InUse(PathBuf),
@@ -58,7 +64,7 @@ pub enum StoreError {
         why: String,
     },
     /// A stored value is not what only we can have written.
-    #[error("the database holds something unexpected ({0}): restore a backup, and report it")]
+    #[error("the database is damaged ({0}): the service stops; check the disk, and restore a backup")]
     Corrupt(String),
     /// SQLite refused a statement: a bug of ours.
     #[error("a statement failed ({0}): please report it")]

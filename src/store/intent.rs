@@ -9,11 +9,9 @@ use crate::alert::{
 };
 use crate::policy::{Candidate, Decision, HOLD_LIMIT, Policy, Verdict, decide};
 
-use super::StoreError;
-use super::advance;
-use super::cancel;
 use super::rows::{self, ACTION, ACTIONS, Columns};
 use super::share::{self, Twin};
+use super::{StoreError, advance, cancel, remembered, restore};
 
 /// How long an action waits for the end of a machine action that is being cancelled.
 const CANCEL_WAIT: SignedDuration = SignedDuration::from_secs(10);
@@ -114,8 +112,7 @@ pub(super) fn record(
     if call_in_flight(tx, target.machine_id)? || cancel::is_wanted(tx, id)? {
         return Ok(Intent::Gone);
     }
-    if let Some(twin) = sent_before(tx, id, target)? {
-        let why = format!("action {twin} of the same alert was sent for this device and file");
+    if let Some(why) = sent_already(tx, &action, target)? {
         advance::apply(tx, &to(&action, State::Superseded, why, Vec::new(), now))?;
         return Ok(Intent::Gone);
     }
@@ -127,6 +124,9 @@ pub(super) fn record(
     }
     if let Some(twin) = share::find(tx, &action, target, share_window, now)? {
         return take_share(tx, &action, &twin, verdict.facts(), now);
+    }
+    if restore::ask_first(tx, &action, now)? {
+        return Ok(Intent::Gone);
     }
     let tried = tried(tx, &action)?;
     let attempt = tried.attempt;
@@ -202,19 +202,42 @@ fn keep(tx: &Transaction<'_>, id: ActionId, attempt: u32, now: Timestamp) -> Res
 pub(super) fn load(tx: &Transaction<'_>, id: ActionId) -> Result<Option<Action>, StoreError> {
     let mut statement = tx.prepare_cached(&format!("SELECT {ACTION} FROM {ACTIONS} WHERE a.id = ?1"))?;
     let mut found = statement.query([id.to_string()])?;
-    found.next()?.map(rows::action).transpose()
+    let Some(action) = found.next()?.map(rows::action).transpose()? else {
+        return Ok(None);
+    };
+    // A damaged index would answer with another row.
+    if action.id == id {
+        return Ok(Some(action));
+    }
+    Err(StoreError::Corrupt(format!("action {} stands in the place of {id}", action.id)))
+}
+
+/// Says in SQL whether an action of this table's name was sent, or another machine action stands for it. What was cancelled
+/// before it was sent was not.
+pub(super) fn was_sent(action: &str) -> String {
+    format!(
+        "({action}.state IN ('sending', 'uncertain', 'submitted', 'succeeded', 'failed', 'timed_out', 'superseded', 'rejected')
+         OR ({action}.state = 'cancelled' AND {action}.machine_action_id IS NOT NULL))"
+    )
+}
+
+/// Says by which other action of the same alert, there or deleted, this target was acted on, if it was.
+fn sent_already(tx: &Transaction<'_>, action: &Action, target: Target) -> Result<Option<String>, StoreError> {
+    if let Some(twin) = sent_before(tx, action.id, target)? {
+        return Ok(Some(format!("action {twin} of the same alert was sent for this device and file")));
+    }
+    let why = "an action of the same alert was sent for this device and file; retention has deleted it";
+    Ok(remembered::was_sent(tx, action, target)?.then(|| why.to_owned()))
 }
 
 /// Finds another action of the same alert that was sent for the same target: an alert may name a device or a file in two
 /// ways, and each makes an action of its own.
 fn sent_before(tx: &Transaction<'_>, id: ActionId, target: Target) -> Result<Option<String>, StoreError> {
-    let mut statement = tx.prepare_cached(
+    let mut statement = tx.prepare_cached(&format!(
         "SELECT b.id FROM actions a JOIN actions b ON b.alert_seq = a.alert_seq AND b.seq <> a.seq
-         WHERE a.id = ?1 AND b.machine_id = ?2 AND b.sha1 = ?3
-         AND (b.state <> 'cancelled' OR b.machine_action_id IS NOT NULL) AND b.state IN
-             ('sending', 'uncertain', 'submitted', 'succeeded', 'failed', 'timed_out', 'cancelled', 'superseded',
-              'rejected')",
-    )?;
+         WHERE a.id = ?1 AND b.machine_id = ?2 AND b.sha1 = ?3 AND {}",
+        was_sent("b")
+    ))?;
     let found = statement
         .query_row(params![id.to_string(), target.machine_id.to_string(), target.sha1.to_string()], |row| {
             row.get(0)

@@ -1,13 +1,14 @@
 //! Keeps a second instance away from the database.
 
 use std::fs::{File, OpenOptions, TryLockError};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::StoreError;
+use super::connection::beside;
 
 /// Takes the lock that lies beside the database; it is held until the file is dropped, also by a crash.
 pub(super) fn take(database: &Path) -> Result<File, StoreError> {
-    let path = beside(database);
+    let path = beside(database, ".lock");
     let mut options = OpenOptions::new();
     options.create(true).truncate(false).write(true);
     let unreachable =
@@ -18,10 +19,4 @@ pub(super) fn take(database: &Path) -> Result<File, StoreError> {
         Err(TryLockError::WouldBlock) => Err(StoreError::InUse(database.to_owned())),
         Err(TryLockError::Error(why)) => Err(unreachable(why)),
     }
-}
-
-fn beside(database: &Path) -> PathBuf {
-    let mut name = database.file_name().unwrap_or_default().to_owned();
-    name.push(".lock");
-    database.with_file_name(name)
 }

@@ -6,6 +6,7 @@
 mod accept;
 mod advance;
 mod calls;
+mod backup;
 mod cancel;
 mod cancel_call;
 mod complete;
@@ -15,13 +16,19 @@ mod fetches;
 mod inline;
 mod intent;
 mod lock;
+mod marks;
 mod new_action;
 mod pending;
 mod queue;
+mod prune;
 mod read;
+mod remembered;
 mod replay;
+mod restore;
 mod rows;
 mod share;
+mod seal;
+mod soundness;
 mod tokens;
 mod unfinished;
 mod work;
@@ -41,6 +48,7 @@ use crate::alert::{
 use crate::policy::Policy;
 
 pub use accept::{Accept, Accepted, AcceptedAction, AcceptedAlert, Receipt};
+pub use backup::{Backup, BackupError, back_up};
 pub use cancel::{Cancel, CancelNote, Cancelled};
 pub use cancel_call::RecordedCancel;
 pub use complete::{Complete, Completed};
@@ -51,7 +59,11 @@ pub use intent::{Intent, RecordedIntent};
 pub use pending::PendingAtDefender;
 pub use queue::{Sendable, Waiting};
 pub use read::{ActionFilter, ActionPage, ActionRecord, Attempt, DeliveryRecord, Unread};
+pub use prune::{Deleted, Retention, Walk};
+pub use read::{ActionFilter, ActionPage, ActionRecord, Attempt, DeliveryRecord};
 pub use replay::Replay;
+pub use restore::Restored;
+pub use soundness::check_database;
 pub use tokens::{NewToken, Scope, StoredToken, UnknownScope};
 
 use connection::Readers;
@@ -88,7 +100,9 @@ impl Store {
         let lock = lock::take(&options.path)?;
         let connection = connection::open_and_migrate(&options.path)?;
         let unfinished = total(&read::count_unfinished(&connection)?);
-        Ok(Self::over(Writer::start(connection, lock)?, Readers::new(&options.path), unfinished))
+        let writer = Writer::start(connection, lock)?;
+        let readers = Readers::new(&options.path, writer.health().clone());
+        Ok(Self::over(writer, readers, unfinished))
     }
 
     fn over(writer: Writer, readers: Readers, unfinished: u64) -> Self {
@@ -105,7 +119,9 @@ impl Store {
     ///
     /// It is what the benchmark of durable accepts compares with.
     pub fn forgetful() -> Result<Self, StoreError> {
-        Ok(Self::over(Writer::forgetful()?, Readers::new(Path::new(":memory:")), 0))
+        let writer = Writer::forgetful()?;
+        let readers = Readers::new(Path::new(":memory:"), writer.health().clone());
+        Ok(Self::over(writer, readers, 0))
     }
 
     /// Waits until there may be new work for dispatch. Ask for it before looking for work.
@@ -115,7 +131,7 @@ impl Store {
 
     /// Tells how the disk under the store does.
     pub fn health(&self) -> watch::Receiver<Health> {
-        self.writer.health()
+        self.writer.health().subscribe()
     }
 
     /// Accepts a delivery: what this answers is on disk.

@@ -7,6 +7,7 @@ use crate::alert::{ActionId, Alert, EntityPair, Severity, State, Who, millis};
 use super::StoreError;
 use super::accept::Batch;
 use super::rows::to_json;
+use super::seal::Sealed;
 
 /// An action that is not on disk yet.
 pub(super) struct NewAction<'a> {
@@ -24,8 +25,9 @@ impl NewAction<'_> {
         let mut statement = tx.prepare_cached(
             "INSERT INTO actions (id, alert_seq, delivery_id, source, pair_key, given_machine_id, given_aad_device_id,
                  given_dns_name, given_ip, candidates, given_sha1, given_sha256, given_md5, given_file_name,
-                 machine_found_at, file_found_at, severity_rank, accepted_at, state, changed_at)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, 'accepted', ?18)
+                 machine_found_at, file_found_at, severity_rank, accepted_at, state, changed_at, seal)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, 'accepted', ?18,
+                 ?19)
              ON CONFLICT (alert_seq, pair_key) DO NOTHING RETURNING seq",
         )?;
         let seq = statement.query_row(
@@ -34,7 +36,7 @@ impl NewAction<'_> {
                 self.alert_seq,
                 self.batch.delivery_id.to_string(),
                 self.batch.source.as_str(),
-                format!("{} {}", machine.key(), file.key()),
+                self.pair.key(),
                 machine.id.map(|id| id.to_string()),
                 machine.aad_device_id.map(|id| id.to_string()),
                 machine.dns_name,
@@ -48,10 +50,16 @@ impl NewAction<'_> {
                 self.pair.found_at.file,
                 self.alert.severity.map_or(0, Severity::rank),
                 millis(self.batch.now),
+                self.seal()?,
             ],
             |row| row.get(0),
         );
         Ok(seq.optional()?)
+    }
+
+    fn seal(&self) -> Result<[u8; 32], StoreError> {
+        let (source, alert_id) = (self.batch.source, &self.alert.alert_id);
+        Sealed { id: self.id, source, alert_id, pair: self.pair, target: None, completion: None }.seal()
     }
 }
 

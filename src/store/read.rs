@@ -218,29 +218,43 @@ fn attempt(row: &rusqlite::Row<'_>) -> Result<Attempt, StoreError> {
     })
 }
 
+/// Finds the alerts of an id by their unique index, which begins with the source: each source there is, and the id at it.
+const ALERT: &str = "a.alert_seq IN (
+    WITH RECURSIVE s (source) AS (
+        SELECT min(source) FROM alerts
+        UNION ALL SELECT (SELECT min(source) FROM alerts WHERE source > s.source) FROM s WHERE s.source IS NOT NULL
+    )
+    SELECT k.seq FROM s CROSS JOIN alerts k ON k.source = s.source AND k.alert_id = ?))";
+
 /// Returns a page of actions, newest first.
 pub(super) fn actions(db: &Connection, filter: &ActionFilter) -> Result<ActionPage, StoreError> {
+    // The first that is wanted is the one to search by: the fewest actions have it. A plus keeps the others' indices away.
     let wanted = [
-        ("a.state =", filter.state.map(|state| Value::from(state.as_str().to_owned()))),
-        ("a.held_reason =", filter.held_reason.map(|reason| Value::from(reason.as_str().to_owned()))),
-        ("a.source =", filter.source.as_ref().map(|name| Value::from(name.to_string()))),
-        ("l.alert_id =", filter.alert_id.as_ref().map(|id| Value::from(id.to_string()))),
-        ("a.seq <", filter.before.map(Value::from)),
+        (ALERT, filter.alert_id.as_ref().map(|id| Value::from(id.to_string()))),
+        ("a.held_reason = ?)", filter.held_reason.map(|reason| Value::from(reason.as_str().to_owned()))),
+        ("a.state = ?)", filter.state.map(|state| Value::from(state.as_str().to_owned()))),
+        ("a.source = ?)", filter.source.as_ref().map(|name| Value::from(name.to_string()))),
     ];
     let mut conditions = vec!["1".to_owned()];
     let mut values = Vec::new();
     for (condition, value) in wanted {
         if let Some(value) = value {
+            let plus = if values.is_empty() { "" } else { "+" };
+            conditions.push(format!("({plus}{condition}"));
             values.push(value);
-            conditions.push(format!("{condition} ?{}", values.len()));
         }
     }
+    if let Some(before) = filter.before {
+        conditions.push("a.seq < ?".to_owned());
+        values.push(Value::from(before));
+    }
+    // The few actions of an alert are found by it, and not among all of them in their order.
+    let order = if filter.alert_id.is_some() { "+a.seq" } else { "a.seq" };
     // One more than asked tells whether there is a next page.
     values.push(Value::from(i64::from(filter.limit).saturating_add(1)));
     let sql = format!(
-        "SELECT {ACTION} FROM {ACTIONS} WHERE {} ORDER BY a.seq DESC LIMIT ?{}",
-        conditions.join(" AND "),
-        values.len()
+        "SELECT {ACTION} FROM {ACTIONS} WHERE {} ORDER BY {order} DESC LIMIT ?",
+        conditions.join(" AND ")
     );
     let mut statement = db.prepare_cached(&sql)?;
     let mut found = statement.query(params_from_iter(values))?;

@@ -15,6 +15,7 @@ use crate::alert::{
 };
 
 use super::StoreError;
+use super::seal;
 
 /// The columns of an action, for [`action`], of [`ACTIONS`].
 pub(super) const ACTION: &str = "a.seq, a.id, a.delivery_id, a.source, l.alert_id, l.severity, l.title, l.url,
@@ -22,7 +23,7 @@ pub(super) const ACTION: &str = "a.seq, a.id, a.delivery_id, a.source, l.alert_i
     a.machine_found_at, a.given_sha1, a.given_sha256, a.given_md5, a.given_file_name, a.file_found_at, a.machine_id, a.sha1, a.accepted_at, a.state, a.changed_at, a.expires_at,
     a.attempts, a.machine_action_id, a.machine_action_status, a.machine_action_since, a.intent_at,
     a.first_intent_at, a.empty_reads, a.empty_read_at, a.held_reason, a.completed_machine_id, a.completed_sha1,
-    a.completed_by, a.completed_at, a.superseded_by_id, a.superseded_by_requestor, a.superseded_by_status";
+    a.completed_by, a.completed_at, a.superseded_by_id, a.superseded_by_requestor, a.superseded_by_status, a.seal";
 
 /// Every action with its alert.
 pub(super) const ACTIONS: &str = "actions a JOIN alerts l ON l.seq = a.alert_seq";
@@ -95,8 +96,15 @@ pub(super) fn to_json<T: Serialize>(value: &T) -> Result<String, StoreError> {
     serde_json::to_string(value).map_err(|error| StoreError::Statement(error.to_string()))
 }
 
-/// Reads the columns of [`ACTION`].
+/// Reads the columns of [`ACTION`]. An unfinished action must be what was sealed.
 pub(super) fn action(row: &Row<'_>) -> Result<Action, StoreError> {
+    let action = unchecked_action(row)?;
+    seal::check(&action, Columns(row).raw::<Option<Vec<u8>>>("seal")?.as_deref())?;
+    Ok(action)
+}
+
+/// Reads the columns of [`ACTION`] of an action that has no seal yet.
+pub(super) fn unchecked_action(row: &Row<'_>) -> Result<Action, StoreError> {
     let columns = Columns(row);
     let machine_id = columns.maybe("machine_id")?;
     let target = machine_id.zip(columns.maybe("sha1")?);

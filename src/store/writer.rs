@@ -48,7 +48,7 @@ pub enum Health {
 #[derive(Debug, Clone)]
 pub(super) struct Writer {
     writes: mpsc::Sender<Write>,
-    health: watch::Receiver<Health>,
+    health: watch::Sender<Health>,
     keeps: bool,
 }
 
@@ -80,13 +80,15 @@ impl Writer {
     /// A writer, and the writes that wait for whoever commits them.
     pub(super) fn queue(keeps: bool) -> (Self, Waiting) {
         let (writes, receiver) = mpsc::channel(WAITING_MAX);
-        let (tells, health) = watch::channel(Health::Fine);
+        let health = watch::Sender::new(Health::Fine);
+        let tells = health.clone();
         let waiting = Waiting { writes: receiver, group: Vec::new(), stopped: Ok(()), tells };
         (Self { writes, health, keeps }, waiting)
     }
 
-    pub(super) fn health(&self) -> watch::Receiver<Health> {
-        self.health.clone()
+    /// How the disk does. Whoever finds damage tells so here.
+    pub(super) fn health(&self) -> &watch::Sender<Health> {
+        &self.health
     }
 
     /// Accepts a delivery, unless too many writes wait already.
@@ -180,6 +182,9 @@ impl Waiting {
     ) {
         let mut waiting = mem::take(&mut self.group).into_iter();
         let mut done = Vec::with_capacity(waiting.len());
+        if self.stopped.is_ok() && *self.tells.borrow() == Health::Broken {
+            self.stopped = Err(StoreError::Corrupt("a read has found it".to_owned()));
+        }
         let result = self.stopped.clone().and_then(|()| commit(connection, &mut waiting, &mut done, check));
         if let Err(error) = &result {
             tracing::error!(%error, "the store failed a commit");
@@ -189,7 +194,10 @@ impl Waiting {
                 self.stopped.clone_from(&result);
             }
         }
-        self.tells.send_if_modified(|health| mem::replace(health, health_after(&result)) != *health);
+        self.tells.send_if_modified(|health| {
+            let after = if *health == Health::Broken { Health::Broken } else { health_after(&result) };
+            mem::replace(health, after) != after
+        });
         for written in done {
             (written.tell)(result.clone());
         }

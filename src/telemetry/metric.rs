@@ -275,6 +275,10 @@ pub const SUBSCRIPTION_NOTICES: Metric = counter(
     "Notices of Microsoft Graph about a subscription, by source and notice; a person must act on each.",
 );
 
+/// What retention has deleted, by what it was: actions, deliveries.
+pub const PRUNED: Metric =
+    counter("quarantine_bridge_pruned_total", "What retention has deleted: actions, deliveries.");
+
 /// All metrics.
 pub const ALL: &[Metric] = &[
     BUILD_INFO,
@@ -320,4 +324,5 @@ pub const ALL: &[Metric] = &[
     FETCHES,
     FETCHES_PENDING,
     SUBSCRIPTION_NOTICES,
+    PRUNED,
 ];

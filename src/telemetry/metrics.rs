@@ -60,6 +60,11 @@ impl Metrics {
         self.recorder.register_counter(&key(metric, labels), &METADATA).increment(1);
     }
 
+    /// Adds so many to a counter.
+    pub fn add(&self, metric: &Metric, labels: Labels<'_>, count: u64) {
+        self.recorder.register_counter(&key(metric, labels), &METADATA).increment(count);
+    }
+
     /// Sets a gauge.
     pub fn set(&self, metric: &Metric, labels: Labels<'_>, value: f64) {
         self.recorder.register_gauge(&key(metric, labels), &METADATA).set(value);

@@ -19,6 +19,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0005_cancellations.sql", FIFTH),
     ("0006_sharing.sql", SIXTH),
     ("0007_queue.sql", SEVENTH),
+    ("0008_retention.sql", EIGHTH),
 ];
 
 const FIRST: &str = "395a7fe3e0960a7e1b7de0f7b097c1f31a5bcace4efc03cd7ac8bd61bcb7e378";
@@ -34,6 +35,8 @@ const FIFTH: &str = "5c7b253a92166a180eb3ad8b16be9338d95146a37c4151a8a32f442460a
 const SIXTH: &str = "488d7eb890ceb9f10e5e531e9df9835b0d1e0ada13034ea5d9620b38bb28b6fd";
 
 const SEVENTH: &str = "14f0a9aef9fdd18b0ca40d5f0dc7c5a4bdca242fbe4c774305fadbbf837f3818";
+
+const EIGHTH: &str = "37addbe983c5be992bd08f60d3cbdff9b146ea8a6270e7facf412beb60ea8f66";
 
 fn folder() -> (TempDir, Options) {
     let folder = tempfile::tempdir().unwrap();

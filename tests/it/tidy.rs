@@ -74,6 +74,7 @@ const TABLE: &[(&str, &[&str], &[&str])] = &[
         &["alert", "clock", "ingest", "outgoing", "spool", "http::body", "http::problem", "http::trace"],
         &["actix_web", "reqwest", "tokio", "std::net", "std::io"],
     ),
+    ("retention", &["store", "clock", "telemetry"], &["tokio"]),
     (
         "config",
         &[
@@ -113,6 +114,7 @@ const TABLE: &[(&str, &[&str], &[&str])] = &[
             "outgoing",
             "policy",
             "relay",
+            "retention",
             "simulator",
             "spool",
             "store",

@@ -162,6 +162,11 @@ impl Serving {
         self.signal("-HUP");
     }
 
+    /// The exit code, once it has ended.
+    pub(crate) fn exit_code(&mut self) -> Option<i32> {
+        self.0.try_wait().unwrap().and_then(|status| status.code())
+    }
+
     fn signal(&self, signal: &str) {
         let pid = self.0.id().to_string();
         assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());

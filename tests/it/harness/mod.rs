@@ -29,8 +29,11 @@ use quarantine_bridge::ingest::{Gate, RawDelivery, Scheme, SigningKey, sign, ver
 use quarantine_bridge::mapping::{BuiltIn, Format};
 use quarantine_bridge::microsoft::AppRegistration;
 use quarantine_bridge::policy::Policy;
+use quarantine_bridge::retention::Pruner;
 use quarantine_bridge::simulator::{Credentials, Simulator, World, new_state};
-use quarantine_bridge::store::{Accept, NewToken, Options as StoreOptions, Receipt, Scope, Store, add_token};
+use quarantine_bridge::store::{
+    Accept, Deleted, NewToken, Options as StoreOptions, Receipt, Retention, Scope, Store, add_token,
+};
 use quarantine_bridge::telemetry::{LogFormat, Metrics};
 use quarantine_bridge::{defender, graph, http};
 use reqwest::{Client, RequestBuilder};
@@ -70,6 +73,7 @@ pub(crate) struct Setup {
     pub(crate) graph: bool,
     /// Where Defender's API is, if not at the simulator.
     pub(crate) api_url: Option<String>,
+    pub(crate) retention: Retention,
 }
 
 impl Default for Setup {
@@ -91,6 +95,7 @@ impl Default for Setup {
             },
             graph: false,
             api_url: None,
+            retention: Retention::default(),
         }
     }
 }
@@ -114,12 +119,15 @@ pub(crate) struct Bridge {
     dispatcher: Option<Dispatcher>,
     live: Live,
     alert_fetcher: Option<AlertFetcher>,
+    pruner: Option<Pruner>,
     server: ServerHandle,
     /// The keys of issuers are fetched for as long as it is there.
     _fetching: watch::Sender<bool>,
     client: Client,
     token: String,
     setup: Setup,
+    /// Calls that the database does not know, because it was restored or pruned.
+    lost_calls: usize,
     tasks: JoinSet<()>,
 }
 
@@ -153,7 +161,7 @@ impl Bridge {
     ) -> Self {
         let config = config(&setup, &simulator, &folder);
         let store_options = config.store.clone();
-        let Service { address, server, dispatcher, key_fetcher, alert_fetcher, metrics, store, live } =
+        let Service { address, server, dispatcher, key_fetcher, alert_fetcher, pruner, metrics, store, live } =
             assemble(config, clock.clone()).await.unwrap();
         let handle = server.handle();
         let (fetching, stopped) = watch::channel(false);
@@ -170,29 +178,57 @@ impl Bridge {
             dispatcher: Some(dispatcher),
             live,
             alert_fetcher: Some(alert_fetcher),
+            pruner: Some(pruner),
             server: handle,
             _fetching: fetching,
             client: Client::builder().no_proxy().build().unwrap(),
             token,
             setup,
+            lost_calls: 0,
             tasks,
         }
     }
 
     /// Stops the service between two steps and starts it again on the same database.
-    pub(crate) async fn restart(mut self) -> Self {
+    pub(crate) async fn restart(self) -> Self {
+        self.restart_after(|_| {}).await
+    }
+
+    /// Stops the service, puts a backup in the place of its database, and starts it again.
+    pub(crate) async fn restore(self, backup: &Path) -> Self {
+        let lost_calls = self.quarantines().len();
+        let restarted = self.restart_after(|database| {
+            for ending in ["-wal", "-shm"] {
+                let beside = database.with_file_name(format!("bridge.db{ending}"));
+                assert!(!beside.exists() || fs::remove_file(&beside).is_ok());
+            }
+            // Another file of the same name: what is still being closed must not write into it.
+            fs::remove_file(database).unwrap();
+            fs::copy(backup, database).unwrap();
+        });
+        let mut restored = restarted.await;
+        restored.lost_calls = lost_calls;
+        restored
+    }
+
+    async fn restart_after(mut self, change: impl FnOnce(&Path)) -> Self {
         self.dispatcher = None;
         self.alert_fetcher = None;
+        self.pruner = None;
         self.server.stop(false).await;
         let clock = self.clock.clone();
         let simulator = self.simulator.clone();
         let setup = self.setup.clone();
+        let lost_calls = self.lost_calls;
         let folder = std::mem::replace(&mut self.folder, tempfile::tempdir().unwrap());
         let tasks = std::mem::take(&mut self.tasks);
         let path = folder.path().join("bridge.db");
         drop(self);
         wait_until_unlocked(&path).await;
-        Self::assemble(setup, clock, simulator, folder, tasks).await
+        change(&path);
+        let mut restarted = Self::assemble(setup, clock, simulator, folder, tasks).await;
+        restarted.lost_calls = lost_calls;
+        restarted
     }
 
     /// Gives the running service another configuration.
@@ -335,6 +371,23 @@ impl Bridge {
         self.alert_fetcher.as_mut().unwrap().drain().await.unwrap();
     }
 
+    /// Deletes what is too old by now. Each walk follows the clock by a day.
+    pub(crate) async fn prune(&mut self) -> Deleted {
+        let now = self.clock.now().as_millisecond();
+        let db = rusqlite::Connection::open(self.database()).unwrap();
+        let number = |sql: &str| db.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap_or_default();
+        let mut sum = Deleted::default();
+        loop {
+            sum = sum.plus(self.pruner.as_mut().unwrap().walk().await.unwrap());
+            if number("SELECT value FROM marks WHERE name = 'pruned_to'") >= now {
+                break;
+            }
+        }
+        let intents = usize::try_from(number("SELECT count(*) FROM attempts")).unwrap();
+        self.lost_calls = self.quarantines().len().saturating_sub(intents);
+        sum
+    }
+
     /// Lets dispatch do all that can be done at this moment of the clock.
     pub(crate) async fn drain(&mut self) {
         self.dispatcher.as_mut().unwrap().drain().await.unwrap();
@@ -425,6 +478,7 @@ fn config(setup: &Setup, simulator: &Simulator, folder: &TempDir) -> Config {
         },
         tls_files: None,
         store: StoreOptions { path: folder.path().join("bridge.db") },
+        retention: setup.retention,
         defender: defender::Options {
             api_url: setup.api_url.clone().unwrap_or(simulator.url()).parse().unwrap(),
             app: app.clone(),

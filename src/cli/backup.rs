@@ -1,0 +1,48 @@
+//! `backup`: copies the database while the service runs.
+
+use std::path::PathBuf;
+
+use clap::Args as ClapArgs;
+use serde_json::json;
+
+use crate::clock::Clock;
+use crate::config::{self, Secrets};
+use crate::store::{Backup, BackupError, StoreError, back_up};
+
+use super::ConfigFile;
+use super::exit::{FAILURE, Failure, IO_ERROR, say};
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct Arguments {
+    /// The file to write. Nothing may be there yet.
+    #[arg(value_name = "FILE")]
+    to: PathBuf,
+    #[command(flatten)]
+    file: ConfigFile,
+    /// Write the facts as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    let config = config::load(&arguments.file.config, Secrets::Skip)?;
+    let made = back_up(&config.store, &arguments.to, Clock::system().now());
+    let Backup { path, bytes, actions } =
+        made.map_err(|error| Failure { code: code(&error), text: error.to_string() })?;
+    if arguments.json {
+        say(&json!({"path": path, "bytes": bytes, "actions": actions}).to_string());
+    } else {
+        say(&format!("{}: {bytes} bytes, {actions} actions, checked", path.display()));
+    }
+    Ok(())
+}
+
+/// What a disk has to do with is told from what was asked wrongly.
+fn code(error: &BackupError) -> u8 {
+    match error {
+        BackupError::NotWritten { .. }
+        | BackupError::Damaged(_)
+        | BackupError::Store(StoreError::Corrupt(_) | StoreError::Broken(_)) => IO_ERROR,
+        BackupError::Exists(_) | BackupError::NoDatabase(_) | BackupError::Store(_) => FAILURE,
+    }
+}

@@ -1,0 +1,112 @@
+//! Takes up a database that is a backup: what may have been sent after the backup is looked up before any call.
+
+use jiff::{SignedDuration, Timestamp};
+use rusqlite::{Connection, Transaction, params};
+
+use crate::alert::{Action, Advance, Api, Change, Moment, Patch, State, Who, after, from_millis, millis};
+
+use super::marks::Mark;
+use super::{Store, StoreError, advance, calls};
+
+/// How far a sender's clock may be ahead (policy's guard allows as much).
+const CLOCK_SKEW: SignedDuration = SignedDuration::from_mins(5);
+
+/// A restore of the database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Restored {
+    /// Which one it was, from 1.
+    n: i64,
+    /// When the database was taken up.
+    pub at: Timestamp,
+    /// When the backup was made that it was restored from.
+    pub from: Timestamp,
+    /// Whether the calls of the hour before are counted.
+    pub calls_counted: bool,
+}
+
+impl Store {
+    /// Takes up a database that was restored from a backup since the last start; tells of it.
+    pub async fn take_up_restored(&self, now: Timestamp) -> Result<Option<Restored>, StoreError> {
+        self.writer.write(move |tx| take_up(tx, now)).await
+    }
+
+    /// Returns when the database was restored last.
+    pub async fn restored(&self) -> Result<Option<Restored>, StoreError> {
+        self.readers.read(last).await
+    }
+
+    /// Counts calls that the backup does not know, as Defender's list has them.
+    pub async fn count_calls(&self, restored: Restored, made: Vec<Timestamp>) -> Result<(), StoreError> {
+        self.writer
+            .write(move |tx| {
+                let moment = |at| (Api::Quarantine, Moment { at, steady: None });
+                let made: Vec<_> = made.iter().copied().map(moment).collect();
+                calls::record(tx, &made)?;
+                Mark::CallsCounted.write(tx, restored.n)
+            })
+            .await
+    }
+}
+
+fn take_up(tx: &Transaction<'_>, now: Timestamp) -> Result<Option<Restored>, StoreError> {
+    let Some(backup_at) = Mark::BackupAt.read(tx)? else {
+        return Ok(None);
+    };
+    let n = Mark::Restores.read(tx)?.unwrap_or(0).saturating_add(1);
+    Mark::Restores.write(tx, n)?;
+    Mark::RestoredAt.write(tx, millis(now))?;
+    Mark::RestoredFrom.write(tx, backup_at)?;
+    Mark::BackupAt.clear(tx)?;
+    last(tx)
+}
+
+fn last(db: &Connection) -> Result<Option<Restored>, StoreError> {
+    let Some(n) = Mark::Restores.read(db)? else {
+        return Ok(None);
+    };
+    let at = Mark::RestoredAt.read(db)?.zip(Mark::RestoredFrom.read(db)?);
+    let (at, from) = at.ok_or_else(|| StoreError::Corrupt("a restore without its time".to_owned()))?;
+    let calls_counted = Mark::CallsCounted.read(db)? == Some(n);
+    Ok(Some(Restored { n, at: from_millis(at), from: from_millis(from), calls_counted }))
+}
+
+/// Has Defender's list asked first, if the action may have been sent between the backup and the restore; says whether it is.
+///
+/// That may be so if it was accepted before the restore, and also if its alert happened before it: its sender may have
+/// delivered it then already.
+pub(super) fn ask_first(tx: &Transaction<'_>, action: &Action, now: Timestamp) -> Result<bool, StoreError> {
+    let Some(restored) = last(tx)? else {
+        return Ok(false);
+    };
+    let known_since = action.occurred_at.map_or(action.accepted_at, |at| at.min(action.accepted_at));
+    if known_since > after(restored.at, CLOCK_SKEW) || was_asked(tx, action, restored)? {
+        return Ok(false);
+    }
+    let change = Change {
+        at: now,
+        from: Some(State::Queued),
+        to: State::Uncertain,
+        why: "the database was restored from a backup; Defender's list will tell whether it was sent since"
+            .to_owned(),
+        who: Who::Bridge,
+        facts: vec![format!("backup of {:.0}", restored.from), format!("restored {:.0}", restored.at)],
+    };
+    let patch = Patch { next_at: Some(now), ..Patch::default() };
+    let advance = Advance { action: action.id, expected: State::Queued, changes: vec![change], patch };
+    advance::apply(tx, &advance)?;
+    // Its machine action is not older than its acceptance, here or in what was lost.
+    let since = millis(action.accepted_at.min(restored.from));
+    tx.prepare_cached(
+        "UPDATE actions SET looked_after_restore = ?2, intent_at = ?3, empty_reads = 0, empty_read_at = NULL,
+             first_intent_at = min(coalesce(first_intent_at, ?4), ?4)
+         WHERE id = ?1",
+    )?
+    .execute(params![action.id.to_string(), restored.n, millis(now), since])?;
+    Ok(true)
+}
+
+fn was_asked(tx: &Transaction<'_>, action: &Action, restored: Restored) -> Result<bool, StoreError> {
+    let mut statement = tx.prepare_cached("SELECT looked_after_restore FROM actions WHERE id = ?1")?;
+    let looked: i64 = statement.query_row([action.id.to_string()], |row| row.get(0))?;
+    Ok(looked >= restored.n)
+}

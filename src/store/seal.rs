@@ -1,0 +1,114 @@
+//! Seals an action: a digest of all that its call depends on, checked whenever an unfinished action is read.
+//!
+//! SQLite finds damage to its structure, not to a value. A flipped bit in a machine id would stop a file on another device.
+
+use rusqlite::{Transaction, params};
+use sha2::{Digest as _, Sha256};
+
+use crate::alert::{
+    Action, ActionId, AlertId, Completion, EntityPair, MachineEntity, SourceName, State, Target, millis,
+};
+
+use super::StoreError;
+use super::rows::{self, ACTION, ACTIONS, to_json};
+
+/// The schema since which every unfinished action has a seal.
+pub(super) const SINCE_SCHEMA: i64 = 8;
+
+/// What a seal is about.
+pub(super) struct Sealed<'a> {
+    pub(super) id: ActionId,
+    pub(super) source: &'a SourceName,
+    pub(super) alert_id: &'a AlertId,
+    pub(super) pair: &'a EntityPair,
+    pub(super) target: Option<Target>,
+    pub(super) completion: Option<&'a Completion>,
+}
+
+impl Sealed<'_> {
+    /// Returns the seal.
+    pub(super) fn seal(&self) -> Result<[u8; 32], StoreError> {
+        let mut seal = Sha256::new();
+        let (machine, file) = (&self.pair.machine, &self.pair.file);
+        add(&mut seal, Some(&self.id.to_string()));
+        add(&mut seal, Some(self.source.as_str()));
+        add(&mut seal, Some(self.alert_id.as_str()));
+        add_machine(&mut seal, machine);
+        add(&mut seal, Some(&to_json(&self.pair.candidates)?));
+        add(&mut seal, file.sha1.map(|sha1| sha1.to_string()).as_deref());
+        add(&mut seal, file.sha256.map(|sha256| sha256.to_string()).as_deref());
+        add(&mut seal, file.md5.map(|md5| md5.to_string()).as_deref());
+        add(&mut seal, self.target.map(|target| target.machine_id.to_string()).as_deref());
+        add(&mut seal, self.target.map(|target| target.sha1.to_string()).as_deref());
+        if let Some(completion) = self.completion {
+            add(&mut seal, completion.machine_id.map(|id| id.to_string()).as_deref());
+            add(&mut seal, completion.sha1.map(|sha1| sha1.to_string()).as_deref());
+            add(&mut seal, Some(&completion.by.to_string()));
+            add(&mut seal, Some(&millis(completion.at).to_string()));
+        }
+        Ok(seal.finalize().into())
+    }
+}
+
+fn add_machine(seal: &mut Sha256, machine: &MachineEntity) {
+    add(seal, machine.id.map(|id| id.to_string()).as_deref());
+    add(seal, machine.aad_device_id.map(|id| id.to_string()).as_deref());
+    add(seal, machine.dns_name.as_deref());
+    add(seal, machine.ip.map(|ip| ip.to_string()).as_deref());
+}
+
+/// Adds a value so that no other list of values gives the same bytes.
+fn add(seal: &mut Sha256, value: Option<&str>) {
+    match value {
+        None => seal.update([0]),
+        Some(text) => {
+            seal.update([1]);
+            seal.update(text.len().to_be_bytes());
+            seal.update(text);
+        }
+    }
+}
+
+/// Returns the seal of an action as it stands.
+pub(super) fn of(action: &Action) -> Result<[u8; 32], StoreError> {
+    let sealed = Sealed {
+        id: action.id,
+        source: &action.source,
+        alert_id: &action.alert_id,
+        pair: &action.pair,
+        target: action.target,
+        completion: action.completion.as_ref(),
+    };
+    sealed.seal()
+}
+
+/// Refuses an unfinished action that is not what was sealed. What is over is not acted on, and may be older than seals.
+pub(super) fn check(action: &Action, seal: Option<&[u8]>) -> Result<(), StoreError> {
+    if action.state.is_final() || seal == Some(&of(action)?[..]) {
+        return Ok(());
+    }
+    Err(StoreError::Corrupt(format!("action {} is not what was written: its seal does not fit", action.id)))
+}
+
+/// Seals what an earlier schema left unfinished.
+pub(super) fn seal_unfinished(tx: &Transaction<'_>) -> Result<(), StoreError> {
+    let mut statement = tx.prepare(&format!("SELECT {ACTION} FROM {ACTIONS} WHERE a.state = ?1"))?;
+    for state in State::ALL.into_iter().filter(|state| !state.is_final()) {
+        let mut found = statement.query([state.as_str()])?;
+        let mut actions = Vec::new();
+        while let Some(row) = found.next()? {
+            actions.push(rows::unchecked_action(row)?);
+        }
+        for action in actions {
+            write(tx, &action)?;
+        }
+    }
+    Ok(())
+}
+
+/// Writes the seal of an action whose sealed values have just been written.
+pub(super) fn write(tx: &Transaction<'_>, action: &Action) -> Result<(), StoreError> {
+    tx.prepare_cached("UPDATE actions SET seal = ?2 WHERE id = ?1")?
+        .execute(params![action.id.to_string(), of(action)?])?;
+    Ok(())
+}

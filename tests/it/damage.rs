@@ -1,0 +1,233 @@
+//! A damaged database is found out or harmless: whatever bit flips, no other target is acted on.
+
+use std::collections::{BTreeSet, HashMap};
+use std::path::PathBuf;
+use std::{fs, mem};
+
+use futures_util::{StreamExt as _, stream};
+use jiff::SignedDuration;
+use quarantine_bridge::alert::{Mode, Severity};
+use quarantine_bridge::clock::Clock;
+use quarantine_bridge::defender::{self, Defender};
+use quarantine_bridge::dispatch::{self, Dispatcher};
+use quarantine_bridge::microsoft::AppRegistration;
+use quarantine_bridge::policy::Policy;
+use quarantine_bridge::simulator::Simulator;
+use quarantine_bridge::store::{ActionFilter, Options, Store, StoreError, check_database};
+use quarantine_bridge::telemetry::Metrics;
+use rusqlite::Connection;
+use secrecy::SecretString;
+use tempfile::TempDir;
+use tokio::sync::watch;
+
+use crate::harness::binary::Installation;
+use crate::harness::{Bridge, CLIENT, SECRET, SHA1, TENANT, poll, start_of_time, wait_until_unlocked};
+
+const FLIPS: usize = 1_000;
+
+/// What came of opening a damaged database, reading it, and letting dispatch do what is due.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+enum End {
+    RefusedAtStart,
+    FoundWhileRunning,
+    Harmless,
+}
+
+/// One target that is decided on, and one alert that is not looked at yet. Their calls wait for a role.
+async fn sound() -> (Bridge, TempDir, PathBuf) {
+    let mut bridge = Bridge::start().await;
+    bridge.simulator.with(|state| state.switches.roles = vec!["Machine.Read.All".to_owned()]);
+    bridge.accept("alert-1", &format!("{:040x}", 1), SHA1).await;
+    bridge.drain().await;
+    bridge.accept("alert-2", &format!("{:040x}", 2), SHA1).await;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("sound.db");
+    let db = Connection::open(bridge.database()).unwrap();
+    db.execute("VACUUM INTO ?1", [path.to_str().unwrap()]).unwrap();
+    bridge.simulator.with(|state| state.switches = quarantine_bridge::simulator::Switches::default());
+    bridge
+        .simulator
+        .with(|state| (state.switches.per_minute, state.switches.per_hour) = (1_000_000, 1_000_000));
+    (bridge, folder, path)
+}
+
+fn defender(simulator: &Simulator, clock: &Clock) -> Defender {
+    let app = AppRegistration {
+        login_url: simulator.url().parse().unwrap(),
+        tenant_id: TENANT.to_owned(),
+        client_id: CLIENT.to_owned(),
+        client_secret: SecretString::from(SECRET),
+    };
+    let scope = "https://api.securitycenter.microsoft.com/.default".to_owned();
+    let options = defender::Options { api_url: simulator.url().parse().unwrap(), app, scope };
+    Defender::new(&options, clock.clone(), Metrics::new()).unwrap()
+}
+
+async fn open_and_act(path: PathBuf, defender: &Defender, clock: &Clock) -> End {
+    let Ok(store) = Store::open(&Options { path }) else {
+        return End::RefusedAtStart;
+    };
+    let policy =
+        Policy { mode: Mode::Enforce, min_severity: Severity::Low, max_age: SignedDuration::from_mins(60) };
+    let (_changes, options) =
+        watch::channel(dispatch::Options::new(HashMap::from([("soc".parse().unwrap(), policy)])));
+    let page = store.actions(ActionFilter { limit: 50, ..ActionFilter::default() }).await;
+    let started =
+        Dispatcher::start(store.clone(), defender.clone(), options, clock.clone(), Metrics::new()).await;
+    let Ok(mut dispatcher) = started else {
+        return End::RefusedAtStart;
+    };
+    let drained = dispatcher.drain().await;
+    let is_sound = store.look_for_damage().await.is_ok();
+    if page.is_ok() && drained.is_ok() && is_sound && store.is_writable().await {
+        End::Harmless
+    } else {
+        End::FoundWhileRunning
+    }
+}
+
+/// Forcing to disk is not what is tested here, and thousands of times it takes long.
+fn folder_in_memory() -> TempDir {
+    tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
+}
+
+fn forget_calls(simulator: &Simulator) {
+    simulator.with(|state| {
+        state.calls.clear();
+        drop(mem::take(&mut state.actions));
+    });
+}
+
+/// The calls that were made, as device, file and alert.
+fn called(simulator: &Simulator) -> BTreeSet<String> {
+    let calls = simulator.calls();
+    let quarantines = calls.iter().filter(|call| call.path.ends_with("/StopAndQuarantineFile"));
+    quarantines.map(|call| format!("{} {}", call.path, call.body)).collect()
+}
+
+#[tokio::test]
+async fn a_flip_in_any_of_1000_places_is_found_or_harmless() {
+    let (bridge, _folder, sound) = sound().await;
+    let clock = Clock::manual(start_of_time());
+    let defender = defender(&bridge.simulator, &clock);
+    let folder = folder_in_memory();
+    let whole = folder.path().join("whole.db");
+    fs::copy(&sound, &whole).unwrap();
+    assert_eq!(open_and_act(whole, &defender, &clock).await, End::Harmless);
+    let meant = called(&bridge.simulator);
+    assert_eq!(meant.len(), 2, "{meant:?}");
+
+    let bytes = fs::read(&sound).unwrap();
+    // Places that hold something; what is free is harmless for certain.
+    let places: Vec<usize> = (0..bytes.len()).filter(|place| bytes[*place] != 0).collect();
+    let mut ends: HashMap<End, usize> = HashMap::new();
+    // Several at a time: most of it is waiting.
+    let mut flips = stream::iter(0..FLIPS)
+        .map(|flip| {
+            let place = places[flip * places.len() / FLIPS];
+            let mut damaged = bytes.clone();
+            damaged[place] ^= 1 << (flip % 8);
+            let path = folder.path().join(format!("{flip}.db"));
+            fs::write(&path, damaged).unwrap();
+            let (defender, clock) = (defender.clone(), clock.clone());
+            async move { (place, open_and_act(path, &defender, &clock).await) }
+        })
+        .buffer_unordered(8);
+    while let Some((place, end)) = flips.next().await {
+        *ends.entry(end).or_default() += 1;
+        let astray: Vec<_> = called(&bridge.simulator).difference(&meant).cloned().collect();
+        assert!(astray.is_empty(), "about byte {place}: {astray:?}");
+        forget_calls(&bridge.simulator);
+    }
+    forget_calls(&bridge.simulator);
+    eprintln!("{FLIPS} flips: {ends:?}");
+    assert!(ends.len() == 3 && ends.values().all(|count| *count > 10), "{ends:?}");
+}
+
+/// SQLite sees nothing wrong with it.
+#[tokio::test]
+async fn another_machine_id_in_the_place_of_the_one_decided_on_is_not_acted_on() {
+    let (bridge, _folder, sound) = sound().await;
+    let clock = Clock::manual(start_of_time());
+    let defender = defender(&bridge.simulator, &clock);
+    for column in
+        ["machine_id", "given_machine_id", "sha1", "given_sha1", "source", "alert_seq", "given_dns_name"]
+    {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("bridge.db");
+        fs::copy(&sound, &path).unwrap();
+        let db = Connection::open(&path).unwrap();
+        let other = format!(
+            "UPDATE actions SET {column} = coalesce((SELECT {column} FROM actions WHERE seq = 2), 'x')
+             WHERE seq = 1"
+        );
+        let other = other.replace(
+            "(SELECT sha1 FROM actions WHERE seq = 2)",
+            "'3333333333cccccccccc3333333333cccccccccc'",
+        );
+        let other = other.replace(
+            "(SELECT given_sha1 FROM actions WHERE seq = 2)",
+            "'3333333333cccccccccc3333333333cccccccccc'",
+        );
+        let other = other.replace("(SELECT source FROM actions WHERE seq = 2)", "'other'");
+        let changed = db.execute(&other, []);
+        drop(db);
+        if column == "alert_seq" && changed.is_err() {
+            // A pair has one action an alert, so the two differ in their pairs.
+            continue;
+        }
+        assert_eq!(changed, Ok(1), "{column}");
+
+        let end = open_and_act(path, &defender, &clock).await;
+
+        assert_ne!(end, End::Harmless, "{column}");
+    }
+    forget_calls(&bridge.simulator);
+}
+
+#[tokio::test]
+async fn a_service_that_finds_damage_stops_and_says_so() {
+    let installation = Installation::new("http://127.0.0.1:9", "");
+    let options = Options { path: installation.path("bridge.db") };
+    drop(Store::open(&options).unwrap());
+    let db = Connection::open(&options.path).unwrap();
+    db.execute_batch(
+        "INSERT INTO alerts (source, alert_id, title) VALUES ('soc', 'a1', '');
+         INSERT INTO actions (id, alert_seq, delivery_id, source, pair_key, severity_rank, accepted_at, state, changed_at)
+         VALUES ('019ca945-0a00-7000-8000-00000000000a', 1, '019ca945-0a00-7000-8000-000000000001', 'soc', 'x', 3, 0,
+                 'accepted', 0);",
+    )
+    .unwrap();
+    wait_until_unlocked(&options.path).await;
+
+    let mut serving = installation.serve();
+    let mut code = None;
+    poll("the service to stop by itself", || {
+        code = serving.exit_code();
+        code.is_some()
+    })
+    .await;
+
+    assert_eq!(code, Some(74));
+    let log = installation.log();
+    assert!(log.contains("its seal does not fit"), "{log}");
+    assert!(log.contains("the database is damaged"), "{log}");
+}
+
+#[tokio::test]
+async fn check_tells_of_damage() {
+    let installation = Installation::new("http://127.0.0.1:9", "");
+    let options = Options { path: installation.path("bridge.db") };
+    drop(Store::open(&options).unwrap());
+    wait_until_unlocked(&options.path).await;
+    assert_eq!(installation.run(&["check", "--database"]).status.code(), Some(0));
+    let mut bytes = fs::read(&options.path).unwrap();
+    let end = bytes.len();
+    bytes[8_192..end].fill(0x5a);
+    fs::write(&options.path, bytes).unwrap();
+
+    assert!(matches!(check_database(&options), Err(StoreError::Corrupt(_))));
+    let output = installation.run(&["check", "--database"]);
+    assert_eq!(output.status.code(), Some(74));
+    assert!(String::from_utf8(output.stderr).unwrap().contains("the database is damaged"));
+}
