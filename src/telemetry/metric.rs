@@ -275,6 +275,12 @@ pub const SUBSCRIPTION_NOTICES: Metric = counter(
     "Notices of Microsoft Graph about a subscription, by source and notice; a person must act on each.",
 );
 
+/// Log lines that could not be written.
+pub const LOG_LINES_DROPPED: Metric = counter(
+    "quarantine_bridge_log_lines_dropped_total",
+    "Log lines dropped because standard error is full, broken, or read too slowly.",
+);
+
 /// All metrics.
 pub const ALL: &[Metric] = &[
     BUILD_INFO,
@@ -320,4 +326,5 @@ pub const ALL: &[Metric] = &[
     FETCHES,
     FETCHES_PENDING,
     SUBSCRIPTION_NOTICES,
+    LOG_LINES_DROPPED,
 ];
