@@ -14,15 +14,14 @@ use crate::site::{Answer, FAST, Site, wait};
 use crate::tools::{self, Inject, injected};
 
 /// What fails, on which file, how, and what must become of the service.
-const ERRORS: [(&str, &str, &str, Expected); 8] = [
+const ERRORS: [(&str, &str, &str, Expected); 7] = [
     ("pwrite64", "bridge.db-wal", "ENOSPC", Expected::Mends),
     ("pwrite64", "bridge.db-wal", "EIO", Expected::Stops),
     ("fsync", "bridge.db-wal", "EIO", Expected::Stops),
     ("fsync", "bridge.db-wal", "ENOSPC", Expected::Stops),
-    ("ftruncate", "bridge.db-shm", "ENOSPC", Expected::Either),
     ("openat", "bridge.db-wal", "EMFILE", Expected::Either),
     ("openat", "bridge.db", "EACCES", Expected::Either),
-    ("fcntl", "bridge.db", "ENOLCK", Expected::Either),
+    ("flock", "bridge.db.lock", "ENOLCK", Expected::Either),
 ];
 
 /// What must become of a service whose disk fails.
@@ -38,6 +37,9 @@ enum Expected {
 
 /// In the short form, every n-th call fails, beginning anywhere.
 const STRIDE: u64 = 10;
+
+/// There are calls of which there is no end.
+const TRIALS_MAX: usize = 400;
 
 /// Alerts that are sent while an error is awaited, in so many rounds.
 const SENT: usize = 12;
@@ -69,15 +71,20 @@ async fn fail_each(
 ) {
     let mut site = Site::new(FAST).await;
     let folder = fs::canonicalize(site.installation.folder.path()).unwrap();
-    let (mut when, mut misses, mut next) = (1 + random.below(stride), 0, 0);
-    while misses < 2 {
+    let (begin, stride) = match calls {
+        "pwrite64" => (1 + random.below(stride), stride),
+        "fsync" => (1, stride.div_ceil(4)),
+        // Few are made, most of them at the start.
+        _ => (1, 1),
+    };
+    let (mut when, mut misses, mut next) = (begin, 0, 0);
+    while misses < 2 && row.trials < TRIALS_MAX {
         let inject = Inject::new(calls, format!("error={error}:when={when}")).on(folder.join(file));
         let struck = fail(&mut site, &inject, expected, (row, next)).await;
         misses = if struck { 0 } else { misses + 1 };
         row.trials += usize::from(struck);
         next += SENT;
-        // What is opened once has few places.
-        when += if when < 4 { 1 } else { stride };
+        when += stride;
     }
     let serving = site.serve().await;
     site.send_all(0..next).await;

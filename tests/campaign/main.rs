@@ -37,6 +37,8 @@ use std::pin::Pin;
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
 
+use futures_util::StreamExt as _;
+use futures_util::stream;
 use tokio::task::{JoinSet, LocalSet};
 use tokio::time::{Instant, timeout};
 
@@ -63,6 +65,9 @@ const FAMILIES: &[Family] = &[
     Family { name: "output", run: |plan| Box::pin(output::run(plan)) },
     Family { name: "instances", run: |plan| Box::pin(instances::run(plan)) },
 ];
+
+/// Most of them wait most of the time.
+const AT_ONCE: usize = 3;
 
 /// Longer than any family takes, by the size: one that hangs has failed.
 const PATIENCE: Duration = Duration::from_secs(600);
@@ -97,17 +102,19 @@ async fn campaign(families: &[&Family], plan: Plan) -> ExitCode {
     println!("seed {}, size {}", plan.seed, plan.size);
     let mut lines = Vec::new();
     let mut failed = Vec::new();
-    for family in families {
+    let running = families.iter().map(|family| async move {
         let begin = Instant::now();
-        let rows = run(family, plan).await;
-        println!("{}: {} s", family.name, begin.elapsed().as_secs());
+        (family.name, run(family, plan).await, begin.elapsed())
+    });
+    let mut running = stream::iter(running).buffer_unordered(AT_ONCE);
+    while let Some((name, rows, took)) = running.next().await {
+        println!("{name}: {} s", took.as_secs());
         for row in rows {
             println!("{}", row.line());
             if row.has_failed() {
-                failed.push(family.name);
+                failed.push(name);
                 row.breaches.iter().for_each(|breach| println!("    {breach}"));
                 let Plan { seed, size } = plan;
-                let name = family.name;
                 println!(
                     "    again: cargo test --test campaign -- --only {name} --seed {seed} --size {size}"
                 );
