@@ -21,8 +21,11 @@ const TIMES: u32 = 20;
 /// Alerts that meet it.
 const ALERTS: usize = 24;
 
-/// How often the clock may be put forward by a minute until all is over.
-const MINUTES: usize = 150;
+/// How often the clock may be put forward until all is over.
+const FORWARDS: usize = 40;
+
+/// So often by a minute, afterwards by a quarter of an hour: a limit may ask for an hour.
+const MINUTES: usize = 6;
 
 /// How many faults are tried at once.
 const AT_ONCE: usize = 4;
@@ -143,10 +146,11 @@ async fn suffer(row: &mut Row, trouble: &Trouble, random: &mut Random) {
     let struck = pass_time(&mut site, &clock, &mut next, trouble).await;
     row.trials += struck;
     heal(&mut site, trouble, &mut serving).await;
-    let mut minutes = 0;
-    while !is_over(&site).await && minutes < MINUTES {
-        forward(&mut site, &clock, &mut next).await;
-        minutes += 1;
+    for nth in 0..FORWARDS {
+        if is_over(&site).await {
+            break;
+        }
+        forward(&mut site, (&clock, nth), &mut next).await;
     }
     let records = site.settled(Duration::from_secs(30)).await;
     audit::check(&site, &records, row);
@@ -202,7 +206,7 @@ async fn pass_time(site: &mut Site, clock: &WallClock, next: &mut usize, trouble
         Trouble::Mixed => (At::Quarantine, true),
         _ => (At::Quarantine, false),
     };
-    for _ in 0..MINUTES {
+    for nth in 0..FORWARDS {
         let is_waiting = site.simulator.with(|state| state.faults.is_waiting(place));
         let is_struck = match trouble {
             Trouble::Wire(..) => site.proxy.struck() >= times,
@@ -213,7 +217,7 @@ async fn pass_time(site: &mut Site, clock: &WallClock, next: &mut usize, trouble
         if is_struck {
             break;
         }
-        forward(site, clock, next).await;
+        forward(site, (clock, nth), next).await;
     }
     let left = site.simulator.with(|state| state.faults.is_waiting(place));
     match trouble {
@@ -238,13 +242,13 @@ async fn failures(site: &Site) -> usize {
     failed.filter_map(|line| line.rsplit(' ').next()?.parse::<usize>().ok()).sum()
 }
 
-/// A minute goes by, and an alert wakes whoever waits.
-async fn forward(site: &mut Site, clock: &WallClock, next: &mut usize) {
-    site.ahead += SignedDuration::from_secs(61);
+/// Time goes by, and an alert wakes whoever waits.
+async fn forward(site: &mut Site, (clock, nth): (&WallClock, usize), next: &mut usize) {
+    site.ahead += if nth < MINUTES { SignedDuration::from_secs(61) } else { SignedDuration::from_mins(15) };
     clock.set(site.ahead);
     site.send(*next).await;
     *next += 1;
-    wait(Duration::from_millis(150)).await;
+    wait(Duration::from_millis(100)).await;
 }
 
 async fn is_over(site: &Site) -> bool {
