@@ -104,7 +104,10 @@ impl Site {
     /// The metrics.
     pub(crate) async fn metrics(&self) -> String {
         let request = self.client.get(self.installation.url("/metrics")).bearer_auth(&self.token);
-        request.send().await.unwrap().text().await.unwrap()
+        let Ok(response) = request.send().await else {
+            return String::new();
+        };
+        response.text().await.unwrap_or_default()
     }
 
     /// Starts the service and waits until it accepts deliveries.
@@ -225,6 +228,17 @@ impl Site {
         serde_json::from_str(&text).ok()
     }
 
+    /// The same, again until there is an answer: a connection may be cut off when clocks are set.
+    async fn read_again(&self, path: &str) -> Value {
+        for _ in 0..50 {
+            if let Some(page) = self.read(path).await {
+                return page;
+            }
+            wait(Duration::from_millis(100)).await;
+        }
+        panic!("the API does not answer\n{}", self.last_lines());
+    }
+
     async fn has_unfinished(&self) -> bool {
         for state in UNFINISHED {
             let page = self.read(&format!("/v1/actions?limit=1&state={state}")).await;
@@ -252,7 +266,7 @@ impl Site {
         let mut records = BTreeMap::new();
         let mut cursor = String::new();
         loop {
-            let page = self.read(&format!("/v1/actions?limit=200{cursor}")).await.expect("the API answers");
+            let page = self.read_again(&format!("/v1/actions?limit=200{cursor}")).await;
             for action in page["actions"].as_array().expect("a page of actions") {
                 records.insert(action["alert"]["id"].as_str().unwrap().to_owned(), action.clone());
             }

@@ -12,14 +12,12 @@ use crate::harness::binary::Serving;
 use crate::proxy::{Fault, Place};
 use crate::random::Random;
 use crate::report::{Plan, Row};
-use crate::site::{FAST, Site, wait};
+use crate::site::{Answer, FAST, Site, wait};
 use crate::tools::WallClock;
 
-/// How often each fault strikes, at the least.
+/// How often each fault strikes at the least: in the short form as often as calls are under way at once.
+const TIMES_SHORT: u32 = 8;
 const TIMES: u32 = 20;
-
-/// Alerts that meet it.
-const ALERTS: usize = 24;
 
 /// How often the clock may be put forward until all is over.
 const FORWARDS: usize = 40;
@@ -28,7 +26,7 @@ const FORWARDS: usize = 40;
 const MINUTES: usize = 6;
 
 /// How many faults are tried at once.
-const AT_ONCE: usize = 4;
+const AT_ONCE: usize = 6;
 
 /// One fault, and where it strikes.
 #[derive(Debug, Clone)]
@@ -106,11 +104,12 @@ fn troubles() -> Vec<(String, Trouble)> {
 
 pub(crate) async fn run(plan: Plan) -> Vec<Row> {
     let seed = plan.seed;
+    let times = if plan.size == 1 { TIMES_SHORT } else { TIMES };
     let rows = troubles().into_iter().map(|(name, trouble)| async move {
         let mut row = Row::new(name);
         for round in 0..plan.size.div_ceil(5) {
             let mut random = Random::new(seed + u64::try_from(round).unwrap(), &row.fault);
-            suffer(&mut row, &trouble, &mut random).await;
+            suffer(&mut row, &trouble, (times, &mut random)).await;
         }
         row
     });
@@ -131,19 +130,20 @@ fn fold(rows: Vec<Row>) -> Vec<Row> {
     [sum].into_iter().chain(failed).collect()
 }
 
-async fn suffer(row: &mut Row, trouble: &Trouble, random: &mut Random) {
+async fn suffer(row: &mut Row, trouble: &Trouble, (times, random): (u32, &mut Random)) {
     let mut site = Site::new(FAST).await;
     site.installation.edit("min_severity = \"low\"", "min_severity = \"low\"\nmax_age = \"7d\"");
     let clock = WallClock::new(site.installation.path("clock"));
-    begin(&mut site, trouble, random);
+    begin(&mut site, trouble, (times, random));
     let mut command = clock.serve();
     // All clocks are put forward: waits are over sooner.
     command.env_remove("FAKETIME_DONT_FAKE_MONOTONIC");
     let mut serving = site.installation.start(command, "log");
     site.installation.wait_until_ready().await;
-    site.send_all(0..ALERTS).await;
-    let mut next = ALERTS;
-    let struck = pass_time(&mut site, &clock, &mut next, trouble).await;
+    let times = usize::try_from(times).unwrap();
+    let mut next = times + 4;
+    site.send_all(0..next).await;
+    let struck = pass_time(&mut site, (&clock, &mut next), trouble, times).await;
     row.trials += struck;
     heal(&mut site, trouble, &mut serving).await;
     for nth in 0..FORWARDS {
@@ -159,13 +159,13 @@ async fn suffer(row: &mut Row, trouble: &Trouble, random: &mut Random) {
     serving.kill();
 }
 
-fn begin(site: &mut Site, trouble: &Trouble, random: &mut Random) {
+fn begin(site: &mut Site, trouble: &Trouble, (times, random): (u32, &mut Random)) {
     let once = |place, kind| Played { place, kind, times: Some(1) };
     match trouble {
         Trouble::Said(place, kind) => {
-            site.simulator.play(Played { place: *place, kind: kind.clone(), times: Some(TIMES) });
+            site.simulator.play(Played { place: *place, kind: kind.clone(), times: Some(times) });
         }
-        Trouble::Wire(place, fault) => (0..TIMES).for_each(|_| site.proxy.play(*place, fault())),
+        Trouble::Wire(place, fault) => (0..times).for_each(|_| site.proxy.play(*place, fault())),
         Trouble::Refused => site.refuse_connections(),
         Trouble::NoTls => {
             let url = site.proxy.url();
@@ -184,7 +184,7 @@ fn begin(site: &mut Site, trouble: &Trouble, random: &mut Random) {
                 FaultKind::Garbage,
                 FaultKind::Throttled { retry_after: Some("1".to_owned()), code: "429".to_owned() },
             ];
-            for number in 0..4 * TIMES {
+            for number in 0..4 * times {
                 let is_struck = number % 3 == 0;
                 let kind = if is_struck { random.pick(&kinds).clone() } else { FaultKind::Delay { ms: 0 } };
                 site.simulator.play(once(At::Quarantine, kind));
@@ -199,8 +199,12 @@ fn begin(site: &mut Site, trouble: &Trouble, random: &mut Random) {
 }
 
 /// Lets the clock go on until the fault has struck often enough; says how often.
-async fn pass_time(site: &mut Site, clock: &WallClock, next: &mut usize, trouble: &Trouble) -> usize {
-    let times = usize::try_from(TIMES).unwrap();
+async fn pass_time(
+    site: &mut Site,
+    (clock, next): (&WallClock, &mut usize),
+    trouble: &Trouble,
+    times: usize,
+) -> usize {
     let (place, is_played) = match trouble {
         Trouble::Said(place, _) => (*place, true),
         Trouble::Mixed => (At::Quarantine, true),
@@ -246,7 +250,16 @@ async fn failures(site: &Site) -> usize {
 async fn forward(site: &mut Site, (clock, nth): (&WallClock, usize), next: &mut usize) {
     site.ahead += if nth < MINUTES { SignedDuration::from_secs(61) } else { SignedDuration::from_mins(15) };
     clock.set(site.ahead);
-    site.send(*next).await;
+    // Connections that are open just now have waited too long all at once, and are told so.
+    let mut in_a_row = 0;
+    while in_a_row < 3 {
+        let live = site.client.get(site.installation.url("/livez")).send().await;
+        in_a_row = if live.is_ok_and(|answer| answer.status() == 200) { in_a_row + 1 } else { 0 };
+    }
+    let answer = site.ask(*next).await;
+    if answer != Answer::Wrong(408) {
+        site.note(*next, answer);
+    }
     *next += 1;
     wait(Duration::from_millis(100)).await;
 }
