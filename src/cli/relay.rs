@@ -25,6 +25,7 @@ use crate::spool::{Intake, Limits, Spool};
 use crate::telemetry::{LogFormat, start_logs};
 
 use super::exit::{CONFIG, Failure, IO_ERROR};
+use super::serve::NO_LOGS;
 use super::sign::KeyFile;
 
 /// How many arrivals may be announced before the forwarder has looked.
@@ -103,7 +104,7 @@ impl Bounds {
 }
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
-    start_logs(LogFormat::Json, LevelFilter::INFO);
+    let _logs = start_logs(LogFormat::Json, LevelFilter::INFO).context(NO_LOGS)?;
     let runtime = runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     runtime.context("the runtime cannot be started")?.block_on(relay(arguments))
 }

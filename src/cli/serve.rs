@@ -34,6 +34,9 @@ const LOOK_FOR_DAMAGE: Duration = Duration::from_hours(24);
 /// How often metrics are folded.
 const UPKEEP: Duration = Duration::from_secs(5);
 
+/// What is told if the thread that writes log lines cannot be started.
+pub(super) const NO_LOGS: &str = "logging cannot be started";
+
 #[derive(Debug, ClapArgs)]
 pub(super) struct Arguments {
     #[command(flatten)]
@@ -43,7 +46,7 @@ pub(super) struct Arguments {
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let Loaded { config, files, fixed } = config::load_with_files(&arguments.file.config, Secrets::Read);
     let config = config?;
-    start_logs(config.log_format, config.log_level);
+    let _logs = start_logs(config.log_format, config.log_level).context(NO_LOGS)?;
     reload::warn(&config.warnings);
     allow_open_files();
     let in_use = InUse { path: arguments.file.config.clone(), files, fixed };

@@ -279,6 +279,12 @@ pub const SUBSCRIPTION_NOTICES: Metric = counter(
 pub const PRUNED: Metric =
     counter("quarantine_bridge_pruned_total", "What retention has deleted: actions, deliveries.");
 
+/// Log lines that could not be written.
+pub const LOG_LINES_DROPPED: Metric = counter(
+    "quarantine_bridge_log_lines_dropped_total",
+    "Log lines dropped because standard error is full, broken, or read too slowly.",
+);
+
 /// All metrics.
 pub const ALL: &[Metric] = &[
     BUILD_INFO,
@@ -325,4 +331,5 @@ pub const ALL: &[Metric] = &[
     FETCHES_PENDING,
     SUBSCRIPTION_NOTICES,
     PRUNED,
+    LOG_LINES_DROPPED,
 ];

@@ -7,7 +7,8 @@ use std::sync::{Arc, PoisonError};
 use metrics::{Key, Label, Level, Metadata, Recorder as _};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 
-use super::metric::{ALL, BUILD_INFO, Kind, Metric};
+use super::log;
+use super::metric::{ALL, BUILD_INFO, Kind, LOG_LINES_DROPPED, Metric};
 
 /// Upper bounds of the histogram's buckets, in seconds: a delivery is answered in milliseconds, 1 s is too
 /// long.
@@ -97,6 +98,8 @@ impl Metrics {
 
     /// Returns everything in Prometheus' text form.
     pub fn render(&self) -> String {
+        let dropped = self.recorder.register_counter(&key(&LOG_LINES_DROPPED, &[]), &METADATA);
+        dropped.absolute(log::dropped_lines());
         let replaced = self.replaced.lock().unwrap_or_else(PoisonError::into_inner);
         let more = replaced.values().map(String::as_str);
         [self.handle.render().as_str()].into_iter().chain(more).collect()

@@ -4,5 +4,5 @@ mod log;
 pub mod metric;
 mod metrics;
 
-pub use log::{LogFormat, start_logs};
+pub use log::{LogFormat, Logs, start_logs};
 pub use metrics::{Labels, Metrics};

@@ -41,6 +41,7 @@ mod ingest;
 mod intents;
 mod jwt;
 mod jwt_source;
+mod logs;
 mod lookups;
 mod oidc;
 mod outcome;

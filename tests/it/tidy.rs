@@ -10,7 +10,7 @@ const TABLE: &[(&str, &[&str], &[&str])] = &[
     ("alert", &[], &[]),
     ("budget", &["alert"], &[]),
     ("clock", &["alert"], &[]),
-    ("telemetry", &[], &["std::io"]),
+    ("telemetry", &[], &["std::io", "std::thread"]),
     ("ingest", &["alert"], &[]),
     ("oidc/kept", &["alert", "ingest"], &[]),
     ("outgoing", &[], &["reqwest"]),

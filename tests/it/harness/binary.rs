@@ -4,7 +4,8 @@ use std::fs;
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{self, Child, Command, ExitStatus, Output, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use quarantine_bridge::alert::SignedId;
@@ -26,8 +27,7 @@ impl Installation {
     /// Writes a configuration for a source `soc`; `more` is put at its end.
     pub(crate) fn new(api_url: &str, more: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        // Free a moment ago, and likely so a moment from now.
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = free_port();
         let installation = Self { folder, port };
         installation.write_secret("defender-secret", SECRET);
         installation.write_secret("soc-secret", WHSEC);
@@ -115,7 +115,13 @@ secrets = [{{ file = "soc-secret" }}]
     /// Starts a command that runs until it is told to stop; its log goes to a file.
     pub(crate) fn start(&self, mut command: Command, log: &str) -> Serving {
         let log = fs::OpenOptions::new().create(true).append(true).open(self.path(log)).unwrap();
-        Serving(command.current_dir(self.folder.path()).stderr(log).spawn().unwrap())
+        command.stderr(log);
+        self.spawn(command)
+    }
+
+    /// The same with a log that goes to where the command says.
+    pub(crate) fn spawn(&self, mut command: Command) -> Serving {
+        Serving(command.current_dir(self.folder.path()).spawn().unwrap())
     }
 
     pub(crate) fn log(&self) -> String {
@@ -133,8 +139,20 @@ secrets = [{{ file = "soc-secret" }}]
             }
             ticks.tick().await;
         }
-        panic!("the service did not become ready:\n{}", self.log());
+        let log = self.log();
+        panic!("the service did not become ready:\n{}", &log[log.len().saturating_sub(4_000)..]);
     }
+}
+
+/// A port that nobody listens on, and that the system gives to no connection going out: it stays free while the service
+/// is down.
+fn free_port() -> u16 {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    // Processes that run beside each other begin far apart.
+    let begin = u16::try_from(process::id().wrapping_mul(331) % 20_000).unwrap();
+    let next = || NEXT.fetch_add(1, Ordering::Relaxed) % 20_000;
+    let mut ports = (0..20_000).map(|_| 10_000 + (begin + next()) % 20_000);
+    ports.find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok()).unwrap()
 }
 
 pub(crate) fn set_mode(path: &Path, mode: u32) {
@@ -167,24 +185,31 @@ impl Serving {
         self.0.try_wait().unwrap().and_then(|status| status.code())
     }
 
-    fn signal(&self, signal: &str) {
+    pub(crate) fn signal(&self, signal: &str) {
         let pid = self.0.id().to_string();
         assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
     }
 
     /// SIGTERM; returns the exit code.
-    pub(crate) async fn terminate(mut self) -> Option<i32> {
+    pub(crate) async fn terminate(self) -> Option<i32> {
         self.signal("-TERM");
-        let mut code = None;
-        poll("the service to stop", || match self.0.try_wait().unwrap() {
-            Some(status) => {
-                code = status.code();
-                true
-            }
-            None => false,
+        self.ended().await.code()
+    }
+
+    /// Waits until it ends by itself.
+    pub(crate) async fn ended(mut self) -> ExitStatus {
+        let mut ended = None;
+        poll("the service to stop", || {
+            ended = self.has_ended();
+            ended.is_some()
         })
         .await;
-        code
+        ended.unwrap()
+    }
+
+    /// How it ended, if it has.
+    pub(crate) fn has_ended(&mut self) -> Option<ExitStatus> {
+        self.0.try_wait().unwrap()
     }
 }
 

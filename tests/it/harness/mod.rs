@@ -7,6 +7,7 @@ pub(crate) mod installed;
 mod invariants;
 pub(crate) mod issuer;
 pub(crate) mod relay;
+mod simulated;
 pub(crate) mod wire;
 
 use std::collections::HashMap;
@@ -25,12 +26,12 @@ use quarantine_bridge::dispatch::resolve::Rules;
 use quarantine_bridge::dispatch::{self, Dispatcher};
 use quarantine_bridge::graph::AlertFetcher;
 use quarantine_bridge::ingest::jwt::Jwt;
-use quarantine_bridge::ingest::{Gate, RawDelivery, Scheme, SigningKey, sign, verify};
+use quarantine_bridge::ingest::{Gate, RawDelivery, Scheme, sign, verify};
 use quarantine_bridge::mapping::{BuiltIn, Format};
 use quarantine_bridge::microsoft::AppRegistration;
 use quarantine_bridge::policy::Policy;
 use quarantine_bridge::retention::Pruner;
-use quarantine_bridge::simulator::{Credentials, Simulator, World, new_state};
+use quarantine_bridge::simulator::Simulator;
 use quarantine_bridge::store::{
     Accept, Deleted, NewToken, Options as StoreOptions, Receipt, Retention, Scope, Store, add_token,
 };
@@ -44,10 +45,8 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tracing::level_filters::LevelFilter;
 
-pub(crate) const TENANT: &str = "tenant";
-pub(crate) const CLIENT: &str = "client";
-pub(crate) const SECRET: &str = "client-secret-canary-7f3a";
-pub(crate) const WHSEC: &str = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
+pub(crate) use simulated::{CLIENT, SECRET, TENANT, WHSEC, key, poll, simulate};
+
 pub(crate) const MACHINE: &str = "1111111111aaaaaaaaaa1111111111aaaaaaaaaa";
 pub(crate) const SHA1: &str = "2222222222bbbbbbbbbb2222222222bbbbbbbbbb";
 
@@ -134,10 +133,6 @@ pub(crate) struct Bridge {
 /// The moment at which tests begin.
 pub(crate) fn start_of_time() -> Timestamp {
     "2026-03-01T12:00:00Z".parse().unwrap()
-}
-
-pub(crate) fn key() -> SigningKey {
-    SigningKey::from_whsec(&SecretString::from(WHSEC), None).unwrap()
 }
 
 impl Bridge {
@@ -515,29 +510,4 @@ fn token(store: &StoreOptions, clock: &Clock, scopes: &[Scope]) -> String {
 pub(crate) async fn wait_until_unlocked(database: &Path) {
     let lock = fs::File::open(database.with_file_name("bridge.db.lock")).unwrap();
     poll("the database to be free", || lock.try_lock().is_ok()).await;
-}
-
-/// Starts a simulator in which any device has any file, and whose limits are out of the way.
-pub(crate) fn simulate(clock: Clock) -> (Simulator, JoinSet<()>) {
-    let credentials = Credentials::new(TENANT, CLIENT, SecretString::from(SECRET));
-    let world = World { any_machine: true, ..World::default() };
-    let mut state = new_state(clock, credentials, world);
-    state.switches.per_minute = 1_000_000;
-    state.switches.per_hour = 1_000_000;
-    let (simulator, server) = Simulator::bind(0, state).unwrap();
-    let mut tasks = JoinSet::new();
-    tasks.spawn(async move { server.await.unwrap() });
-    (simulator, tasks)
-}
-
-/// Waits for a condition that other threads bring about.
-pub(crate) async fn poll(what: &str, mut condition: impl FnMut() -> bool) {
-    let mut ticks = tokio::time::interval(std::time::Duration::from_millis(5));
-    for _ in 0..4_000 {
-        if condition() {
-            return;
-        }
-        ticks.tick().await;
-    }
-    panic!("waited in vain for {what}");
 }
