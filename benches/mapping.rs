@@ -104,14 +104,15 @@ fn payloads(format: &str) -> (Vec<u8>, Vec<u8>) {
     }
     all.sort_by_cached_key(|(_, payload)| payload.to_string().len());
     let longest = all.last().unwrap().1.to_string().into_bytes();
-    all.retain(|(_, payload)| payload.is_object());
     let alert = all.iter().rev().find(|(makes_one, _)| *makes_one).or(all.last());
     let mut alert = alert.unwrap().1.clone();
     for n in 0.. {
         if alert.to_string().len() >= BYTES {
             break;
         }
-        alert[format!("additionalField{n}")] = json!(format!("a value as alerts have them {n}"));
+        // In a list of alerts, the first has them.
+        let fields = if alert.is_array() { &mut alert[0] } else { &mut alert };
+        fields[format!("additionalField{n}")] = json!(format!("a value as alerts have them {n}"));
     }
     (alert.to_string().into_bytes(), longest)
 }
