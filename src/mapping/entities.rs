@@ -3,12 +3,12 @@
 use core::net::IpAddr;
 use std::str::FromStr;
 
-use jaq_json::{Map, Val};
-
 use crate::alert::{AadDeviceId, FileEntity, IdError, MachineEntity, MachineId, MapProblem, Reason};
 
 use super::evidence::{LeftOut, Role, Why};
+use super::object::Object;
 use super::output::{field, present, text, word};
+use super::value::Value;
 
 /// The longest DNS name, in characters (RFC 1035).
 const DNS_NAME_CHARS_MAX: usize = 253;
@@ -33,8 +33,8 @@ impl Reader {
     }
 
     /// A key that the form does not have is a slip in the format's program, and may hide a target.
-    pub(super) fn only_known(&mut self, fields: &Map, known: &[&str], path: &str) {
-        for key in fields.keys().filter_map(super::value::as_str).filter(|key| !known.contains(key)) {
+    pub(super) fn only_known(&mut self, fields: &Object<'_>, known: &[&str], path: &str) {
+        for key in fields.keys().filter(|key| !known.contains(&&***key)) {
             let detail = format!("the format answers a field {key:?} that is not one of {known:?}");
             self.complain(Reason::FormatOutput, path, detail);
         }
@@ -53,7 +53,7 @@ impl Reader {
     /// Reads a field that holds an id; `Err` if what it holds is none.
     fn id<T: FromStr<Err = IdError>>(
         &mut self,
-        fields: &Map,
+        fields: &Object<'_>,
         name: &str,
         path: &str,
     ) -> Result<Option<T>, ()> {
@@ -64,8 +64,8 @@ impl Reader {
     }
 
     /// Reads a device. `known` are the fields that may stand in it besides those of the device.
-    pub(super) fn machine(&mut self, value: &Val, path: &str, known: &[&str]) -> Option<MachineEntity> {
-        let Val::Obj(fields) = value else {
+    pub(super) fn machine(&mut self, value: &Value<'_>, path: &str, known: &[&str]) -> Option<MachineEntity> {
+        let Value::Object(fields) = value else {
             self.complain(Reason::Machine, path, "the device is not named");
             return None;
         };
@@ -109,8 +109,8 @@ impl Reader {
     }
 
     /// Reads a file. One good hash is enough: a wrong one beside it is left out and told.
-    pub(super) fn file(&mut self, value: &Val, path: &str, known: &[&str]) -> Option<FileEntity> {
-        let Val::Obj(fields) = value else {
+    pub(super) fn file(&mut self, value: &Value<'_>, path: &str, known: &[&str]) -> Option<FileEntity> {
+        let Value::Object(fields) = value else {
             self.complain(Reason::File, path, "the file is not named");
             return None;
         };
@@ -138,7 +138,7 @@ impl Reader {
         Some(file)
     }
 
-    pub(super) fn role(&mut self, fields: &Map, path: &str) -> Option<Role> {
+    pub(super) fn role(&mut self, fields: &Object<'_>, path: &str) -> Option<Role> {
         let given = present(fields, "role")?;
         let role = Role::named(given);
         if role.is_none() {
@@ -149,15 +149,15 @@ impl Reader {
     }
 
     /// Reads the list of what the format left out.
-    pub(super) fn left_out(&mut self, fields: &Map) {
+    pub(super) fn left_out(&mut self, fields: &Object<'_>) {
         let items = match field(fields, "left_out") {
-            Val::Null => return,
-            Val::Arr(items) => items,
+            Value::Null => return,
+            Value::Array(items) => items,
             _ => return self.complain(Reason::FormatOutput, "$.left_out", "left_out must be an array"),
         };
-        for (index, item) in items.iter().enumerate() {
+        for (index, item) in items.items().iter().enumerate() {
             let path = format!("$.left_out[{index}]");
-            let Val::Obj(fields) = item else {
+            let Value::Object(fields) = item else {
                 self.complain(Reason::FormatOutput, &path, "what is left out must be an object");
                 continue;
             };
@@ -178,7 +178,7 @@ impl Reader {
 }
 
 /// Reads a hash; one that is wrong goes to `wrong`.
-fn hash<T: FromStr<Err = IdError>>(fields: &Map, name: &str, wrong: &mut Vec<IdError>) -> Option<T> {
+fn hash<T: FromStr<Err = IdError>>(fields: &Object<'_>, name: &str, wrong: &mut Vec<IdError>) -> Option<T> {
     match present(fields, name)?.parse() {
         Ok(hash) => Some(hash),
         Err(error) => {
@@ -189,9 +189,9 @@ fn hash<T: FromStr<Err = IdError>>(fields: &Map, name: &str, wrong: &mut Vec<IdE
 }
 
 /// Says whether a device is named by anything, be it well or badly.
-pub(super) fn names_a_machine(value: &Val) -> bool {
-    let Val::Obj(fields) = value else {
-        return !matches!(value, Val::Null);
+pub(super) fn names_a_machine(value: &Value<'_>) -> bool {
+    let Value::Object(fields) = value else {
+        return !matches!(value, Value::Null);
     };
     let named = |name: &str| present(fields, name).is_some_and(names_something);
     MACHINE_FIELDS.iter().any(|name| named(name))

@@ -1,14 +1,14 @@
 //! Bounds the work of one jq program: each step costs fuel, and an empty tank ends the run.
 //!
-//! jaq has no limit of its own. Every value that a program touches is a [`super::value::Value`], whose
-//! operations call [`charge`]; when the fuel is gone or the watchdog has said stop, `charge` unwinds the
-//! stack to [`run`]. A program cannot catch that, as it could catch an error.
+//! Whatever a program does goes through [`super::evaluate`], which charges a unit for every node of the program
+//! that it visits and for every 32 bytes that an operation reads or writes. A program cannot catch [`Stopped`],
+//! as it can catch an error.
 
-use std::any::Any;
-use std::cell::{Cell, RefCell};
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::value::Value;
 
 /// What one run may spend: a built-in format over an alert with 100 files uses a tenth of it.
 ///
@@ -46,62 +46,65 @@ pub(super) enum Stopped {
     TooDeep,
     /// The watchdog said stop.
     Cancelled,
-    /// The interpreter panicked: a bug of ours or of jaq.
-    Panicked,
 }
 
-thread_local! {
-    static TANK: Cell<Option<u64>> = const { Cell::new(None) };
-    static CANCEL: RefCell<Cancel> = RefCell::new(Cancel::default());
+/// The tank of one run.
+#[derive(Debug)]
+pub(super) struct Meter<'c> {
+    left: Cell<u64>,
+    cancel: &'c Cancel,
 }
 
-/// Runs `work` with a full tank.
-pub(super) fn run<T>(cancel: &Cancel, work: impl FnOnce() -> T) -> Result<T, Stopped> {
-    TANK.set(Some(FUEL));
-    CANCEL.set(cancel.clone());
-    let result = catch_unwind(AssertUnwindSafe(work));
-    TANK.set(None);
-    result.map_err(|payload| why(payload.as_ref()))
-}
+impl<'c> Meter<'c> {
+    /// Starts with a full tank.
+    pub(super) fn full(cancel: &'c Cancel) -> Self {
+        Self { left: Cell::new(FUEL), cancel }
+    }
 
-fn why(payload: &(dyn Any + Send)) -> Stopped {
-    payload.downcast_ref().copied().unwrap_or(Stopped::Panicked)
-}
+    /// Takes fuel, or ends the run.
+    pub(super) fn charge(&self, units: u64) -> Result<(), Stopped> {
+        let left = self.left.get();
+        let rest = left.checked_sub(units).ok_or(Stopped::OutOfFuel)?;
+        self.left.set(rest);
+        let looks = |tank: u64| tank.checked_div(LOOK_EVERY);
+        if looks(rest) != looks(left) && self.cancel.is_stopped() {
+            return Err(Stopped::Cancelled);
+        }
+        Ok(())
+    }
 
-/// Takes fuel, or ends the run. Outside [`run`] it is free: loading a program is bounded by the program's
-/// size.
-pub(super) fn charge(units: u64) {
-    let Some(left) = TANK.get() else {
-        return;
-    };
-    let Some(rest) = left.checked_sub(units) else {
-        stop(Stopped::OutOfFuel);
-    };
-    TANK.set(Some(rest));
-    let looks = |tank: u64| tank.checked_div(LOOK_EVERY);
-    if looks(rest) != looks(left) && CANCEL.with_borrow(Cancel::is_stopped) {
-        stop(Stopped::Cancelled);
+    /// Takes the fuel for handling `len` bytes.
+    pub(super) fn charge_bytes(&self, len: usize) -> Result<(), Stopped> {
+        self.charge_len(len.div_ceil(32))
+    }
+
+    /// Takes the fuel for handling `len` elements.
+    pub(super) fn charge_len(&self, len: usize) -> Result<(), Stopped> {
+        self.charge(u64::try_from(len).unwrap_or(u64::MAX).saturating_add(1))
+    }
+
+    /// Takes the fuel for visiting every node of the value: it may be small in memory and huge in extent.
+    pub(super) fn weigh(&self, value: &Value<'_>) -> Result<(), Stopped> {
+        match value {
+            Value::Null | Value::Bool(_) => self.charge(1),
+            Value::Number(number) => self.charge_bytes(number.written_len()),
+            Value::Text(text) => self.charge_bytes(text.len()),
+            Value::Array(array) => {
+                self.charge(1)?;
+                array.items().iter().try_for_each(|item| self.weigh(item))
+            }
+            Value::Object(object) => {
+                self.charge(1)?;
+                object.iter().try_for_each(|(key, value)| {
+                    self.charge_bytes(key.len())?;
+                    self.weigh(value)
+                })
+            }
+        }
     }
 }
 
-/// Takes the fuel for handling `len` bytes.
-pub(super) fn charge_bytes(len: usize) {
-    charge(u64::try_from(len.div_ceil(32)).unwrap_or(u64::MAX).saturating_add(1));
-}
-
-/// Takes the fuel for handling `len` elements.
-pub(super) fn charge_len(len: usize) {
-    charge(u64::try_from(len).unwrap_or(u64::MAX).saturating_add(1));
-}
-
-/// Ends the run if a value of this depth may not exist.
-pub(super) fn check_depth(depth: u32) {
-    if depth > DEPTH_MAX && TANK.get().is_some() {
-        stop(Stopped::TooDeep);
-    }
-}
-
-/// Unwinds to [`run`], without the noise that a panic makes.
-fn stop(why: Stopped) -> ! {
-    resume_unwind(Box::new(why))
+/// Ends the run if a value may not nest as deep as this one does.
+pub(super) fn check_depth(value: &Value<'_>) -> Result<(), Stopped> {
+    if value.depth() > DEPTH_MAX { Err(Stopped::TooDeep) } else { Ok(()) }
 }

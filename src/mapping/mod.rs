@@ -2,21 +2,30 @@
 //!
 //! Pure but for [`Mapper`], which owns the threads that programs run on.
 
+mod calls;
+mod compile;
 mod entities;
+mod evaluate;
 mod evidence;
 mod formats;
 mod golden;
+mod lists;
 mod mapper;
 mod meter;
 mod natives;
+mod number;
+mod object;
+mod operators;
 mod output;
 mod pairing;
 mod program;
 mod reference;
+mod scope;
 mod strict_json;
 mod subset;
+mod term;
+mod texts;
 mod value;
-mod value_ops;
 
 pub use evidence::{Evidence, LeftOut, Role, Why};
 pub use formats::{BUILT_IN, Body, BuiltIn, Format};
@@ -29,11 +38,10 @@ pub use program::{ProgramError, RunError, SHARED};
 pub use reference::References;
 pub use strict_json::{JsonError, JsonProblem};
 
-use jaq_json::Val;
-
 use crate::alert::{Alert, GraphAlertId, MapProblem, Reason, RefusedAlert, SubscriptionNotice};
 
 use reference::{Referred, referred};
+use value::Value;
 
 /// What a payload holds: the alerts that can become actions, and those that cannot.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -116,11 +124,15 @@ pub fn answers(format: &Format, payload: &[u8], cancel: &Cancel) -> Result<Vec<S
     Ok(outputs(format, payload, cancel)?.iter().map(ToString::to_string).collect())
 }
 
-fn outputs(format: &Format, payload: &[u8], cancel: &Cancel) -> Result<Vec<Val>, MapError> {
+fn outputs<'p>(
+    format: &'p Format,
+    payload: &'p [u8],
+    cancel: &'p Cancel,
+) -> Result<Vec<Value<'p>>, MapError> {
     let inputs = match format.body() {
         Body::One => vec![strict_json::read(payload)?],
         Body::Concatenated => strict_json::read_all(payload)?,
     };
-    let outputs = format.program().run(inputs, cancel)?;
+    let outputs = format.program().run(&inputs, cancel)?;
     if outputs.is_empty() { Err(MapError::NoAlert) } else { Ok(outputs) }
 }

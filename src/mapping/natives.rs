@@ -1,164 +1,361 @@
-//! The functions that format programs may call and that are not written in jq.
+//! The functions that format programs may call and that are not written in jq. All are total.
 
-use jaq_core::native::{Filter, Fun, bome, run, unary, v};
-use jaq_core::{DataT, Error, RunPtr, ValR};
-use jaq_json::{Map, Val};
+use super::evaluate::Run;
+use super::lists::whole;
+use super::number::Number;
+use super::scope::{Answer, At, Ended, made, raise};
+use super::term::Node;
+use super::texts::of_texts;
+use super::value::{Text, Value};
 
-use super::meter::{charge_bytes, charge_len};
-use super::strict_json;
-use super::value::{Value, as_str, number};
+/// A function that is not written in jq.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Native {
+    Null,
+    True,
+    False,
+    Not,
+    Empty,
+    Error,
+    Type,
+    Length,
+    Add,
+    ToString,
+    ToNumber,
+    ToJson,
+    FromJson,
+    FromEntries,
+    ToEntries,
+    Keys,
+    Lower,
+    Upper,
+    Trim,
+    TrimStart,
+    TrimEnd,
+    Floor,
+    Sort,
+    Unique,
+    Has,
+    Contains,
+    Join,
+    StartsWith,
+    EndsWith,
+    WithoutStart,
+    WithoutEnd,
+    Split,
+    Map,
+    SortBy,
+    GroupBy,
+    IsEmpty,
+    Any,
+    All,
+    AnyOf,
+    AllOf,
+    Select,
+    SelectType(&'static str),
+    Values,
+    First,
+    Limit,
+}
 
-/// What jaq's own functions formats may call. All are total, and their work is metered through the values.
-const FROM_JAQ: &[&str] = &[
-    "error_empty",
-    "key_values",
-    "keys_unsorted",
-    "first",
-    "limit",
-    "ascii_downcase",
-    "ascii_upcase",
-    "startswith",
-    "endswith",
-    "ltrimstr",
-    "rtrimstr",
-    "trim",
-    "ltrim",
-    "rtrim",
-    "floor",
-    "sort",
-    "sort_by",
-    "group_by",
+/// Every native function: its name, how many arguments it takes, and what it is.
+const NATIVES: &[(&str, usize, Native)] = &[
+    ("null", 0, Native::Null),
+    ("true", 0, Native::True),
+    ("false", 0, Native::False),
+    ("not", 0, Native::Not),
+    ("empty", 0, Native::Empty),
+    ("error", 0, Native::Error),
+    ("type", 0, Native::Type),
+    ("length", 0, Native::Length),
+    ("add", 0, Native::Add),
+    ("tostring", 0, Native::ToString),
+    ("tonumber", 0, Native::ToNumber),
+    ("tojson", 0, Native::ToJson),
+    ("fromjson", 0, Native::FromJson),
+    ("from_entries", 0, Native::FromEntries),
+    ("to_entries", 0, Native::ToEntries),
+    ("keys_unsorted", 0, Native::Keys),
+    ("ascii_downcase", 0, Native::Lower),
+    ("ascii_upcase", 0, Native::Upper),
+    ("trim", 0, Native::Trim),
+    ("ltrim", 0, Native::TrimStart),
+    ("rtrim", 0, Native::TrimEnd),
+    ("floor", 0, Native::Floor),
+    ("sort", 0, Native::Sort),
+    ("unique", 0, Native::Unique),
+    ("has", 1, Native::Has),
+    ("contains", 1, Native::Contains),
+    ("join", 1, Native::Join),
+    ("startswith", 1, Native::StartsWith),
+    ("endswith", 1, Native::EndsWith),
+    ("ltrimstr", 1, Native::WithoutStart),
+    ("rtrimstr", 1, Native::WithoutEnd),
+    ("split", 1, Native::Split),
+    ("map", 1, Native::Map),
+    ("sort_by", 1, Native::SortBy),
+    ("group_by", 1, Native::GroupBy),
+    ("isempty", 1, Native::IsEmpty),
+    ("any", 1, Native::Any),
+    ("all", 1, Native::All),
+    ("any", 2, Native::AnyOf),
+    ("all", 2, Native::AllOf),
+    ("select", 1, Native::Select),
+    ("values", 0, Native::Values),
+    ("strings", 0, Native::SelectType("string")),
+    ("numbers", 0, Native::SelectType("number")),
+    ("booleans", 0, Native::SelectType("boolean")),
+    ("arrays", 0, Native::SelectType("array")),
+    ("objects", 0, Native::SelectType("object")),
+    ("first", 1, Native::First),
+    ("limit", 2, Native::Limit),
 ];
 
-/// Returns every native function of formats.
-pub(super) fn natives<D: for<'a> DataT<V<'a> = Value>>() -> impl Iterator<Item = Fun<D>> {
-    let jaq = jaq_core::funs().chain(jaq_std::base_funs());
-    let allowed = jaq.filter(|(name, ..)| FROM_JAQ.contains(name));
-    allowed.chain(own().into_iter().map(run))
-}
-
-fn own<D: for<'a> DataT<V<'a> = Value>>() -> Vec<Filter<RunPtr<D>>> {
-    vec![
-        ("type", v(0), |cv| bome(Ok(type_of(cv.1.inner()).to_owned().into()))),
-        ("length", v(0), |cv| bome(length(&cv.1))),
-        ("has", v(1), |cv| unary(cv, |value, key| has(&value, &key))),
-        ("contains", v(1), |cv| unary(cv, |value, part| contains(&value, &part))),
-        ("join", v(1), |cv| unary(cv, |value, separator| join(&value, &separator))),
-        ("add", v(0), |cv| bome(sum(cv.1))),
-        ("from_entries", v(0), |cv| bome(from_entries(&cv.1))),
-        ("tonumber", v(0), |cv| bome(to_number(cv.1))),
-        ("tojson", v(0), |cv| bome(Ok(to_json(&cv.1)))),
-        ("fromjson", v(0), |cv| bome(from_json(&cv.1))),
-    ]
-}
-
-fn type_of(value: &Val) -> &'static str {
-    match value {
-        Val::Null => "null",
-        Val::Bool(_) => "boolean",
-        Val::Num(_) => "number",
-        Val::BStr(_) | Val::TStr(_) => "string",
-        Val::Arr(_) => "array",
-        Val::Obj(_) => "object",
+impl Native {
+    pub(super) fn named(name: &str, arguments: usize) -> Option<Self> {
+        let found = NATIVES.iter().find(|(known, count, _)| *known == name && *count == arguments);
+        found.map(|(_, _, native)| *native)
     }
-}
 
-fn length(value: &Value) -> ValR<Value> {
-    let length = match value.inner() {
-        Val::Null => 0,
-        Val::TStr(text) => {
-            charge_bytes(text.len());
-            value.as_str().map_or(0, |text| text.chars().count())
+    /// Whether it takes the value of its argument, not the filter.
+    fn takes_value(self) -> bool {
+        matches!(
+            self,
+            Self::Has
+                | Self::Contains
+                | Self::Join
+                | Self::StartsWith
+                | Self::EndsWith
+                | Self::WithoutStart
+                | Self::WithoutEnd
+                | Self::Split
+        )
+    }
+
+    /// Whether it gives its input or nothing.
+    pub(super) fn is_test(self, arguments: &[Node]) -> bool {
+        match self {
+            Self::Values | Self::SelectType(_) | Self::Empty => true,
+            Self::Select => arguments.iter().all(|condition| condition.is_single),
+            _ => false,
         }
-        Val::Arr(items) => items.len(),
-        Val::Obj(pairs) => pairs.len(),
-        Val::Bool(_) | Val::Num(_) | Val::BStr(_) => {
-            return Err(Error::str("length takes null, a string, an array or an object"));
+    }
+
+    /// Whether it gives exactly one value, or an error.
+    pub(super) fn is_single(self, arguments: &[Node]) -> bool {
+        let is_generator = matches!(
+            self,
+            Self::Empty | Self::Select | Self::SelectType(_) | Self::Values | Self::First | Self::Limit
+        );
+        !is_generator && (!self.takes_value() || arguments.iter().all(|it| it.is_single))
+    }
+}
+
+impl<'p> Run<'p> {
+    /// Runs a native that gives any number of values.
+    pub(super) fn native_all(
+        &self,
+        native: Native,
+        arguments: &'p [Node],
+        at: At<'_, 'p>,
+        out: &mut Vec<Value<'p>>,
+    ) -> Answer<'p, ()> {
+        match (native, arguments) {
+            (Native::Empty, _) => Ok(()),
+            (Native::Select, [condition]) if !condition.is_single => self.each(condition, at, &mut |value| {
+                out.extend(value.is_true().then(|| at.input.clone()));
+                Ok(())
+            }),
+            (Native::Select | Native::SelectType(_) | Native::Values, _) => {
+                out.extend(self.passes(native, arguments, at)?.then(|| at.input.clone()));
+                Ok(())
+            }
+            (Native::First, [filter]) => self.some(1, filter, at, out),
+            (Native::Limit, [count, filter]) => self.each(count, at, &mut |count| match count {
+                Value::Number(Number::Whole(count)) => {
+                    self.some(usize::try_from(count).unwrap_or(0), filter, at, out)
+                }
+                _ => raise("limit takes an integer"),
+            }),
+            (_, [argument]) if native.takes_value() => self.each(argument, at, &mut |value| {
+                out.push(self.with_value(native, at.input, &value)?);
+                Ok(())
+            }),
+            _ => raise("the program gives more than one value where it cannot"),
         }
-    };
-    Ok(length.into())
-}
-
-fn has(value: &Value, key: &Value) -> ValR<Value> {
-    match (value.inner(), key.inner()) {
-        (Val::Obj(pairs), Val::TStr(_)) => Ok(pairs.contains_key(key.inner()).into()),
-        _ => Err(Error::str("has takes an object and a string")),
     }
-}
 
-/// Only for strings: jq's `contains` on arrays and objects costs the product of their sizes.
-fn contains(value: &Value, part: &Value) -> ValR<Value> {
-    let (Some(text), Some(part)) = (value.as_str(), part.as_str()) else {
-        return Err(Error::str("contains takes two strings"));
-    };
-    charge_bytes(text.len());
-    Ok(text.contains(part).into())
-}
-
-fn join(value: &Value, separator: &Value) -> ValR<Value> {
-    let (Val::Arr(items), Some(separator)) = (value.inner(), separator.as_str()) else {
-        return Err(Error::str("join takes an array and a string"));
-    };
-    value.weigh();
-    charge_bytes(items.len().saturating_mul(separator.len()));
-    let texts = items.iter().map(|item| match item {
-        Val::Null => Ok(String::new()),
-        Val::Bool(_) | Val::Num(_) => Ok(item.to_string()),
-        Val::TStr(_) => Ok(as_str(item).unwrap_or_default().to_owned()),
-        Val::BStr(_) | Val::Arr(_) | Val::Obj(_) => {
-            Err(Error::str("join takes strings, numbers, booleans and nulls"))
+    /// Whether a test lets its input through; [`Native::Select`] is one where its condition is single.
+    pub(super) fn passes(&self, native: Native, arguments: &'p [Node], at: At<'_, 'p>) -> Answer<'p, bool> {
+        self.meter.charge(1)?;
+        match (native, arguments) {
+            (Native::Values, _) => Ok(!matches!(at.input, Value::Null)),
+            (Native::SelectType(name), _) => Ok(at.input.type_name() == name),
+            (Native::Select, [condition]) => Ok(self.one(condition, at)?.is_true()),
+            _ => Ok(false),
         }
-    });
-    let texts: Vec<String> = texts.collect::<Result<_, Error<Value>>>()?;
-    Ok(texts.join(separator).into())
-}
-
-/// Adds up an array, as jq's `add` does; `reduce` itself is not available.
-fn sum(value: Value) -> ValR<Value> {
-    use jaq_core::ValT as _;
-    let null = Value::new(Val::Null, 0);
-    value.values().try_fold(null, |sum, item| std::ops::Add::add(sum, item?))
-}
-
-fn from_entries(value: &Value) -> ValR<Value> {
-    let wrong = || Error::str("from_entries takes an array of {key, value}, each key a string");
-    let Val::Arr(entries) = value.inner() else {
-        return Err(wrong());
-    };
-    charge_len(entries.len());
-    // The value keeps its place two levels down, so the depth of the whole is an upper bound.
-    let field = |entry: &Val, name: &str| match entry {
-        Val::Obj(pairs) => Ok(pairs.get(&Val::from(name.to_owned())).cloned()),
-        _ => Err(wrong()),
-    };
-    let mut map = Map::default();
-    for entry in entries.iter() {
-        let key = field(entry, "key")?.filter(|key| matches!(key, Val::TStr(_)));
-        map.insert(key.ok_or_else(wrong)?, field(entry, "value")?.unwrap_or_default());
     }
-    Ok(value.like(Val::obj(map)))
-}
 
-fn to_number(value: Value) -> ValR<Value> {
-    if matches!(value.inner(), Val::Num(_)) {
-        return Ok(value);
+    /// The first values that a filter gives; an error after them does not count.
+    fn some(
+        &self,
+        count: usize,
+        filter: &'p Node,
+        at: At<'_, 'p>,
+        out: &mut Vec<Value<'p>>,
+    ) -> Answer<'p, ()> {
+        if count == 0 {
+            return Ok(());
+        }
+        let mut values = Vec::new();
+        let ended = self.all(filter, at, &mut values);
+        let is_enough = values.len() >= count;
+        out.extend(values.into_iter().take(count));
+        match ended {
+            Err(Ended::Raised(_)) if is_enough => Ok(()),
+            ended => ended,
+        }
     }
-    let text = value.as_str().map(str::trim).filter(|text| text.len() <= 64);
-    let is_number = text.is_some_and(|text| text.parse::<f64>().is_ok_and(f64::is_finite));
-    match text {
-        Some(text) if is_number => Ok(value.like(number(text))),
-        _ => Err(Error::str("tonumber takes a number or a string that is one")),
+
+    /// Runs a native that gives one value.
+    pub(super) fn native_one(&self, native: Native, arguments: &'p [Node], at: At<'_, 'p>) -> Answer<'p> {
+        match (native, arguments) {
+            (Native::Map, [filter]) => {
+                let mut items = Vec::new();
+                for child in self.children(at.input)?.iter() {
+                    self.all(filter, at.with(child), &mut items)?;
+                }
+                made(Value::array(items))
+            }
+            (Native::SortBy, [filter]) => self.sorted_by(filter, at),
+            (Native::GroupBy, [filter]) => self.grouped_by(filter, at),
+            (Native::IsEmpty, [filter]) => {
+                let mut values = Vec::new();
+                let ended = self.all(filter, at, &mut values);
+                match ended {
+                    Err(Ended::Raised(_)) if !values.is_empty() => Ok(Value::Bool(false)),
+                    ended => ended.map(|()| Value::Bool(values.is_empty())),
+                }
+            }
+            (Native::Any, [condition]) => self.has_one(&self.children(at.input)?, (condition, true), at),
+            (Native::All, [condition]) => self.has_one(&self.children(at.input)?, (condition, false), at),
+            (Native::AnyOf | Native::AllOf, [filter, condition]) => {
+                let mut values = Vec::new();
+                let ended = self.all(filter, at, &mut values);
+                let wanted = native == Native::AnyOf;
+                let has_one = self.has_one(&values, (condition, wanted), at)?;
+                // An error behind the value that decides does not count.
+                if has_one.is_true() != wanted || matches!(ended, Err(Ended::Stopped(_))) {
+                    ended?;
+                }
+                Ok(has_one)
+            }
+            (_, [argument]) if native.takes_value() => {
+                self.with_value(native, at.input, &self.one(argument, at)?)
+            }
+            _ => self.of_input(native, at.input),
+        }
     }
-}
 
-fn to_json(value: &Value) -> Value {
-    value.weigh();
-    value.inner().to_string().into()
-}
+    /// Whether a condition is true of any value (`wanted` is true), or of all (it is false).
+    fn has_one(
+        &self,
+        values: &[Value<'p>],
+        (condition, wanted): (&'p Node, bool),
+        at: At<'_, 'p>,
+    ) -> Answer<'p> {
+        for value in values {
+            if self.gives(condition, wanted, at.with(value))? {
+                return Ok(Value::Bool(wanted));
+            }
+        }
+        Ok(Value::Bool(!wanted))
+    }
 
-/// The strict reader of payloads, for JSON text inside JSON.
-fn from_json(value: &Value) -> ValR<Value> {
-    let text = value.as_str().ok_or_else(|| Error::str("fromjson takes a string"))?;
-    charge_len(text.len());
-    strict_json::read(text.as_bytes()).map_err(|error| Error::str(format!("fromjson: {error}")))
+    /// Whether a condition gives what is wanted; an error behind that does not count.
+    fn gives(&self, condition: &'p Node, wanted: bool, at: At<'_, 'p>) -> Answer<'p, bool> {
+        if condition.is_single {
+            return Ok(self.one(condition, at)?.is_true() == wanted);
+        }
+        let mut answers = Vec::new();
+        let ended = self.all(condition, at, &mut answers);
+        let is_given = answers.iter().any(|it| it.is_true() == wanted);
+        match ended {
+            Err(Ended::Raised(_)) if is_given => Ok(true),
+            ended => ended.map(|()| is_given),
+        }
+    }
+
+    fn of_input(&self, native: Native, input: &Value<'p>) -> Answer<'p> {
+        match native {
+            Native::Not => Ok(Value::Bool(!input.is_true())),
+            Native::Error => Err(Ended::Raised(input.clone())),
+            Native::Type => Ok(Value::Text(Text::Lent(input.type_name()))),
+            Native::Length => self.length(input),
+            Native::Add => {
+                self.children(input)?.iter().try_fold(Value::Null, |sum, item| self.plus(sum, item))
+            }
+            Native::ToString => match input {
+                Value::Text(_) => Ok(input.clone()),
+                _ => self.json_text(input),
+            },
+            Native::ToNumber => self.number_read(input),
+            Native::ToJson => self.json_text(input),
+            Native::FromJson => self.json_read(input),
+            Native::FromEntries => self.entries_joined(input),
+            Native::ToEntries => self.entries(input),
+            Native::Keys => self.keys(input),
+            Native::Floor => match input {
+                Value::Number(number) => Ok(Value::Number(number.floor())),
+                _ => raise("floor takes a number"),
+            },
+            Native::Sort => self.sorted(input).map(Value::array),
+            Native::Unique => {
+                let mut items = self.sorted(input)?;
+                items.dedup();
+                Ok(Value::array(items))
+            }
+            _ => self.of_text(native, input),
+        }
+    }
+
+    /// A native whose argument is a value.
+    fn with_value(&self, native: Native, input: &Value<'p>, argument: &Value<'p>) -> Answer<'p> {
+        match (native, input, argument) {
+            (Native::Has, Value::Object(object), Value::Text(key)) => {
+                self.meter.charge_bytes(key.len())?;
+                Ok(Value::Bool(object.get(key).is_some()))
+            }
+            (Native::Has, ..) => raise("has takes an object and a string"),
+            (Native::Join, Value::Array(array), Value::Text(separator)) => {
+                self.join(array.items(), separator)
+            }
+            (Native::Join, ..) => raise("join takes an array and a string"),
+            (Native::Split, Value::Text(text), Value::Text(separator)) => self.split(text, separator),
+            (Native::Split, ..) => raise("split takes two strings"),
+            (_, Value::Text(text), Value::Text(part)) => {
+                self.meter.charge_bytes(text.len())?;
+                Ok(of_texts(native, text, part))
+            }
+            // jq's `contains` on arrays and objects costs the product of their sizes.
+            (Native::Contains, ..) => raise("contains takes two strings"),
+            _ => raise("startswith, endswith, ltrimstr and rtrimstr take two strings"),
+        }
+    }
+
+    fn length(&self, input: &Value<'p>) -> Answer<'p> {
+        let length = match input {
+            Value::Null => 0,
+            Value::Text(text) => {
+                self.meter.charge_bytes(text.len())?;
+                text.chars().count()
+            }
+            Value::Array(array) => array.items().len(),
+            Value::Object(object) => object.len(),
+            Value::Bool(_) | Value::Number(_) => {
+                return raise("length takes null, a string, an array or an object");
+            }
+        };
+        Ok(whole(length))
+    }
 }

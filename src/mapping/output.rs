@@ -2,7 +2,6 @@
 
 use std::str::FromStr;
 
-use jaq_json::{Map, Val};
 use jiff::Timestamp;
 
 use crate::alert::{
@@ -11,8 +10,9 @@ use crate::alert::{
 
 use super::entities::{Reader, names_a_machine};
 use super::evidence::{Evidence, LeftOut, Role};
+use super::object::Object;
 use super::pairing::{File, Machine, Paired, Pairing, pairs};
-use super::value::as_str;
+use super::value::Value;
 
 /// How many pairs one alert may name.
 pub const TARGETS_MAX: usize = 100;
@@ -49,9 +49,9 @@ pub(super) struct Read {
 /// Reads one value that a program answered.
 ///
 /// A pair that is wrong is left out and told; it does not stop the others, each of which stands for itself.
-pub(super) fn alert(output: &Val, pairing: Pairing) -> Read {
+pub(super) fn alert(output: &Value<'_>, pairing: Pairing) -> Read {
     let mut reader = Reader::default();
-    let Val::Obj(fields) = output else {
+    let Value::Object(fields) = output else {
         reader.complain(Reason::FormatOutput, "$", "the format must answer an object an alert");
         return Read { alert: None, refused: refused(reader, None), evidence: Evidence::default() };
     };
@@ -83,11 +83,11 @@ fn refused(reader: Reader, alert_id: Option<&AlertId>) -> Option<RefusedAlert> {
     (!reader.problems.is_empty()).then_some(RefusedAlert { alert_id, problems: reader.problems })
 }
 
-fn alert_id(reader: &mut Reader, fields: &Map) -> Option<AlertId> {
+fn alert_id(reader: &mut Reader, fields: &Object<'_>) -> Option<AlertId> {
     let path = "$.alert_id";
-    let digits = |value: &Val| matches!(value, Val::Num(_)).then(|| value.to_string());
+    let digits = |value: &Value<'_>| matches!(value, Value::Number(_)).then(|| value.to_string());
     let value = field(fields, "alert_id");
-    let Some(text) = as_str(value).map(ToOwned::to_owned).or_else(|| digits(value)) else {
+    let Some(text) = value.as_str().map(ToOwned::to_owned).or_else(|| digits(value)) else {
         reader.complain(Reason::AlertId, path, "the alert has no id: a text or a number is needed");
         return None;
     };
@@ -96,13 +96,17 @@ fn alert_id(reader: &mut Reader, fields: &Map) -> Option<AlertId> {
 }
 
 /// Reads the pairs that the alert states and makes those that are certain; returns each once, with its role.
-fn targets(reader: &mut Reader, fields: &Map, pairing: Pairing) -> (Vec<EntityPair>, Vec<Option<Role>>) {
+fn targets(
+    reader: &mut Reader,
+    fields: &Object<'_>,
+    pairing: Pairing,
+) -> (Vec<EntityPair>, Vec<Option<Role>>) {
     let Some(stated) = list(reader, fields, "targets") else {
         return Default::default();
     };
     let (machines, files) = match field(fields, "unpaired") {
-        Val::Null => Default::default(),
-        Val::Obj(unpaired) => {
+        Value::Null => Default::default(),
+        Value::Object(unpaired) => {
             reader.only_known(unpaired, &["machines", "files"], "$.unpaired");
             let machines = list(reader, unpaired, "machines").unwrap_or_default();
             (machines, list(reader, unpaired, "files").unwrap_or_default())
@@ -160,9 +164,9 @@ fn key(pair: &EntityPair) -> (String, String) {
     (pair.machine.key(), pair.file.key())
 }
 
-fn list<'a>(reader: &mut Reader, fields: &'a Map, name: &str) -> Option<&'a [Val]> {
-    if let Val::Arr(items) = field(fields, name) {
-        return Some(items);
+fn list<'a>(reader: &mut Reader, fields: &'a Object<'a>, name: &str) -> Option<&'a [Value<'a>]> {
+    if let Value::Array(items) = field(fields, name) {
+        return Some(items.items());
     }
     reader.complain(Reason::FormatOutput, "$", format!("{name} must be an array"));
     None
@@ -191,16 +195,16 @@ fn no_target(reader: &mut Reader) {
     reader.complain(Reason::NoTarget, "$", detail);
 }
 
-fn stated_pair(reader: &mut Reader, index: usize, item: &Val) -> Option<Paired> {
+fn stated_pair(reader: &mut Reader, index: usize, item: &Value<'_>) -> Option<Paired> {
     let path = format!("$.targets[{index}]");
     let earlier = reader.problems.len();
-    let Val::Obj(fields) = item else {
+    let Value::Object(fields) = item else {
         reader.complain(Reason::FormatOutput, &path, "a target must be an object");
         return None;
     };
     reader.only_known(fields, &["machine", "file", "role", "found_at"], &path);
     let found_at = match field(fields, "found_at") {
-        Val::Obj(places) => FoundAt {
+        Value::Object(places) => FoundAt {
             machine: text(places, "machine").map(ToOwned::to_owned),
             file: text(places, "file").map(ToOwned::to_owned),
         },
@@ -217,7 +221,7 @@ fn stated_pair(reader: &mut Reader, index: usize, item: &Val) -> Option<Paired> 
 }
 
 /// Reads a device; one that is not named at all is none, and no mistake of anybody.
-fn machine(reader: &mut Reader, index: usize, item: &Val) -> Option<Machine> {
+fn machine(reader: &mut Reader, index: usize, item: &Value<'_>) -> Option<Machine> {
     if !names_a_machine(item) {
         return None;
     }
@@ -226,20 +230,20 @@ fn machine(reader: &mut Reader, index: usize, item: &Val) -> Option<Machine> {
     Some(Machine { entity, found_at })
 }
 
-fn file(reader: &mut Reader, index: usize, item: &Val) -> Option<File> {
+fn file(reader: &mut Reader, index: usize, item: &Value<'_>) -> Option<File> {
     let (path, found_at) = place(item, format!("$.unpaired.files[{index}]"));
     let entity = reader.file(item, &path, &["found_at", "role"])?;
     let role = match item {
-        Val::Obj(fields) => reader.role(fields, &path),
+        Value::Object(fields) => reader.role(fields, &path),
         _ => None,
     };
     Some(File { entity, role, found_at })
 }
 
 /// Where something stood: as the format tells it, or its place in the format's answer.
-fn place(item: &Val, otherwise: String) -> (String, Option<String>) {
+fn place(item: &Value<'_>, otherwise: String) -> (String, Option<String>) {
     let told = match item {
-        Val::Obj(fields) => present(fields, "found_at").map(ToOwned::to_owned),
+        Value::Object(fields) => present(fields, "found_at").map(ToOwned::to_owned),
         _ => None,
     };
     (told.clone().unwrap_or(otherwise), told)
@@ -259,16 +263,16 @@ fn is_swapped(reader: &mut Reader, pair: &EntityPair) -> bool {
     true
 }
 
-pub(super) fn field<'a>(fields: &'a Map, name: &str) -> &'a Val {
-    fields.get(&Val::from(name.to_owned())).unwrap_or(&Val::Null)
+pub(super) fn field<'a>(fields: &'a Object<'a>, name: &str) -> &'a Value<'a> {
+    fields.get(name).unwrap_or(&Value::Null)
 }
 
-pub(super) fn text<'a>(fields: &'a Map, name: &str) -> Option<&'a str> {
-    as_str(field(fields, name))
+pub(super) fn text<'a>(fields: &'a Object<'a>, name: &str) -> Option<&'a str> {
+    field(fields, name).as_str()
 }
 
 /// Returns a text that is there and not empty: senders write `""` for nothing.
-pub(super) fn present<'a>(fields: &'a Map, name: &str) -> Option<&'a str> {
+pub(super) fn present<'a>(fields: &'a Object<'a>, name: &str) -> Option<&'a str> {
     text(fields, name).filter(|text| !text.trim().is_empty())
 }
 
@@ -291,10 +295,10 @@ fn is_web_address(url: &str) -> bool {
 }
 
 /// Reads the time of the alert: a text, or seconds or milliseconds since 1970 as a number or its text.
-fn occurred_at(fields: &Map) -> Option<Timestamp> {
+fn occurred_at(fields: &Object<'_>) -> Option<Timestamp> {
     let at = match field(fields, "occurred_at") {
-        Val::Num(number) => since_1970(&number.to_string()),
-        value => as_str(value).and_then(|text| since_1970(text.trim()).or_else(|| parse_time(text))),
+        Value::Number(number) => since_1970(&number.to_string()),
+        value => value.as_str().and_then(|text| since_1970(text.trim()).or_else(|| parse_time(text))),
     };
     at.filter(|at| at.as_second() >= SECONDS_FROM)
 }

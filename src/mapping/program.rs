@@ -1,16 +1,16 @@
 //! A format's jq program: checked and compiled once, run for every delivery.
 
-use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread;
 
-use jaq_core::data::JustLut;
 use jaq_core::load::{self, Arena, File, Loader};
-use jaq_core::{Compiler, Ctx, Filter, Vars};
-use jaq_json::Val;
 
-use super::meter::{self, Cancel, Stopped};
-use super::natives::natives;
+use super::compile::compile;
+use super::evaluate::Run;
+use super::meter::{Cancel, Meter, Stopped};
+use super::scope::Ended;
 use super::subset;
+use super::term::Code;
 use super::value::Value;
 
 /// Definitions of standard jq names, for programs that run here.
@@ -63,13 +63,8 @@ pub enum RunError {
 }
 
 /// A compiled program.
-pub(super) struct Program(Filter<JustLut<Value>>);
-
-impl fmt::Debug for Program {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Program").finish_non_exhaustive()
-    }
-}
+#[derive(Debug)]
+pub(super) struct Program(Code);
 
 impl Program {
     /// Checks and compiles a program.
@@ -81,7 +76,7 @@ impl Program {
         // The parser recurses over brackets and operators: no program of 16 KiB can exhaust this stack.
         let loaded = thread::scope(|scope| {
             let loader = thread::Builder::new().stack_size(LOAD_STACK_BYTES);
-            loader.spawn_scoped(scope, || compile(code)).map(thread::ScopedJoinHandle::join)
+            loader.spawn_scoped(scope, || read(code)).map(thread::ScopedJoinHandle::join)
         });
         if let Ok(Ok(result)) = loaded {
             return result.map(Self);
@@ -91,57 +86,49 @@ impl Program {
     }
 
     /// Runs the program on the documents of one payload, with one tank of fuel for all.
-    pub(super) fn run(&self, inputs: Vec<Value>, cancel: &Cancel) -> Result<Vec<Val>, RunError> {
-        let outputs = meter::run(cancel, || {
-            let mut outputs = Vec::new();
-            for input in inputs {
-                self.answer(input, &mut outputs)?;
-            }
-            Ok(outputs)
-        });
-        outputs.unwrap_or_else(|stopped| {
-            Err(match stopped {
-                Stopped::OutOfFuel => RunError::TooMuchWork,
-                Stopped::TooDeep => RunError::TooDeep,
-                Stopped::Cancelled => RunError::TooSlow,
-                Stopped::Panicked => RunError::Broken,
-            })
-        })
-    }
-
-    fn answer(&self, input: Value, outputs: &mut Vec<Val>) -> Result<(), RunError> {
-        let context = Ctx::<JustLut<Value>>::new(&self.0.lut, Vars::new([]));
-        for output in self.0.id.run((context, input)) {
-            let value = output.map_err(|exception| RunError::Raised(message(exception)))?;
-            if outputs.len() >= OUTPUTS_MAX {
-                return Err(RunError::TooManyAlerts);
-            }
-            // What comes out is walked without a meter later on.
-            value.weigh();
-            outputs.push(value.into_inner());
-        }
-        Ok(())
+    pub(super) fn run<'p>(
+        &'p self,
+        inputs: &[Value<'p>],
+        cancel: &'p Cancel,
+    ) -> Result<Vec<Value<'p>>, RunError> {
+        let run = Run::new(&self.0, Meter::full(cancel));
+        let answer = catch_unwind(AssertUnwindSafe(|| answers(&run, inputs)));
+        // A panic is a bug of ours, and its payload alone is refused.
+        answer.unwrap_or(Err(RunError::Broken))
     }
 }
 
-/// The text of an error that a program raised, shortened.
-fn message(exception: jaq_core::Exn<'_, Value>) -> String {
-    match exception.get_err() {
-        Ok(error) => {
-            let raised = error.into_val();
-            let text = raised.as_str().map_or_else(|| raised.to_string(), ToOwned::to_owned);
-            text.chars().take(200).collect()
+fn answers<'p>(run: &Run<'p>, inputs: &[Value<'p>]) -> Result<Vec<Value<'p>>, RunError> {
+    let mut outputs = Vec::new();
+    for input in inputs {
+        run.main(input, &mut outputs).map_err(told)?;
+        if outputs.len() > OUTPUTS_MAX {
+            return Err(RunError::TooManyAlerts);
         }
-        Err(_) => "the program left its own control flow".to_owned(),
+    }
+    // What comes out is walked without a meter later on.
+    outputs.iter().try_for_each(|output| run.meter.weigh(output)).map_err(|stopped| told(stopped.into()))?;
+    Ok(outputs)
+}
+
+fn told(ended: Ended<'_>) -> RunError {
+    match ended {
+        Ended::Raised(error) => {
+            let text = error.as_str().map_or_else(|| error.to_string(), ToOwned::to_owned);
+            RunError::Raised(text.chars().take(200).collect())
+        }
+        Ended::Stopped(Stopped::OutOfFuel) => RunError::TooMuchWork,
+        Ended::Stopped(Stopped::TooDeep) => RunError::TooDeep,
+        Ended::Stopped(Stopped::Cancelled) => RunError::TooSlow,
     }
 }
 
-fn compile(code: &str) -> Result<Filter<JustLut<Value>>, ProgramError> {
+fn read(code: &str) -> Result<Code, ProgramError> {
     let mut known = load::parse(PRELUDE, |parser| parser.defs()).unwrap_or_default();
     known.extend(load::parse(SHARED, |parser| parser.defs()).unwrap_or_default());
     let loader = Loader::new(known.clone());
     let arena = Arena::default();
-    let modules = loader.load(&arena, File { code, path: () }).map_err(load_error)?;
+    loader.load(&arena, File { code, path: () }).map_err(load_error)?;
     // A program that parses as a module but not as a term begins with import, include or module.
     let term = load::parse(code, |parser| parser.term()).ok_or_else(|| ProgramError {
         line: 1,
@@ -151,7 +138,10 @@ fn compile(code: &str) -> Result<Filter<JustLut<Value>>, ProgramError> {
         line: refused.near.map_or(1, |near| line_of(code, near)),
         problem: refused.what.to_owned(),
     })?;
-    Compiler::default().with_funs(natives()).compile(modules).map_err(compile_error)
+    compile(&known, &term).map_err(|undefined| ProgramError {
+        line: line_of(code, undefined.name),
+        problem: format!("the {} {} is not available in formats", undefined.what, undefined.name),
+    })
 }
 
 fn load_error(errors: load::Errors<&str, ()>) -> ProgramError {
@@ -174,19 +164,6 @@ fn load_error(errors: load::Errors<&str, ()>) -> ProgramError {
         },
     };
     ProgramError { line: place.map_or(1, |place| line_of(file.code, place)), problem }
-}
-
-fn compile_error(errors: jaq_core::compile::Errors<&str, ()>) -> ProgramError {
-    let first = errors.into_iter().find_map(|(file, errors)| {
-        errors.into_iter().next().map(|(name, undefined)| (file.code, name, undefined))
-    });
-    match first {
-        Some((code, name, undefined)) => ProgramError {
-            line: line_of(code, name),
-            problem: format!("the {} {name} is not available in formats", undefined.as_str()),
-        },
-        None => ProgramError { line: 1, problem: "the program could not be compiled".to_owned() },
-    }
 }
 
 /// Returns the line, from 1, on which a piece of the program begins.

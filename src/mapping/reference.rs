@@ -1,11 +1,11 @@
 //! What a format answers instead of an alert: the id of one to fetch, or a notice about a subscription.
 
-use jaq_json::{Map, Val};
-
 use crate::alert::{GraphAlertId, Lifecycle, Reason, RefusedAlert, SubscriptionNotice};
 
 use super::entities::Reader;
+use super::object::Object;
 use super::output::{field, present, word};
+use super::value::Value;
 
 /// What becomes of references to alerts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -29,11 +29,11 @@ pub(super) enum Referred {
 }
 
 /// Reads one value that a program answered; `None` if it is an alert of its own.
-pub(super) fn referred(output: &Val, references: References) -> Option<Referred> {
-    let Val::Obj(fields) = output else {
+pub(super) fn referred(output: &Value<'_>, references: References) -> Option<Referred> {
+    let Value::Object(fields) = output else {
         return None;
     };
-    let has = |name: &str| !matches!(field(fields, name), Val::Null);
+    let has = |name: &str| !matches!(field(fields, name), Value::Null);
     let mut reader = Reader::default();
     let referred = if has("fetch") {
         alert(&mut reader, fields, references).map(Referred::Alert)
@@ -52,7 +52,7 @@ pub(super) fn referred(output: &Val, references: References) -> Option<Referred>
     }
 }
 
-fn alert(reader: &mut Reader, fields: &Map, references: References) -> Option<GraphAlertId> {
+fn alert(reader: &mut Reader, fields: &Object<'_>, references: References) -> Option<GraphAlertId> {
     reader.only_known(fields, &["fetch", "found_at"], "$");
     let path = present(fields, "found_at").unwrap_or("$.fetch");
     let id = present(fields, "fetch").unwrap_or_default().parse();
@@ -64,7 +64,7 @@ fn alert(reader: &mut Reader, fields: &Map, references: References) -> Option<Gr
     Some(id)
 }
 
-fn notice(fields: &Map) -> SubscriptionNotice {
+fn notice(fields: &Object<'_>) -> SubscriptionNotice {
     SubscriptionNotice {
         lifecycle: present(fields, "lifecycle").map_or(Lifecycle::Other, Lifecycle::named),
         subscription: present(fields, "subscription").map(word),

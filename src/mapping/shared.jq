@@ -39,8 +39,8 @@ def json_text: if type == "string" then (try fromjson catch null) else . end;
 # An object of key and value pairs; a key that stands there twice is nobody's.
 def by_key: group_by(.key) | map(select(length == 1) | .[0]) | from_entries;
 
-# Everything that has an $id, at any depth; and what a $ref refers to.
-def reference_index: [.. | objects | select(has("$id")) | {key: (.["$id"] | tostring), value: .}] | by_key;
+# Of an array of objects, those that have an $id; and what a $ref refers to.
+def reference_index: [.[] | select(has("$id")) | {key: (.["$id"] | tostring), value: .}] | by_key;
 def dereferenced($index): if type == "object" and has("$ref") then $index[.["$ref"] | tostring] else . end;
 
 # --- hashes
@@ -72,7 +72,7 @@ def hashes:
     | hash_set
   else {} end;
 
-def has_hash: [.sha1, .sha256, .md5] | any(. != null and . != "");
+def has_hash: (.sha1 != null and .sha1 != "") or (.sha256 != null and .sha256 != "") or (.md5 != null and .md5 != "");
 
 # --- severity, to informational, low, medium, high or critical; null for what is none of a table
 

@@ -4,9 +4,10 @@ use hifijson::num::LexWrite as _;
 use hifijson::str::LexAlloc as _;
 use hifijson::token::Lex as _;
 use hifijson::{Expect, SliceLexer};
-use jaq_json::{Map, Val};
 
-use super::value::{Value, number};
+use super::number::Number;
+use super::object::Object;
+use super::value::{Text, Value};
 
 /// How deep a payload may nest.
 const DEPTH_MAX: u32 = 32;
@@ -50,14 +51,14 @@ impl From<Expect> for JsonProblem {
 }
 
 /// Reads exactly one JSON value.
-pub(super) fn read(text: &[u8]) -> Result<Value, JsonError> {
+pub(super) fn read(text: &[u8]) -> Result<Value<'_>, JsonError> {
     let mut reader = Reader::new(text);
     let value = reader.document();
-    value.map(|(value, depth)| Value::new(value, depth)).map_err(|problem| reader.located(problem, text))
+    value.map_err(|problem| reader.located(problem, text))
 }
 
 /// Reads JSON values run together, with or without white space between them; the limits hold for all of them.
-pub(super) fn read_all(text: &[u8]) -> Result<Vec<Value>, JsonError> {
+pub(super) fn read_all(text: &[u8]) -> Result<Vec<Value<'_>>, JsonError> {
     let mut reader = Reader::new(text);
     let values = reader.documents();
     values.map_err(|problem| reader.located(problem, text))
@@ -89,17 +90,16 @@ impl<'a> Reader<'a> {
     }
 
     /// Reads value after value to the end of the text.
-    fn documents(&mut self) -> Result<Vec<Value>, JsonProblem> {
+    fn documents(&mut self) -> Result<Vec<Value<'a>>, JsonProblem> {
         let mut values = Vec::new();
         while let Some(first) = self.lexer.ws_peek() {
-            let (value, depth) = self.value(first, DEPTH_MAX)?;
-            values.push(Value::new(value, depth));
+            values.push(self.value(first, DEPTH_MAX)?);
         }
         if values.is_empty() { Err(Expect::Value.into()) } else { Ok(values) }
     }
 
-    /// Reads the whole text; returns the value and how deep it nests.
-    fn document(&mut self) -> Result<(Val, u32), JsonProblem> {
+    /// Reads the whole text.
+    fn document(&mut self) -> Result<Value<'a>, JsonProblem> {
         let first = self.lexer.ws_peek().ok_or(Expect::Value)?;
         let value = self.value(first, DEPTH_MAX)?;
         match self.lexer.ws_peek() {
@@ -108,38 +108,34 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn value(&mut self, first: u8, levels_left: u32) -> Result<(Val, u32), JsonProblem> {
+    fn value(&mut self, first: u8, levels_left: u32) -> Result<Value<'a>, JsonProblem> {
         self.nodes_left = self.nodes_left.checked_sub(1).ok_or(JsonProblem::TooLarge)?;
         match first {
             b'[' | b'{' if levels_left == 0 => Err(JsonProblem::TooDeep),
             b'[' => self.array(levels_left.saturating_sub(1)),
             b'{' => self.object(levels_left.saturating_sub(1)),
-            b'"' => Ok((Val::from(self.string()?), 0)),
-            b'-' | b'0'..=b'9' => Ok((self.number()?, 0)),
+            b'"' => Ok(Value::Text(self.string()?)),
+            b'-' | b'0'..=b'9' => self.number(),
             b'a'..=b'z' => {
                 let word = self.lexer.null_or_bool().ok_or(Expect::Value)?;
-                Ok((word.map_or(Val::Null, Val::Bool), 0))
+                Ok(word.map_or(Value::Null, Value::Bool))
             }
             _ => Err(Expect::Value.into()),
         }
     }
 
-    fn array(&mut self, levels_left: u32) -> Result<(Val, u32), JsonProblem> {
+    fn array(&mut self, levels_left: u32) -> Result<Value<'a>, JsonProblem> {
         let mut items = Vec::new();
-        let mut depth = 0;
         let mut next = self.opened(b']')?;
         while let Some(first) = next {
-            let (item, item_depth) = self.value(first, levels_left)?;
-            items.push(item);
-            depth = item_depth.max(depth);
+            items.push(self.value(first, levels_left)?);
             next = self.another(b']')?;
         }
-        Ok((items.into_iter().collect(), depth.saturating_add(1)))
+        Ok(Value::array(items))
     }
 
-    fn object(&mut self, levels_left: u32) -> Result<(Val, u32), JsonProblem> {
-        let mut pairs = Map::default();
-        let mut depth = 0;
+    fn object(&mut self, levels_left: u32) -> Result<Value<'a>, JsonProblem> {
+        let mut object = Object::default();
         let mut next = self.opened(b'}')?;
         while let Some(first) = next {
             if first != b'"' {
@@ -148,14 +144,13 @@ impl<'a> Reader<'a> {
             let key = self.string()?;
             self.lexer.expect(SliceLexer::ws_peek, b':').ok_or(Expect::Colon)?;
             let first = self.lexer.ws_peek().ok_or(Expect::Value)?;
-            let (value, value_depth) = self.value(first, levels_left)?;
-            depth = value_depth.max(depth);
-            if pairs.insert(Val::from(key.clone()), value).is_some() {
+            let value = self.value(first, levels_left)?;
+            if object.insert(key.clone(), value).is_some() {
                 return Err(JsonProblem::DuplicateKey(key.chars().take(80).collect()));
             }
             next = self.another(b'}')?;
         }
-        Ok((Val::obj(pairs), depth.saturating_add(1)))
+        Ok(Value::object(object))
     }
 
     /// Steps into a sequence; returns the first byte of its first item, if it has one.
@@ -182,14 +177,14 @@ impl<'a> Reader<'a> {
         Ok(Some(self.lexer.ws_peek().ok_or(Expect::Value)?))
     }
 
-    fn string(&mut self) -> Result<String, JsonProblem> {
+    fn string(&mut self) -> Result<Text<'a>, JsonProblem> {
         let text = self.lexer.discarded().str_string();
-        text.map(String::from).map_err(|error| JsonProblem::Syntax(error.to_string()))
+        text.map(Text::from).map_err(|error| JsonProblem::Syntax(error.to_string()))
     }
 
-    fn number(&mut self) -> Result<Val, JsonProblem> {
+    fn number(&mut self) -> Result<Value<'a>, JsonProblem> {
         let text = self.lexer.num_string().validated();
         let (text, _) = text.map_err(|error| JsonProblem::Syntax(error.to_string()))?;
-        Ok(number(text))
+        Ok(Value::Number(Number::read(Text::Lent(text))))
     }
 }

@@ -1,186 +1,286 @@
-//! The values that format programs compute with: jaq's own, metered.
+//! The values that format programs compute with.
+//!
+//! Texts are lent from the payload or the program as far as possible, so that reading an alert copies little.
 
+use std::borrow::{Borrow, Cow};
 use std::cmp::Ordering;
 use std::fmt;
-use std::ops::Range;
+use std::hash::{Hash, Hasher};
+use std::ops::Deref;
+use std::rc::Rc;
 
-use jaq_json::{Num, Val};
+use super::number::Number;
+use super::object::Object;
 
-use super::meter::{charge, charge_bytes, check_depth};
-
-/// Integers of more digits than this stay text: arithmetic on them would cost too much.
-const INTEGER_DIGITS_MAX: usize = 40;
-
-/// A JSON value and an upper bound of how deep it nests.
-#[derive(Debug)]
-pub(super) struct Value {
-    pub(super) inner: Val,
-    pub(super) depth: u32,
+/// A JSON value. Containers are shared; a clone costs no more than a count.
+#[derive(Debug, Clone)]
+pub(super) enum Value<'p> {
+    Null,
+    Bool(bool),
+    Number(Number<'p>),
+    Text(Text<'p>),
+    Array(Rc<Array<'p>>),
+    Object(Rc<Object<'p>>),
 }
 
-impl Value {
-    /// Wraps a value that nests at most `depth` deep.
-    pub(super) fn new(inner: Val, depth: u32) -> Self {
-        check_depth(depth);
-        let is_container = matches!(inner, Val::Arr(_) | Val::Obj(_));
-        Self { inner, depth: if is_container { depth } else { 0 } }
+/// A text, lent from what outlives the run or made by it.
+#[derive(Debug, Clone)]
+pub(super) enum Text<'p> {
+    Lent(&'p str),
+    Made(Rc<str>),
+}
+
+/// The items of an array, and how deep it nests.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Array<'p> {
+    items: Vec<Value<'p>>,
+    depth: u32,
+}
+
+impl<'p> Array<'p> {
+    pub(super) fn items(&self) -> &[Value<'p>] {
+        &self.items
     }
 
-    pub(super) fn scalar(inner: Val) -> Self {
-        charge(1);
-        Self { inner, depth: 0 }
+    pub(super) fn extend(&mut self, items: impl IntoIterator<Item = Value<'p>>) {
+        for item in items {
+            self.depth = self.depth.max(item.depth().saturating_add(1));
+            self.items.push(item);
+        }
+    }
+}
+
+impl<'p> Value<'p> {
+    pub(super) fn array(items: Vec<Self>) -> Self {
+        let deepest = items.iter().map(Self::depth).max().unwrap_or_default();
+        Self::Array(Rc::new(Array { items, depth: deepest.saturating_add(1) }))
     }
 
-    /// Wraps something that was inside a value of this depth.
-    pub(super) fn child(inner: Val, parent_depth: u32) -> Self {
-        Self::new(inner, parent_depth.saturating_sub(1))
+    pub(super) fn object(object: Object<'p>) -> Self {
+        Self::Object(Rc::new(object))
     }
 
-    /// Wraps something computed from this value that nests no deeper.
-    pub(super) fn like(&self, inner: Val) -> Self {
-        Self::new(inner, self.depth)
-    }
-
-    /// The value itself.
-    pub(super) fn inner(&self) -> &Val {
-        &self.inner
-    }
-
-    /// The value itself, by value.
-    pub(super) fn into_inner(self) -> Val {
-        self.inner
+    /// Makes a text of its own.
+    pub(super) fn text(text: impl Into<Rc<str>>) -> Self {
+        Self::Text(Text::Made(text.into()))
     }
 
     /// Returns the text, if it is one.
     pub(super) fn as_str(&self) -> Option<&str> {
-        as_str(&self.inner)
-    }
-
-    /// Charges for visiting every node of the value: it may be small in memory and huge in extent.
-    pub(super) fn weigh(&self) {
-        weigh(&self.inner);
-    }
-}
-
-/// Returns the text that a value holds, if it holds one.
-pub(super) fn as_str(value: &Val) -> Option<&str> {
-    match value {
-        Val::TStr(bytes) => str::from_utf8(bytes).ok(),
-        _ => None,
-    }
-}
-
-/// Makes a number that keeps its digits: integers stay exact, everything else stays text.
-pub(super) fn number(text: &str) -> Val {
-    let integer = text != "-0" && text.len() <= INTEGER_DIGITS_MAX;
-    let exact = if integer { Num::from_str_radix(text, 10) } else { None };
-    Val::Num(exact.unwrap_or_else(|| Num::Dec(jaq_json::Rc::new(text.to_owned()))))
-}
-
-pub(super) fn weigh(value: &Val) {
-    match value {
-        Val::Null | Val::Bool(_) | Val::Num(_) => charge(1),
-        Val::BStr(bytes) | Val::TStr(bytes) => charge_bytes(bytes.len()),
-        Val::Arr(items) => {
-            charge(1);
-            items.iter().for_each(weigh);
+        match self {
+            Self::Text(text) => Some(text),
+            _ => None,
         }
-        Val::Obj(pairs) => {
-            charge(1);
-            for (key, value) in pairs.iter() {
-                weigh(key);
-                weigh(value);
+    }
+
+    /// How deep the value nests: 0 for one that is no container.
+    pub(super) fn depth(&self) -> u32 {
+        match self {
+            Self::Null | Self::Bool(_) | Self::Number(_) | Self::Text(_) => 0,
+            Self::Array(array) => array.depth,
+            Self::Object(object) => object.depth(),
+        }
+    }
+
+    /// Says whether a condition takes the value for true.
+    pub(super) fn is_true(&self) -> bool {
+        !matches!(self, Self::Null | Self::Bool(false))
+    }
+
+    /// The name of its type, as jq calls it.
+    pub(super) fn type_name(&self) -> &'static str {
+        match self {
+            Self::Null => "null",
+            Self::Bool(_) => "boolean",
+            Self::Number(_) => "number",
+            Self::Text(_) => "string",
+            Self::Array(_) => "array",
+            Self::Object(_) => "object",
+        }
+    }
+
+    /// The value with texts of its own, for it outlives what it was read from.
+    pub(super) fn detached<'other>(&self) -> Value<'other> {
+        match self {
+            Self::Null => Value::Null,
+            Self::Bool(it) => Value::Bool(*it),
+            Self::Number(number) => Value::Number(number.detached()),
+            Self::Text(text) => Value::Text(text.detached()),
+            Self::Array(array) => Value::array(array.items.iter().map(Self::detached).collect()),
+            Self::Object(object) => {
+                let pairs = object.iter().map(|(key, value)| (key.detached(), value.detached()));
+                Value::object(pairs.collect())
             }
         }
     }
 }
 
-impl Clone for Value {
-    fn clone(&self) -> Self {
-        // The interpreter clones at every step, which makes this the meter of all loops.
-        charge(1);
-        Self { inner: self.inner.clone(), depth: self.depth }
+impl<'p> Text<'p> {
+    pub(super) fn detached<'other>(&self) -> Text<'other> {
+        match self {
+            Self::Lent(text) => Text::Made((*text).into()),
+            Self::Made(text) => Text::Made(Rc::clone(text)),
+        }
+    }
+
+    /// A part of this text, lent as this one is; `part` must return a part of what it is given.
+    pub(super) fn part(&self, part: impl for<'t> FnOnce(&'t str) -> &'t str) -> Self {
+        match self {
+            Self::Lent(text) => Self::Lent(part(text)),
+            Self::Made(text) => {
+                let part = part(text);
+                if part.len() == text.len() { self.clone() } else { Self::Made(part.into()) }
+            }
+        }
+    }
+
+    /// The parts of this text between separators: none of an empty text, each character by an empty separator.
+    pub(super) fn split(&self, separator: &str) -> Vec<Value<'p>> {
+        match self {
+            Self::Lent(text) => parts(text, separator).map(|part| Value::Text(Self::Lent(part))).collect(),
+            Self::Made(text) => parts(text, separator).map(Value::text).collect(),
+        }
     }
 }
 
-impl fmt::Display for Value {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.weigh();
-        self.inner.fmt(f)
+fn parts<'t>(text: &'t str, separator: &str) -> Box<dyn Iterator<Item = &'t str> + 't> {
+    if text.is_empty() {
+        Box::new(std::iter::empty())
+    } else if separator.is_empty() {
+        // The ends of an empty separator are no characters.
+        Box::new(text.split("").filter(|part| !part.is_empty()))
+    } else {
+        let parts: Vec<_> = text.split(separator).collect();
+        Box::new(parts.into_iter())
     }
 }
 
-impl PartialEq for Value {
+impl Deref for Text<'_> {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        match self {
+            Self::Lent(text) => text,
+            Self::Made(text) => text,
+        }
+    }
+}
+
+impl<'p> From<Cow<'p, str>> for Text<'p> {
+    fn from(text: Cow<'p, str>) -> Self {
+        match text {
+            Cow::Borrowed(text) => Self::Lent(text),
+            Cow::Owned(text) => Self::Made(text.into()),
+        }
+    }
+}
+
+impl Borrow<str> for Text<'_> {
+    fn borrow(&self) -> &str {
+        self
+    }
+}
+
+impl Hash for Text<'_> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        str::hash(self, state);
+    }
+}
+
+impl PartialEq for Text<'_> {
     fn eq(&self, other: &Self) -> bool {
-        self.weigh();
-        other.weigh();
-        self.inner == other.inner
+        **self == **other
     }
 }
 
-impl Eq for Value {}
+impl Eq for Text<'_> {}
 
-impl PartialOrd for Value {
+impl PartialOrd for Text<'_> {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
     }
 }
 
-impl Ord for Value {
+impl Ord for Text<'_> {
     fn cmp(&self, other: &Self) -> Ordering {
-        self.weigh();
-        other.weigh();
-        self.inner.cmp(&other.inner)
+        (**self).cmp(&**other)
     }
 }
 
-impl From<bool> for Value {
-    fn from(it: bool) -> Self {
-        Self::scalar(it.into())
+impl PartialEq for Value<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Text(one), Self::Text(other)) => one == other,
+            _ => self.cmp(other).is_eq(),
+        }
     }
 }
 
-impl From<isize> for Value {
-    fn from(it: isize) -> Self {
-        Self::scalar(it.into())
+impl Eq for Value<'_> {}
+
+impl PartialOrd for Value<'_> {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
     }
 }
 
-impl From<usize> for Value {
-    fn from(it: usize) -> Self {
-        Self::scalar(it.into())
+impl Ord for Value<'_> {
+    /// jq's order: null, false, true, numbers, texts, arrays, objects.
+    fn cmp(&self, other: &Self) -> Ordering {
+        match (self, other) {
+            (Self::Bool(one), Self::Bool(other)) => one.cmp(other),
+            (Self::Number(one), Self::Number(other)) => one.cmp(other),
+            (Self::Text(one), Self::Text(other)) => one.cmp(other),
+            (Self::Array(one), Self::Array(other)) => one.items.cmp(&other.items),
+            (Self::Object(one), Self::Object(other)) => one.cmp(other),
+            _ => rank(self).cmp(&rank(other)),
+        }
     }
 }
 
-impl From<f64> for Value {
-    fn from(it: f64) -> Self {
-        Self::scalar(it.into())
+fn rank(value: &Value<'_>) -> u8 {
+    match value {
+        Value::Null => 0,
+        Value::Bool(_) => 1,
+        Value::Number(_) => 2,
+        Value::Text(_) => 3,
+        Value::Array(_) => 4,
+        Value::Object(_) => 5,
     }
 }
 
-impl From<String> for Value {
-    fn from(it: String) -> Self {
-        charge_bytes(it.len());
-        Self { inner: it.into(), depth: 0 }
+impl fmt::Display for Value<'_> {
+    /// Writes it as JSON, without white space.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Null => f.write_str("null"),
+            Self::Bool(it) => it.fmt(f),
+            Self::Number(number) => number.fmt(f),
+            Self::Text(text) => quoted(text, f),
+            Self::Array(array) => {
+                f.write_str("[")?;
+                for (index, item) in array.items.iter().enumerate() {
+                    f.write_str(if index > 0 { "," } else { "" })?;
+                    item.fmt(f)?;
+                }
+                f.write_str("]")
+            }
+            Self::Object(object) => {
+                f.write_str("{")?;
+                for (index, (key, value)) in object.iter().enumerate() {
+                    f.write_str(if index > 0 { "," } else { "" })?;
+                    quoted(key, f)?;
+                    f.write_str(":")?;
+                    value.fmt(f)?;
+                }
+                f.write_str("}")
+            }
+        }
     }
 }
 
-impl From<Range<Option<Self>>> for Value {
-    fn from(range: Range<Option<Self>>) -> Self {
-        let bounds = range.start.map(Self::into_inner)..range.end.map(Self::into_inner);
-        Self::new(bounds.into(), 1)
-    }
-}
-
-impl FromIterator<Self> for Value {
-    fn from_iter<I: IntoIterator<Item = Self>>(items: I) -> Self {
-        let mut depth = 0;
-        let items = items.into_iter().map(|item| {
-            charge(1);
-            depth = item.depth.max(depth);
-            item.into_inner()
-        });
-        let inner = items.collect();
-        Self::new(inner, depth.saturating_add(1))
-    }
+/// Writes a text as JSON does.
+fn quoted(text: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let json = serde_json::to_string(text).map_err(|_json| fmt::Error)?;
+    f.write_str(&json)
 }

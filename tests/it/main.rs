@@ -39,6 +39,7 @@ mod hooks;
 mod hostile;
 mod ingest;
 mod intents;
+mod jaq;
 mod jwt;
 mod jwt_source;
 mod logs;

@@ -12,11 +12,12 @@ unwrapped | .alerts | enumerated | .key as $a | .value
     .entities | enumerated | .key as $i | .value
     | select(.entityType == "File" or .entityType == "Process")
     | .deviceId as $id
+    | [$devices[] | select(.id == $id)] as $named
     | {
         machine: (if $id == null then null else {
           id: $id,
-          aad_device_id: ([$devices[] | select(.id == $id) | .aad_device_id] | unique | only),
-          dns_name: ([$devices[] | select(.id == $id) | .dns_name] | unique | only)
+          aad_device_id: ([$named[].aad_device_id] | unique | only),
+          dns_name: ([$named[].dns_name] | unique | only)
         } end),
         file: {sha1, sha256, name: .fileName},
         role: (.entityType | ascii_downcase),

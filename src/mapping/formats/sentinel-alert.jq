@@ -7,7 +7,7 @@
 
 def extra($name): .[$name] // (.AdditionalData | at($name));
 def device_id: extra("MdatpDeviceId") // extra("MdeDeviceId");
-def is($what): (.Type | type) == "string" and (.Type | ascii_downcase) == $what;
+def kind: .Type | if type == "string" then ascii_downcase else null end;
 def host: {
   id: device_id,
   aad_device_id: extra("AadDeviceId"),
@@ -18,11 +18,13 @@ unwrapped
 | (.ProductName == "Azure Sentinel" or .ProductName == "Microsoft Sentinel") as $by_rule
 | (if .Status == "Resolved" then "resolved" else null end) as $settled
 | (.Entities | json_text) as $entities
-| ($entities | reference_index) as $index
-| [$entities | .. | objects | select(is("host")) | host] as $hosts
+| [$entities | .. | objects] as $all
+| ($all | reference_index) as $index
+| [$all[] | select(kind == "host") | host] as $hosts
 | [
     $entities | enumerated | .key as $i | .value | dereferenced($index) | objects
-    | select(is("file") or is("process"))
+    | kind as $kind
+    | select($kind == "file" or $kind == "process")
     | device_id as $id
     | (.Host | dereferenced($index)) as $host
     | [(extra("DetectionStatus"), extra("Verdict")) | strings | ascii_downcase] as $said
@@ -31,10 +33,10 @@ unwrapped
                   elif $host != null then ($host | host)
                   else null end),
         file: (([.FileHashes | enumerated | .value | dereferenced($index) | objects | {algorithm: .Algorithm, value: .Value}] | hash_set) + {name: .Name}),
-        role: (.Type | ascii_downcase),
+        role: $kind,
         found_at: {machine: "$.Entities[\($i)].Host", file: "$.Entities[\($i)]"},
         why: ($settled
-          // if is("process") then "process_image"
+          // if $kind == "process" then "process_image"
              elif $said | any(. == "prevented" or . == "blocked" or . == "remediated") then "remediated"
              elif ($said | any(. == "detected" or . == "malicious")) or ($said == [] and $by_rule) then null
              else "not_malicious" end)
