@@ -18,7 +18,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use load::Posted;
+use inside::Posted;
 use quarantine_bridge::store::{Options, Store};
 
 const CONNECTIONS: usize = 128;

@@ -23,7 +23,7 @@ use std::process::{Command, ExitCode};
 use std::thread;
 use std::time::Duration;
 
-use load::Posted;
+use inside::Posted;
 use quarantine_bridge::clock::Clock;
 use quarantine_bridge::retention::Pruner;
 use quarantine_bridge::store::{Options, Retention, Store, StoreError};

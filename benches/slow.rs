@@ -64,7 +64,7 @@ async fn measure(address: SocketAddr) -> (Vec<Duration>, Vec<Duration>) {
     for (n, delivery) in load::requests(PROBES).into_iter().enumerate() {
         live.push(ask(address, alive).await);
         if n % 10 == 0 {
-            accepted.push(load::post_all(address, 1, vec![delivery]).await.took);
+            accepted.push(load::post_all(address, 1, vec![delivery]).await.0);
         }
         sleep(Duration::from_millis(5)).await;
     }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::thread;
+use std::time::Duration;
 
 use actix_web::rt::System;
 use quarantine_bridge::budget::Snapshot;
@@ -15,7 +16,27 @@ use quarantine_bridge::telemetry::Metrics;
 use tokio::runtime;
 use tokio::sync::watch;
 
-use crate::load::{self, Posted};
+use crate::load;
+
+/// How it went.
+pub struct Posted {
+    /// How long it took.
+    pub took: Duration,
+    /// How long each answer took, the fastest first.
+    pub answers: Vec<Duration>,
+}
+
+impl Posted {
+    /// Answers a second.
+    pub fn per_second(&self) -> f64 {
+        f64::from(u32::try_from(self.answers.len()).unwrap()) / self.took.as_secs_f64()
+    }
+
+    /// What 99 of 100 answers took at most.
+    pub fn p99(&self) -> Duration {
+        self.answers[self.answers.len() * 99 / 100]
+    }
+}
 
 /// Posts these requests to a server with this store, over so many connections.
 pub fn post_all(store: Store, connections: usize, requests: Vec<Vec<u8>>) -> Posted {
@@ -37,8 +58,8 @@ pub fn post_all(store: Store, connections: usize, requests: Vec<Vec<u8>>) -> Pos
     let handle = server.handle();
     let serving = thread::spawn(move || System::new().block_on(server).unwrap());
     let client = runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let posted = client.block_on(load::post_all(address, connections, requests));
+    let (took, answers) = client.block_on(load::post_all(address, connections, requests));
     client.block_on(handle.stop(true));
     serving.join().unwrap();
-    posted
+    Posted { took, answers }
 }

@@ -53,28 +53,13 @@ fn request(key: &SigningKey, n: usize, now: Timestamp) -> Vec<u8> {
     .into_bytes()
 }
 
-/// How it went.
-pub struct Posted {
-    /// How long it took.
-    pub took: Duration,
-    /// How long each answer took, the fastest first.
-    pub answers: Vec<Duration>,
-}
-
-impl Posted {
-    /// Answers a second.
-    pub fn per_second(&self) -> f64 {
-        f64::from(u32::try_from(self.answers.len()).unwrap()) / self.took.as_secs_f64()
-    }
-
-    /// What 99 of 100 answers took at most.
-    pub fn p99(&self) -> Duration {
-        self.answers[self.answers.len() * 99 / 100]
-    }
-}
-
-/// Posts all requests over so many connections. Every answer must be 202.
-pub async fn post_all(address: SocketAddr, connections: usize, requests: Vec<Vec<u8>>) -> Posted {
+/// Posts all requests over so many connections. Every answer must be 202. Returns how long it took, and how long each answer
+/// took, the fastest first.
+pub async fn post_all(
+    address: SocketAddr,
+    connections: usize,
+    requests: Vec<Vec<u8>>,
+) -> (Duration, Vec<Duration>) {
     let mut shares: Vec<Vec<Vec<u8>>> = vec![Vec::new(); connections];
     for (n, request) in requests.into_iter().enumerate() {
         shares[n % connections].push(request);
@@ -94,7 +79,7 @@ pub async fn post_all(address: SocketAddr, connections: usize, requests: Vec<Vec
     }
     let took = begin.elapsed();
     answers.sort_unstable();
-    Posted { took, answers }
+    (took, answers)
 }
 
 async fn post(mut stream: TcpStream, requests: Vec<Vec<u8>>) -> Vec<Duration> {
