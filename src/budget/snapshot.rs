@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 
-use crate::alert::{Api, Severity, SourceName, Steady};
+use crate::alert::{Api, BreakerReport, Severity, SourceName, Steady};
 
 use super::forecast::Forecast;
 use super::log::{Budget, Share};
@@ -89,6 +89,10 @@ pub struct Snapshot {
     pub coming: Waiting,
     /// Sending stands still until then because Defender or Entra ID does not take us.
     pub paused_until: Option<Steady>,
+    /// How the parts of Microsoft's service do that dispatch depends on.
+    pub upstreams: Vec<BreakerReport>,
+    /// Nothing is sent because Defender's list was not read yet since the start.
+    pub waits_for_first_look: bool,
     /// The sources whose actions are sent without a person, and from which severity on.
     pub enforced: Arc<HashMap<SourceName, Severity>>,
     /// Made when it is first asked for.
@@ -105,6 +109,8 @@ impl Snapshot {
             queued: Waiting::default(),
             coming: Waiting::default(),
             paused_until: None,
+            upstreams: Vec::new(),
+            waits_for_first_look: false,
             enforced: Arc::default(),
             forecast: OnceLock::new(),
         }

@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::watch;
 
-use crate::alert::{Api, Mode, Moment, Severity, SourceName, Steady, Upstream, after};
+use crate::alert::{Api, BreakerReport, Mode, Moment, Severity, SourceName, Steady, Upstream, after};
 use crate::budget::{self, Budget, KeptCall, Limits, Permit, Reserve, Share, Snapshot, resume};
 use crate::store::StoreError;
 use crate::telemetry::metric;
@@ -145,6 +145,8 @@ impl Dispatcher {
             queued: budget::Waiting::new(waiting.queued),
             coming: budget::Waiting::new(waiting.coming),
             paused_until: pause.is_positive().then(|| now.after(pause)),
+            upstreams: self.upstreams.reports(),
+            waits_for_first_look: !self.first_look.is_over(),
             enforced: Arc::new(self.options.enforced()),
             forecast: OnceLock::new(),
         };
@@ -155,9 +157,12 @@ impl Dispatcher {
 
     /// Returns when a breaker that holds sending lets the next call through; long ago if none does.
     fn held_until(&self) -> Timestamp {
-        let open =
-            [Upstream::Quarantine, Upstream::Token].map(|upstream| self.upstreams.report(upstream).open);
-        let until = open.into_iter().flatten().filter_map(|open| open.next_try_at);
+        let holds = |report: &BreakerReport| {
+            let refuses = report.open.as_ref().is_some_and(|open| open.trouble.is_refusal());
+            report.upstream != Upstream::MachineActions || refuses
+        };
+        let open = self.upstreams.reports().into_iter().filter(holds);
+        let until = open.filter_map(|report| report.open?.next_try_at);
         until.max().unwrap_or(Timestamp::MIN)
     }
 

@@ -4,7 +4,7 @@ use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
 use serde_json::{Value, json};
 
-use crate::alert::{Api, Severity, Steady};
+use crate::alert::{Api, BreakerReport, Severity, Steady};
 use crate::budget::{Budget, Snapshot};
 use crate::store::Scope;
 
@@ -35,7 +35,19 @@ pub(super) async fn show(request: HttpRequest, context: Data<Context>) -> Result
     Ok(HttpResponse::Ok().json(json!({
         "at": time(now), "counted_at": time(snapshot.taken_at), "apis": apis, "queue": queue,
         "paused_until": paused_until(&snapshot, now).and_then(time),
+        "upstreams": snapshot.upstreams.iter().map(upstream).collect::<Vec<_>>(),
+        "waits_for_first_look": snapshot.waits_for_first_look,
     })))
+}
+
+fn upstream(report: &BreakerReport) -> Value {
+    let open = report.open.as_ref();
+    json!({
+        "upstream": report.upstream.as_str(), "state": report.state.as_str(),
+        "reason": open.map(|open| open.trouble.as_str()), "said": open.map(|open| &open.said),
+        "remedy": open.map(|open| open.trouble.remedy()), "since": view::time(open.map(|open| open.since)),
+        "next_try_at": view::time(open.and_then(|open| open.next_try_at)),
+    })
 }
 
 fn of_api(api: Api, budget: &Budget, now: Steady, time: &dyn Fn(Steady) -> Option<String>) -> Value {

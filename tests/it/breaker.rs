@@ -184,6 +184,10 @@ async fn a_403_about_us_holds_all_sending_until_it_is_mended() {
         let open =
             "quarantine_bridge_breaker_open{upstream=\"quarantine\",state=\"open\",reason=\"forbidden\"}";
         assert_eq!(bridge.metric(open), Some(1.0), "{kind:?}");
+        let shown = bridge.get("/v1/budget").await.body;
+        let upstream = &shown["upstreams"][0];
+        assert_eq!((&upstream["state"], &upstream["reason"]), (&json!("open"), &json!("forbidden")));
+        assert!(upstream["remedy"].as_str().unwrap().contains("Machine.StopAndQuarantine"), "{upstream}");
 
         bridge.simulator.with(|state| state.faults.clear());
         bridge.run_for(seconds(240)).await;

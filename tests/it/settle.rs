@@ -139,6 +139,7 @@ async fn after_a_start_nothing_is_sent_before_the_list_was_read_for_what_is_unse
     assert_eq!(bridge.state(&other).await, "queued");
     assert_eq!(bridge.quarantines().len(), before);
     assert_eq!(bridge.metric("quarantine_bridge_sending_paused"), Some(1.0));
+    assert_eq!(bridge.get("/v1/budget").await.body["waits_for_first_look"], true);
 
     bridge.simulator.with(|state| state.faults.clear());
     bridge.run_for(seconds(60)).await;
