@@ -103,19 +103,9 @@ pub(super) fn record(
     share_window: SignedDuration,
     now: Timestamp,
 ) -> Result<Intent, StoreError> {
-    let Some(action) = load(tx, id)? else {
+    let Some((action, target)) = waiting(tx, id, now)? else {
         return Ok(Intent::Gone);
     };
-    let (State::Queued, Some(target)) = (action.state, action.target) else {
-        return Ok(Intent::Gone);
-    };
-    if call_in_flight(tx, target.machine_id)? || cancel::is_wanted(tx, id)? {
-        return Ok(Intent::Gone);
-    }
-    if let Some(why) = sent_already(tx, &action, target)? {
-        advance::apply(tx, &to(&action, State::Superseded, why, Vec::new(), now))?;
-        return Ok(Intent::Gone);
-    }
     let candidate = Candidate::of(&action, Ok(target));
     let verdict = decide(&candidate, policy, now);
     if verdict.decision != Decision::Send {
@@ -134,6 +124,27 @@ pub(super) fn record(
     let why = format!("attempt {attempt}: the intent is on disk, the call may leave");
     advance::apply(tx, &to(&action, State::Sending, why, verdict.facts(), now))?;
     Ok(Intent::Recorded(RecordedIntent { action: id, tried, target, comment: action.comment() }))
+}
+
+/// Returns an action that still waits to be sent, and for what; one whose target is served already ends here.
+fn waiting(
+    tx: &Transaction<'_>,
+    id: ActionId,
+    now: Timestamp,
+) -> Result<Option<(Action, Target)>, StoreError> {
+    let queued = load(tx, id)?.filter(|action| action.state == State::Queued);
+    let Some((action, target)) = queued.and_then(|action| action.target.map(|target| (action, target)))
+    else {
+        return Ok(None);
+    };
+    if call_in_flight(tx, target.machine_id)? || cancel::is_wanted(tx, id)? {
+        return Ok(None);
+    }
+    if let Some(why) = sent_already(tx, &action, target)? {
+        advance::apply(tx, &to(&action, State::Superseded, why, Vec::new(), now))?;
+        return Ok(None);
+    }
+    Ok(Some((action, target)))
 }
 
 /// Lets an action share the machine action of its twin, or wait while that is being cancelled.

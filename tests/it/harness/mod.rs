@@ -144,7 +144,7 @@ impl Bridge {
         let clock = Clock::manual(start_of_time());
         let (simulator, tasks) = simulate(clock.clone());
         let folder = tempfile::tempdir().unwrap();
-        Self::assemble(setup, clock, simulator, folder, tasks).await
+        Box::pin(Self::assemble(setup, clock, simulator, folder, tasks)).await
     }
 
     async fn assemble(
@@ -221,7 +221,7 @@ impl Bridge {
         drop(self);
         wait_until_unlocked(&path).await;
         change(&path);
-        let mut restarted = Self::assemble(setup, clock, simulator, folder, tasks).await;
+        let mut restarted = Box::pin(Self::assemble(setup, clock, simulator, folder, tasks)).await;
         restarted.lost_calls = lost_calls;
         restarted
     }
