@@ -118,12 +118,24 @@ pub(super) fn record(
     if restore::ask_first(tx, &action, now)? {
         return Ok(Intent::Gone);
     }
-    let tried = tried(tx, &action)?;
+    let recorded = write(tx, &action, target, verdict.facts(), now)?;
+    Ok(Intent::Recorded(recorded))
+}
+
+/// Writes the intent, and that the action is being sent.
+fn write(
+    tx: &Transaction<'_>,
+    action: &Action,
+    target: Target,
+    facts: Vec<String>,
+    now: Timestamp,
+) -> Result<RecordedIntent, StoreError> {
+    let tried = tried(tx, action)?;
     let attempt = tried.attempt;
-    keep(tx, id, attempt, now)?;
+    keep(tx, action.id, attempt, now)?;
     let why = format!("attempt {attempt}: the intent is on disk, the call may leave");
-    advance::apply(tx, &to(&action, State::Sending, why, verdict.facts(), now))?;
-    Ok(Intent::Recorded(RecordedIntent { action: id, tried, target, comment: action.comment() }))
+    advance::apply(tx, &to(action, State::Sending, why, facts, now))?;
+    Ok(RecordedIntent { action: action.id, tried, target, comment: action.comment() })
 }
 
 /// Returns an action that still waits to be sent, and for what; one whose target is served already ends here.

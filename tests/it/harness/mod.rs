@@ -186,7 +186,7 @@ impl Bridge {
 
     /// Stops the service between two steps and starts it again on the same database.
     pub(crate) async fn restart(self) -> Self {
-        self.restart_after(|_| {}).await
+        Box::pin(self.restart_after(|_| {})).await
     }
 
     /// Stops the service, puts a backup in the place of its database, and starts it again.
@@ -201,7 +201,7 @@ impl Bridge {
             fs::remove_file(database).unwrap();
             fs::copy(backup, database).unwrap();
         });
-        let mut restored = restarted.await;
+        let mut restored = Box::pin(restarted).await;
         restored.lost_calls = lost_calls;
         restored
     }
