@@ -4,7 +4,9 @@ use std::collections::HashMap;
 
 use jiff::Timestamp;
 
-use crate::alert::{Action, Advance, Api, MachineAction, MachineActionId, State, Unsettled, Upstream, after};
+use crate::alert::{
+    Action, Advance, Api, MachineAction, MachineActionId, State, Steady, Unsettled, Upstream, after,
+};
 use crate::budget::{Permit, Share};
 use crate::defender::{Defender, ListFilter, ReadError};
 use crate::store::StoreError;
@@ -24,7 +26,7 @@ const SUBMITTED_MAX: u32 = 40;
 #[derive(Debug)]
 pub(super) struct Looked {
     /// What the list says is as old as this: its answer may have been long on its way.
-    asked_at: Timestamp,
+    asked_at: (Timestamp, Steady),
     unsettled: Vec<Unsettled>,
     submitted: Vec<Action>,
     passes: Passes,
@@ -62,10 +64,11 @@ impl Dispatcher {
             self.calls.record(Api::MachineActions, self.clock.moment(), steady);
         }
         self.is_looking = true;
+        let asked_at = (now, self.clock.steady());
         self.next_look = after(now, self.options.look_every);
         let defender = self.defender.clone();
         self.calls.start(Box::pin(async move {
-            Done::Looked(look(&defender, unsettled, submitted, (passes, now)).await)
+            Done::Looked(look(&defender, unsettled, submitted, (passes, asked_at)).await)
         }));
         Ok(Timestamp::MAX)
     }
@@ -81,7 +84,10 @@ impl Dispatcher {
                 for unsettled in &looked.unsettled {
                     self.first_look.done(unsettled.action.id);
                     let found = find(unsettled, list);
-                    let advance = settle(unsettled, found, self.options.settle, looked.asked_at);
+                    let (asked_at, steady) = looked.asked_at;
+                    let rule = self.options.settle;
+                    let advance = settle(unsettled, found, rule, asked_at);
+                    let advance = self.waited.no_sooner(advance, unsettled, (rule.time, steady));
                     self.count_settled(found, &advance);
                     tell_crashes(unsettled, &advance);
                     advances.push(advance);
@@ -161,7 +167,7 @@ async fn look(
     defender: &Defender,
     unsettled: Vec<Unsettled>,
     submitted: Vec<Action>,
-    (passes, asked_at): (Passes, Timestamp),
+    (passes, asked_at): (Passes, (Timestamp, Steady)),
 ) -> Looked {
     let on_machines = machines_filter(&unsettled);
     let by_id = ids_filter(&submitted);

@@ -1,7 +1,7 @@
 //! The loop that takes an action from acceptance to its end, at its own pace.
 //!
 //! `turn` does all that is due and starts what takes time; `run` repeats it. What must be exact is in pure files:
-//! `answers`, `backoff`, `breaker`, `cancel`, `first_look`, `reconcile`, `resolve`, `step`, `track`, `upstreams`.
+//! `answers`, `backoff`, `breaker`, `cancel`, `first_look`, `reconcile`, `resolve`, `step`, `track`, `upstreams`, `waited`.
 
 mod answers;
 mod backoff;
@@ -21,6 +21,7 @@ mod send;
 mod step;
 mod track;
 mod upstreams;
+mod waited;
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
@@ -58,6 +59,7 @@ use lookups::{Asked, Lookups};
 use recount::{Recount, Recounted};
 use resolve::Rules;
 use send::Sent;
+use waited::Waited;
 
 /// How long the loop sleeps at most when nothing is due.
 const NAP_MAX: SignedDuration = SignedDuration::from_secs(30);
@@ -152,6 +154,7 @@ pub struct Dispatcher {
     upstreams: Upstreams,
     /// Unsettled actions for which the list was not read yet: until then nothing is sent.
     first_look: FirstLook,
+    waited: Waited,
     /// When the store is tried again after it could not take an intent.
     store_retry_at: Timestamp,
     /// When it may be said again, loudly, that the list cannot be read.
@@ -224,6 +227,7 @@ impl Dispatcher {
             recount,
             upstreams: Upstreams::default(),
             first_look: FirstLook::new(unsettled),
+            waited: Waited::new(steady),
             store_retry_at: Timestamp::MIN,
             next_alarm: Timestamp::MIN,
             taken_at: None,

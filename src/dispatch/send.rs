@@ -167,7 +167,12 @@ impl Dispatcher {
         };
         self.hear(Upstream::Token, passes.token, of_token, now);
         match sent.result {
-            Ok(Ended::Called(outcome, state)) => self.learn(&outcome, state, passes.call, now),
+            Ok(Ended::Called(outcome, state)) => {
+                if state == State::Uncertain {
+                    self.waited.began(sent.machine_id, steady);
+                }
+                self.learn(&outcome, state, passes.call, now);
+            }
             Ok(Ended::Shared) => self.metrics.count(&metric::SHARED, &[]),
             Ok(Ended::NotCalled) | Err(SendError::Token(_)) => {}
             Err(SendError::Store(error)) => self.store_failed(&error, now),

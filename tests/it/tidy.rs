@@ -55,6 +55,7 @@ const TABLE: &[(&str, &[&str], &[&str])] = &[
     ("dispatch/reconcile", &["alert"], &[]),
     ("dispatch/track", &["alert"], &[]),
     ("dispatch/cancel", &["alert"], &[]),
+    ("dispatch/waited", &["alert"], &[]),
     ("dispatch/resolve", &["alert"], &[]),
     ("dispatch/answers", &["alert"], &[]),
     ("dispatch/decide", &["alert", "policy"], &[]),

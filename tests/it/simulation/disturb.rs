@@ -28,7 +28,7 @@ impl Run {
             bridge.stop.send_replace(true);
             self.note("the process is told to stop");
         }
-        if super::CLOCK_IS_STEADY && self.strikes(rates.step_clock) {
+        if self.strikes(rates.step_clock) {
             let steps = [
                 ("+10 min", 600),
                 ("-10 min", -600),
@@ -40,7 +40,7 @@ impl Run {
                 ("-1 day", -86_400),
             ];
             let (word, seconds) = steps[self.random.usize(..steps.len())];
-            self.clock.advance(SignedDuration::from_secs(seconds));
+            self.clock.set_by(SignedDuration::from_secs(seconds));
             self.note(format!("the clock is set, {word}"));
             self.sometimes.saw(format!("clock {word}"));
         }
@@ -220,7 +220,7 @@ impl Run {
     /// Checks a quarantine call as Defender sees it.
     fn arrived(&mut self, n: usize, has_created: bool) {
         let is_slow = self.scenario.delay_max > 1_500;
-        let limits = (!is_slow && super::BUDGET_IS_STEADY).then_some(self.scenario.limits);
+        let limits = (!is_slow).then_some(self.scenario.limits);
         self.ledger.arrives(self.now, limits);
         let Some(call) = self.messages[n].call.filter(|_| has_created) else {
             return;

@@ -26,12 +26,6 @@ const SEEDS: u64 = 150;
 /// From how many seeds on what is rare must have happened too.
 const MANY_SEEDS: u64 = 5_000;
 
-/// Whether what is uncertain is settled by a steady clock. Until then the clock is not set.
-const CLOCK_IS_STEADY: bool = false;
-
-/// Whether the budget keeps to a steady clock and counts calls that leave late (I7). Until then it is not held to its limits.
-const BUDGET_IS_STEADY: bool = false;
-
 #[expect(clippy::disallowed_methods, reason = "a test may be told what to run")]
 fn number(name: &str) -> Option<u64> {
     env::var(name).ok().map(|text| text.parse().unwrap())
