@@ -128,12 +128,23 @@ pub(super) fn record(
     if restore::ask_first(tx, &action, now)? {
         return Ok(Intent::Gone);
     }
-    let tried = tried(tx, &action)?;
+    promise(tx, &action, target, verdict.facts(), now)
+}
+
+/// Writes the promise to call Defender once.
+fn promise(
+    tx: &Transaction<'_>,
+    action: &Action,
+    target: Target,
+    facts: Vec<String>,
+    now: Timestamp,
+) -> Result<Intent, StoreError> {
+    let tried = tried(tx, action)?;
     let attempt = tried.attempt;
-    keep(tx, id, attempt, now)?;
+    keep(tx, action.id, attempt, now)?;
     let why = format!("attempt {attempt}: the intent is on disk, the call may leave");
-    advance::apply(tx, &to(&action, State::Sending, why, verdict.facts(), now))?;
-    Ok(Intent::Recorded(RecordedIntent { action: id, tried, target, comment: action.comment() }))
+    advance::apply(tx, &to(action, State::Sending, why, facts, now))?;
+    Ok(Intent::Recorded(RecordedIntent { action: action.id, tried, target, comment: action.comment() }))
 }
 
 /// Lets an action share the machine action of its twin, or wait while that is being cancelled.
