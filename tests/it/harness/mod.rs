@@ -186,7 +186,7 @@ impl Bridge {
 
     /// Stops the service between two steps and starts it again on the same database.
     pub(crate) async fn restart(self) -> Self {
-        self.restart_on(|folder| folder).await
+        Box::pin(self.restart_on(|folder| folder)).await
     }
 
     /// Stops the service and starts it again from a backup.
@@ -195,7 +195,7 @@ impl Bridge {
         // A folder of its own: what this process still has open of the old database would be in the way.
         let folder = tempfile::tempdir().unwrap();
         fs::copy(backup, folder.path().join("bridge.db")).unwrap();
-        let mut restored = self.restart_on(|_| folder).await;
+        let mut restored = Box::pin(self.restart_on(|_| folder)).await;
         restored.lost_calls = lost_calls;
         restored
     }
