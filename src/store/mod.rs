@@ -42,8 +42,8 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::sync::{Notify, watch};
 
 use crate::alert::{
-    Action, ActionId, Advance, AlertId, Api, CancelOutcome, DeliveryId, MachineId, Moment, Outcome,
-    SourceName, State, Unsettled, Wish,
+    Action, ActionId, Advance, Api, CancelOutcome, DeliveryId, MachineId, Moment, Outcome, State, Unsettled,
+    Wish,
 };
 use crate::policy::Policy;
 
@@ -63,7 +63,7 @@ pub use read::{ActionFilter, ActionPage, ActionRecord, Attempt, DeliveryRecord, 
 pub use replay::Replay;
 pub use restore::Restored;
 pub use soundness::check_database;
-pub use tokens::{NewToken, Scope, StoredToken, UnknownScope};
+pub use tokens::{NewToken, Scope, StoredToken, UnknownScope, add_token};
 
 use connection::Readers;
 use unfinished::Unfinished;
@@ -394,20 +394,4 @@ impl Store {
 
 fn total(counts: &[(State, u64)]) -> u64 {
     counts.iter().fold(0, |sum, (_, count)| sum.saturating_add(*count))
-}
-
-/// Adds an API token to a database that a server may be using at the same time.
-pub fn add_token(options: &Options, token: &NewToken) -> Result<(), StoreError> {
-    match lock::take(&options.path) {
-        Ok(_lock) => tokens::add(&connection::open_and_migrate(&options.path)?, token),
-        Err(StoreError::InUse(_)) => tokens::add(&connection::open_beside(&options.path)?, token),
-        Err(error) => Err(error),
-    }
-}
-
-impl ActionFilter {
-    /// Asks for the actions of one alert.
-    pub fn of_alert(source: SourceName, alert_id: AlertId) -> Self {
-        Self { source: Some(source), alert_id: Some(alert_id), ..Self::default() }
-    }
 }

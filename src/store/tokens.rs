@@ -8,8 +8,8 @@ use rusqlite::{Connection, params};
 
 use crate::alert::millis;
 
-use super::StoreError;
 use super::rows::Columns;
+use super::{Options, StoreError, connection, lock};
 
 /// What a token allows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -102,7 +102,16 @@ pub struct StoredToken {
     pub expires_at: Timestamp,
 }
 
-pub(super) fn add(db: &Connection, token: &NewToken) -> Result<(), StoreError> {
+/// Adds an API token to a database that a server may be using at the same time.
+pub fn add_token(options: &Options, token: &NewToken) -> Result<(), StoreError> {
+    match lock::take(&options.path) {
+        Ok(_lock) => add(&connection::open_and_migrate(&options.path)?, token),
+        Err(StoreError::InUse(_)) => add(&connection::open_beside(&options.path)?, token),
+        Err(error) => Err(error),
+    }
+}
+
+fn add(db: &Connection, token: &NewToken) -> Result<(), StoreError> {
     let scopes: Vec<&str> = token.scopes.iter().map(|scope| scope.as_str()).collect();
     db.execute(
         "INSERT INTO tokens (id, name, scopes, secret_sha256, created_at, expires_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",

@@ -186,27 +186,21 @@ impl Bridge {
 
     /// Stops the service between two steps and starts it again on the same database.
     pub(crate) async fn restart(self) -> Self {
-        Box::pin(self.restart_after(|_| {})).await
+        Box::pin(self.restart_on(|folder| folder)).await
     }
 
-    /// Stops the service, puts a backup in the place of its database, and starts it again.
+    /// Stops the service and starts it again from a backup.
     pub(crate) async fn restore(self, backup: &Path) -> Self {
         let lost_calls = self.quarantines().len();
-        let restarted = self.restart_after(|database| {
-            for ending in ["-wal", "-shm"] {
-                let beside = database.with_file_name(format!("bridge.db{ending}"));
-                assert!(!beside.exists() || fs::remove_file(&beside).is_ok());
-            }
-            // Another file of the same name: what is still being closed must not write into it.
-            fs::remove_file(database).unwrap();
-            fs::copy(backup, database).unwrap();
-        });
-        let mut restored = Box::pin(restarted).await;
+        // A folder of its own: what this process still has open of the old database would be in the way.
+        let folder = tempfile::tempdir().unwrap();
+        fs::copy(backup, folder.path().join("bridge.db")).unwrap();
+        let mut restored = Box::pin(self.restart_on(|_| folder)).await;
         restored.lost_calls = lost_calls;
         restored
     }
 
-    async fn restart_after(mut self, change: impl FnOnce(&Path)) -> Self {
+    async fn restart_on(mut self, folder: impl FnOnce(TempDir) -> TempDir) -> Self {
         self.dispatcher = None;
         self.alert_fetcher = None;
         self.pruner = None;
@@ -215,13 +209,11 @@ impl Bridge {
         let simulator = self.simulator.clone();
         let setup = self.setup.clone();
         let lost_calls = self.lost_calls;
-        let folder = std::mem::replace(&mut self.folder, tempfile::tempdir().unwrap());
+        let old = std::mem::replace(&mut self.folder, tempfile::tempdir().unwrap());
         let tasks = std::mem::take(&mut self.tasks);
-        let path = folder.path().join("bridge.db");
         drop(self);
-        wait_until_unlocked(&path).await;
-        change(&path);
-        let mut restarted = Box::pin(Self::assemble(setup, clock, simulator, folder, tasks)).await;
+        wait_until_unlocked(&old.path().join("bridge.db")).await;
+        let mut restarted = Self::assemble(setup, clock, simulator, folder(old), tasks).await;
         restarted.lost_calls = lost_calls;
         restarted
     }
