@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use quarantine_bridge::alert::after;
 use quarantine_bridge::clock::Clock;
 
@@ -39,7 +39,10 @@ const WATCH: Duration = Duration::from_secs(9);
 pub(crate) async fn run(plan: Plan) -> Vec<Row> {
     let mut rows = Vec::new();
     for _ in 0..plan.size {
-        rows = join_all(STEPS.map(|(name, first, second)| step(name, first, second))).await;
+        rows.clear();
+        for two in STEPS.chunks(2) {
+            rows.extend(join_all(two.iter().map(|(name, first, second)| step(name, *first, *second))).await);
+        }
     }
     rows
 }
@@ -92,9 +95,17 @@ fn watch_was_quiet(site: &Site, row: &mut Row) {
     machines.sort();
     machines.dedup();
     let early = calls.len() - machines.len();
-    row.note(format!("{} calls within the minute, {CALLS} allowed; {early} early second calls", calls.len()));
+    // Any minute that begins with a call, by the true clock: a loaded machine takes longer than one.
+    let within = |begin: Timestamp| {
+        let end = after(begin, SignedDuration::from_secs(60));
+        calls.iter().filter(|(_, at, _)| *at >= begin && *at < end).count()
+    };
+    let most = calls.iter().map(|(_, at, _)| within(*at)).max().unwrap_or(0);
+    let throttled = calls.iter().filter(|(.., status)| *status == 429).count();
+    row.note(format!("{most} calls in the fullest minute, {CALLS} allowed; {early} early second calls"));
     row.require(calls.len() >= LOST, "hardly a call was made");
-    row.require(calls.len() <= CALLS, format!("{} calls within a minute", calls.len()));
+    row.require(most <= CALLS, format!("{most} calls within a minute"));
+    row.require(throttled == 0, format!("{throttled} calls were answered 429"));
     row.require(early == 0, format!("{early} early second calls"));
 }
 
