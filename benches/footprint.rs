@@ -3,7 +3,6 @@
 //! `cargo bench --bench footprint`, on Linux. Fails above what is promised.
 #![expect(
     unreachable_pub,
-    dead_code,
     clippy::unwrap_used,
     clippy::print_stdout,
     clippy::indexing_slicing,
