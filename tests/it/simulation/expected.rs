@@ -151,6 +151,9 @@ pub(crate) const EXPECTED: &[&str] = &[
 
 /// Happens in some thousand seeds.
 pub(crate) const RARE: &[&str] = &[
+    "cancel outcome not_sent",
+    "complete Already",
+    "move resolving -> cancelled",
     "a second machine action beyond the settle time",
     "answer lost cancel",
     "cancel outcome unknown",
