@@ -96,8 +96,8 @@ impl Times {
     }
 }
 
-/// The most calls that are played forward one by one; it bounds the work at large limits.
-const LONGEST: usize = 200_000;
+/// The most calls that are played forward one by one. A request may wait for it, so it takes some milliseconds at most.
+const LONGEST: usize = 10_000;
 
 /// Returns the window that lets fewer calls through in the long run.
 fn slower(minute: (usize, SignedDuration), hour: (usize, SignedDuration)) -> (usize, SignedDuration) {
