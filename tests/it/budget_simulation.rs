@@ -312,16 +312,16 @@ fn a_critical_alert_behind_5000_low_ones_leaves_within_a_second() {
         let mut world = World::new(23, window, Reserve::default());
         fill(&mut world, 5_000, &[Severity::Low]);
         let mut next = 60 * SECOND;
-        let mut criticals = Vec::new();
+        let mut urgent_ones = Vec::new();
         world.run_until(20 * HOUR, |world, sent| {
             refill(world, sent.into_iter().filter(|(rank, _)| *rank == 1).collect());
             if world.now >= next {
                 next = world.now + SECOND + world.random.millis(5 * 60 * 1_000);
-                criticals.push((world.add(Severity::Critical), world.now));
+                urgent_ones.push((world.add(Severity::Critical), world.now));
             }
         });
         let waits: Vec<_> =
-            criticals.iter().filter_map(|(number, at)| Some(world.left.get(number)? - at)).collect();
+            urgent_ones.iter().filter_map(|(number, at)| Some(world.left.get(number)? - at)).collect();
         let worst = waits.iter().max().unwrap();
         eprintln!("{window:?}: {} critical alerts, the longest waited {worst} ms", waits.len());
         assert!(waits.len() > 400 && *worst <= SECOND);
