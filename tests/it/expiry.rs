@@ -32,7 +32,7 @@ async fn what_waited_while_the_service_was_down_for_two_hours_expires() {
         if decided {
             bridge.simulator.play(Fault {
                 place: Place::Token,
-                kind: FaultKind::TemporarilyUnavailable,
+                kind: FaultKind::InvalidClient,
                 times: Some(1),
             });
             bridge.drain().await;
@@ -78,11 +78,7 @@ async fn at_the_limit_exactly_it_is_sent_and_a_moment_later_it_is_not() {
         [(minutes(60), "submitted"), (minutes(60) + SignedDuration::from_millis(1), "expired")]
     {
         let mut bridge = Bridge::start().await;
-        bridge.simulator.play(Fault {
-            place: Place::Token,
-            kind: FaultKind::TemporarilyUnavailable,
-            times: Some(1),
-        });
+        bridge.simulator.play(Fault { place: Place::Token, kind: FaultKind::InvalidClient, times: Some(1) });
         let id = bridge.accept("a1", MACHINE, SHA1).await;
         bridge.drain().await;
         assert_eq!(bridge.action(&id).await["expires_at"], "2026-03-01T13:00:00.000Z");

@@ -223,7 +223,9 @@ fn may(method: &str, template: &str, holder: &str) -> bool {
         ("POST", "/v1/hooks/{source}") => holder == "the source",
         // The source's token is for the header, and there is no such address.
         ("POST", "/v1/hooks/{source}/{token}") => false,
-        ("GET", "/v1/actions" | "/v1/actions/{id}" | "/v1/deliveries/{id}") => holder == "actions:read",
+        ("GET", "/v1/actions" | "/v1/actions/{id}" | "/v1/deliveries/{id}" | "/v1/budget") => {
+            holder == "actions:read"
+        }
         ("POST", "/v1/actions/{id}/complete") => holder == "actions:complete",
         ("POST", "/v1/actions/{id}/cancel") => holder == "actions:cancel",
         ("POST", "/v1/deliveries/{id}/replay") => holder == "deliveries:replay",
