@@ -15,7 +15,7 @@ pub(super) fn apply(tx: &Transaction<'_>, advance: &Advance) -> Result<bool, Sto
         .query_row([advance.action.to_string()], |row| Ok((row.get(0)?, row.get(1)?)))
         .optional()?;
     let Some((seq, state)) = found else {
-        return Ok(false);
+        return Err(StoreError::lost(advance.action));
     };
     if state != advance.expected.as_str() {
         return Ok(false);

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use rusqlite::ErrorCode;
 
+use crate::alert::ActionId;
+
 /// Why the store could not do it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
@@ -92,6 +94,12 @@ impl From<rusqlite::Error> for StoreError {
 }
 
 impl StoreError {
+    /// An action that was found as unfinished is not found by its id. Nothing unfinished is ever deleted, so an index is
+    /// damaged; to go on would be to try the same for ever.
+    pub(super) fn lost(action: ActionId) -> Self {
+        Self::Corrupt(format!("unfinished action {action} is not found by its id"))
+    }
+
     /// Says whether SQLite may have undone the whole transaction because of it.
     pub(super) fn spoils_transaction(&self) -> bool {
         self.is_fatal() || matches!(self, Self::NotWritable(_))

@@ -144,7 +144,8 @@ fn waiting(
     id: ActionId,
     now: Timestamp,
 ) -> Result<Option<(Action, Target)>, StoreError> {
-    let queued = load(tx, id)?.filter(|action| action.state == State::Queued);
+    let action = load(tx, id)?.ok_or_else(|| StoreError::lost(id))?;
+    let queued = Some(action).filter(|action| action.state == State::Queued);
     let Some((action, target)) = queued.and_then(|action| action.target.map(|target| (action, target)))
     else {
         return Ok(None);

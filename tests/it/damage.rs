@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
+use std::time::Duration;
 use std::{fs, mem};
 
 use futures_util::{StreamExt as _, stream};
@@ -19,11 +20,15 @@ use rusqlite::Connection;
 use secrecy::SecretString;
 use tempfile::TempDir;
 use tokio::sync::watch;
+use tokio::time::timeout;
 
 use crate::harness::binary::Installation;
 use crate::harness::{Bridge, CLIENT, SECRET, SHA1, TENANT, poll, start_of_time, wait_until_unlocked};
 
 const FLIPS: usize = 1_000;
+
+/// Dispatch must not try the same for ever.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What came of opening a damaged database, reading it, and letting dispatch do what is due.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -130,7 +135,10 @@ async fn a_flip_in_any_of_1000_places_is_found_or_harmless() {
             let path = folder.path().join(format!("{flip}.db"));
             fs::write(&path, damaged).unwrap();
             let (defender, clock) = (defender.clone(), clock.clone());
-            async move { (place, open_and_act(path, &defender, &clock).await) }
+            async move {
+                let end = timeout(PATIENCE, open_and_act(path, &defender, &clock)).await;
+                (place, end.unwrap_or_else(|_| panic!("about byte {place} dispatch comes to no end")))
+            }
         })
         .buffer_unordered(8);
     while let Some((place, end)) = flips.next().await {
