@@ -47,7 +47,7 @@ const CALLS: [(&str, &str, Option<&str>, u64); 10] = [
     ("bytes sent", "sendto,writev", None, 12),
     ("bytes received", "recvfrom", None, 40),
     ("thread begun", "clone3,clone", None, 12),
-    ("wake-up of another thread", "futex", None, 200),
+    ("wake-up of another thread", "futex", None, 60),
 ];
 
 /// The same where the WAL is folded into the database, which happens once in 4,000 pages.
