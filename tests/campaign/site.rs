@@ -28,6 +28,7 @@ const SHA1: &str = "2222222222bbbbbbbbbb2222222222bbbbbbbbbb";
 /// Fast enough that minutes are enough for thousands of alerts; limits are out of the way.
 pub(crate) const FAST: &str = "[budget]\ncalls_per_minute = 1000000\ncalls_per_hour = 1000000\n\
     reads_per_minute = 1000000\nreads_per_hour = 1000000\n\
+    [retention]\nafter = \"3660d\"\n\
     [dispatch]\nsettle = \"1s\"\nlook_every = \"50ms\"\n[log]\nlevel = \"warn\"\n\
     [sources.soc.quota]\ndeliveries_per_minute = 1000000\nburst = 1000000\n";
 
