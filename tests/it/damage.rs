@@ -28,7 +28,7 @@ use crate::harness::{Bridge, CLIENT, SECRET, SHA1, TENANT, poll, start_of_time, 
 const FLIPS: usize = 1_000;
 
 /// Dispatch must not try the same for ever.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// What came of opening a damaged database, reading it, and letting dispatch do what is due.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

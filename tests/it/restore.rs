@@ -205,7 +205,7 @@ async fn a_backup_of_a_damaged_database_is_not_kept() {
     drop(Store::open(&options).unwrap());
     wait_until_unlocked(&options.path).await;
     // Whoever closes last folds the log; here nobody is waited for.
-    let db = rusqlite::Connection::open(&options.path).unwrap();
+    let db = Connection::open(&options.path).unwrap();
     db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).unwrap();
     drop(db);
     let mut bytes = fs::read(&options.path).unwrap();
