@@ -48,7 +48,9 @@ pub fn post_all(store: Store, connections: usize, requests: Vec<Vec<u8>>) -> Pos
         format: Arc::new(Format::load(format.name, format.code).unwrap()),
         quota: Quota { rate: Rate::per_minute(1_000_000, 1_000_000), ..Quota::default() },
     };
-    let options = http::Options::new("127.0.0.1:0".parse().unwrap(), vec![source]);
+    let mut options = http::Options::new("127.0.0.1:0".parse().unwrap(), vec![source]);
+    // Nothing is dispatched, so nothing ends.
+    options.limits.unfinished_max = u64::MAX;
     let (clock, metrics) = (Clock::system(), Metrics::new());
     let (keys, _) = oidc::keys([], &clock, &metrics).unwrap();
     let (_, budget) = watch::channel(Arc::new(Snapshot::empty(clock.steady())));
