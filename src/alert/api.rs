@@ -14,6 +14,10 @@ pub enum Api {
     Machines,
     /// Look-ups of files.
     Files,
+    /// Look-ups of how widely files are spread.
+    FileStats,
+    /// Look-ups of the devices on which files were seen.
+    FileMachines,
     /// Reads of the list of machine actions.
     MachineActions,
     /// Cancelling a machine action.
@@ -22,8 +26,15 @@ pub enum Api {
 
 impl Api {
     /// All of them.
-    pub const ALL: [Self; 5] =
-        [Self::Quarantine, Self::Machines, Self::Files, Self::MachineActions, Self::Cancel];
+    pub const ALL: [Self; 7] = [
+        Self::Quarantine,
+        Self::Machines,
+        Self::Files,
+        Self::FileStats,
+        Self::FileMachines,
+        Self::MachineActions,
+        Self::Cancel,
+    ];
 
     /// Returns the word used in API, store, metrics and logs.
     pub fn as_str(self) -> &'static str {
@@ -31,6 +42,8 @@ impl Api {
             Self::Quarantine => "quarantine",
             Self::Machines => "machines",
             Self::Files => "files",
+            Self::FileStats => "file_stats",
+            Self::FileMachines => "file_machines",
             Self::MachineActions => "machine_actions",
             Self::Cancel => "cancel",
         }
@@ -42,6 +55,8 @@ impl From<LookupApi> for Api {
         match api {
             LookupApi::Machines => Self::Machines,
             LookupApi::Files => Self::Files,
+            LookupApi::FileStats => Self::FileStats,
+            LookupApi::FileMachines => Self::FileMachines,
         }
     }
 }

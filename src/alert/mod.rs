@@ -37,7 +37,7 @@ pub use hashes::{MachineId, Md5, Sha1, Sha256};
 pub use ids::{
     AadDeviceId, ActionId, AlertId, DeliveryId, IdError, MachineActionId, SignedId, SourceName, is_deceptive,
 };
-pub use machine::{FileRecord, Machine};
+pub use machine::{FileRecord, FileStats, FileTraits, Machine, MachineTraits};
 pub use machine_action::{MachineAction, MachineActionRef, SupersededBy};
 pub use mode::{Mode, UnknownMode};
 pub use outcome::{Outcome, Refusal};
@@ -46,7 +46,7 @@ pub use reference::{Fetch, FetchState, GraphAlertId, Lifecycle, SubscriptionNoti
 pub use refused::{MapProblem, Reason, RefusedAlert};
 pub use severity::{Severity, UnknownSeverity};
 pub use state::{State, UnknownState};
-pub use steady::{Moment, Steady};
+pub use steady::{Anchor, Moment, Steady};
 pub use time::{after, before, from_millis, millis, parse_time};
 pub use tried::Tried;
 pub use unresolved::{HeldReason, UnknownHeldReason, Unresolved};

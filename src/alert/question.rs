@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use super::dns_name::DnsName;
 use super::hashes::{MachineId, Md5, Sha1, Sha256};
 use super::ids::AadDeviceId;
-use super::machine::{FileRecord, Machine};
+use super::machine::{FileRecord, FileStats, Machine};
 
 /// A question to Defender. Equal questions share one answer.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -34,6 +34,10 @@ pub enum Question {
     FileBySha256(Sha256),
     /// The file with this MD5.
     FileByMd5(Md5),
+    /// How widely the file with this SHA1 is spread.
+    FileStats(Sha1),
+    /// The devices on which the file with this SHA1 was seen.
+    FileMachines(Sha1),
 }
 
 /// The parts of Defender's API that questions go to. Each has limits of its own.
@@ -43,17 +47,23 @@ pub enum LookupApi {
     Machines,
     /// `/api/files`.
     Files,
+    /// `/api/files/{sha1}/stats`.
+    FileStats,
+    /// `/api/files/{sha1}/machines`.
+    FileMachines,
 }
 
 impl LookupApi {
-    /// Both.
-    pub const ALL: [Self; 2] = [Self::Machines, Self::Files];
+    /// All.
+    pub const ALL: [Self; 4] = [Self::Machines, Self::Files, Self::FileStats, Self::FileMachines];
 
     /// Returns the word used in metrics and logs.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Machines => "machines",
             Self::Files => "files",
+            Self::FileStats => "file_stats",
+            Self::FileMachines => "file_machines",
         }
     }
 }
@@ -68,6 +78,8 @@ impl Question {
             | Self::MachinesByHostName(_)
             | Self::MachinesByIp { .. } => LookupApi::Machines,
             Self::FileBySha1(_) | Self::FileBySha256(_) | Self::FileByMd5(_) => LookupApi::Files,
+            Self::FileStats(_) => LookupApi::FileStats,
+            Self::FileMachines(_) => LookupApi::FileMachines,
         }
     }
 }
@@ -83,6 +95,8 @@ impl fmt::Display for Question {
             Self::FileBySha1(sha1) => write!(f, "the file with SHA1 {sha1}"),
             Self::FileBySha256(sha256) => write!(f, "the file with SHA256 {sha256}"),
             Self::FileByMd5(md5) => write!(f, "the file with MD5 {md5}"),
+            Self::FileStats(sha1) => write!(f, "the prevalence of the file with SHA1 {sha1}"),
+            Self::FileMachines(sha1) => write!(f, "the devices with the file with SHA1 {sha1}"),
         }
     }
 }
@@ -94,6 +108,10 @@ pub enum Found {
     Machines(Vec<Machine>),
     /// The file; none if Defender does not know it.
     File(Option<FileRecord>),
+    /// How widely a file is spread; none if Defender does not know it.
+    Stats(Option<FileStats>),
+    /// The devices on which a file was seen; none if there is none.
+    SeenOn(Vec<MachineId>),
     /// The token has no right to ask. In Defender's words.
     Forbidden(String),
     /// It will not answer this question, however often it is asked. In its words.

@@ -2,6 +2,8 @@
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::time::after;
+
 /// A reading of the steady clock, in milliseconds since a moment that only the machine knows.
 ///
 /// It runs on evenly whatever happens to the time of day, and starts anew with the machine.
@@ -34,6 +36,25 @@ impl Steady {
     /// Returns the time since an earlier reading; negative if it is later.
     pub fn since(self, earlier: Self) -> SignedDuration {
         SignedDuration::from_millis(self.0.saturating_sub(earlier.0))
+    }
+}
+
+/// A moment from which the time of day is reckoned by the steady clock: as if nobody had set the clock since.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Anchor {
+    at: Timestamp,
+    steady: Steady,
+}
+
+impl Anchor {
+    /// Takes a moment by both clocks.
+    pub fn new(at: Timestamp, steady: Steady) -> Self {
+        Self { at, steady }
+    }
+
+    /// Returns the time of a reading of the steady clock.
+    pub fn time_of(self, reading: Steady) -> Timestamp {
+        after(self.at, reading.since(self.steady))
     }
 }
 

@@ -3,7 +3,9 @@
 use clap::Args as ClapArgs;
 use serde_json::{Value, json};
 
-use crate::config::{self, Complaint, Complaints, Secrets};
+use crate::alert::SourceName;
+use crate::config::{self, Complaint, Complaints, Config, Secrets};
+use crate::policy::Policy;
 
 use crate::store::check_database;
 
@@ -27,7 +29,9 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     if arguments.json {
         let complaints = loaded.as_ref().err().map(as_json).unwrap_or_default();
         let warnings = loaded.as_ref().ok().map(|config| as_json(&config.warnings)).unwrap_or_default();
-        say(&json!({"valid": loaded.is_ok(), "complaints": complaints, "warnings": warnings}).to_string());
+        let sources: Vec<Value> = loaded.as_ref().map(sources).unwrap_or_default();
+        let all = json!({"valid": loaded.is_ok(), "complaints": complaints, "warnings": warnings, "sources": sources});
+        say(&all.to_string());
     }
     let config = loaded?;
     if !arguments.json {
@@ -37,8 +41,8 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         say(&format!("{}: no complaints", arguments.file.config.display()));
         for source in &config.http.sources {
             let policy = config.dispatch.policies.get(&source.name);
-            let mode = policy.map_or("", |policy| policy.mode.as_str());
-            say(&format!("source {}: format {}, mode {mode}", source.name, source.format.name()));
+            let mode = policy.map_or_else(String::new, Policy::told_mode);
+            say(&format!("source {}: format {}, {mode}", source.name, source.format.name()));
         }
     }
     if arguments.database {
@@ -46,6 +50,17 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         say_error(&format!("{}: no damage", config.store.path.display()));
     }
     Ok(())
+}
+
+/// Each source with how far it may go, by its own section and after [policy] mode_max.
+fn sources(config: &Config) -> Vec<Value> {
+    let one = |(name, policy): (&SourceName, &Policy)| {
+        json!({"source": name.as_str(), "mode": policy.mode().as_str(), "source_mode": policy.source_mode.as_str(),
+               "mode_max": policy.mode_max.as_str()})
+    };
+    let mut all: Vec<_> = config.dispatch.policies.iter().collect();
+    all.sort_by_key(|(name, _)| name.as_str());
+    all.into_iter().map(one).collect()
 }
 
 fn as_json(complaints: &Complaints) -> Vec<Value> {

@@ -194,11 +194,9 @@ fn config(simulator: &Simulator, folder: &Path, key: SigningKey) -> anyhow::Resu
         format: Arc::new(Format::load(built_in.name, built_in.code)?),
         quota: Quota::default(),
     };
-    let policy = Policy {
-        mode: Mode::Enforce,
-        min_severity: Severity::Medium,
-        max_age: SignedDuration::from_mins(60),
-    };
+    // Every guard is on as usual, but a person would have to approve the first actions of a new source.
+    let policy = Policy::new(Mode::Enforce, Severity::Medium, SignedDuration::from_mins(60))
+        .with_guards(|guards| guards.first_actions = 0);
     let mut dispatch = dispatch::Options::new(HashMap::from([(name, policy)]));
     dispatch.look_every = SignedDuration::from_millis(500);
     let url: Url = simulator.url().parse()?;

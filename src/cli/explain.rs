@@ -14,10 +14,11 @@ use crate::clock::Clock;
 use crate::config::{self, Config, Secrets};
 use crate::dispatch::resolve::{Given, Plan, Resolution, Rules, Step, plan, resolve};
 use crate::mapping::{self, Cancel, Format, LeftOut, Mapped, Role};
-use crate::policy::{Candidate, Decision, Policy, decide};
+use crate::policy::{Answer, Approvals, Candidate, Decision, Fact, Facts, OwnFacts, Policy, decide};
 
 use super::ConfigFile;
 use super::exit::{FAILURE, Failure, say};
+use super::policy_test;
 use super::sign::read_payload;
 
 #[derive(Debug, ClapArgs)]
@@ -29,6 +30,9 @@ pub(super) struct Arguments {
     source: SourceName,
     #[command(flatten)]
     file: ConfigFile,
+    /// A JSON file with what Defender and the bridge's own records would say, as `policy test` takes it.
+    #[arg(long, value_name = "FILE")]
+    facts: Option<PathBuf>,
     /// Write the steps as JSON.
     #[arg(long)]
     json: bool,
@@ -48,18 +52,21 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let references: Vec<&str> = mapped.references.iter().map(GraphAlertId::as_str).collect();
     let notices: Vec<&str> = mapped.notices.iter().map(|notice| notice.lifecycle.as_str()).collect();
     let rules = config.dispatch.rules.get(&arguments.source).copied().unwrap_or_default();
-    let steps = explained(&mapped, &Rulebook { policy, rules: &rules }, &config);
+    let facts = arguments.facts.as_deref().map(policy_test::read_facts).transpose()?;
+    let steps = explained(&mapped, &Rulebook { policy, rules: &rules, facts: facts.as_ref() }, &config);
     if arguments.json {
-        let head = json!({"source": arguments.source.as_str(), "format": source.format.name(), "mode": policy.mode.as_str()});
+        let head = json!({"source": arguments.source.as_str(), "format": source.format.name(),
+            "mode": policy.mode().as_str(), "source_mode": policy.source_mode.as_str(),
+            "mode_max": policy.mode_max.as_str()});
         let all = json!({"source": head, "answers": answers, "alerts": steps, "refused": mapped.refused,
             "left_out": left_out, "references": references, "notices": notices});
         say(&all.to_string());
     } else {
         say(&format!(
-            "source     {}: format {}, mode {}",
+            "source     {}: format {}, {}",
             arguments.source,
             source.format.name(),
-            policy.mode
+            policy.told_mode()
         ));
         for answer in &answers {
             say(&format!("answer     {answer}"));
@@ -97,6 +104,19 @@ fn read(format: &Format, payload: &[u8]) -> anyhow::Result<(Vec<Value>, Mapped)>
 struct Rulebook<'a> {
     policy: &'a Policy,
     rules: &'a Rules,
+    /// What is known, if somebody says so.
+    facts: Option<&'a Facts>,
+}
+
+/// What is said where the guards would ask.
+const FACTS_FIRST: &str = "the guards first ask Defender about device and file, and look at the bridge's own records; \
+                           --facts FILE shows what they make of the answers";
+
+/// What an alert says by itself.
+fn facts_of(alert: &Alert) -> Facts {
+    let named = u64::try_from(alert.targets.len()).unwrap_or(u64::MAX);
+    let own = OwnFacts { targets_of_alert: Fact::Known(named), ..OwnFacts::default() };
+    Facts::unknown("explain asks nothing", own)
 }
 
 fn explained(mapped: &Mapped, rulebook: &Rulebook<'_>, config: &Config) -> Vec<Value> {
@@ -138,11 +158,13 @@ fn target(
     };
     let severity = alert.severity;
     let candidate = Candidate { severity, occurred_at, completed_at: None, target: target.clone() };
-    let verdict = decide(&candidate, rulebook.policy, now);
+    let facts = rulebook.facts.cloned().unwrap_or_else(|| facts_of(alert));
+    let verdict = decide(&candidate, &facts, &Approvals::default(), rulebook.policy, now);
     // Denied or too late is what it is, whatever Defender would say.
-    let is_open = asks && matches!(verdict.decision, Decision::Hold);
+    let is_open = matches!(verdict.decision, Decision::Hold | Decision::Shadow(Answer::Hold));
     let (decision, reason, state) = match &target {
-        Err(unresolved) if is_open => ("look_up", unresolved.evidence.clone(), "resolving"),
+        Err(unresolved) if is_open && asks => ("look_up", unresolved.evidence.clone(), "resolving"),
+        Ok(_) if is_open && rulebook.facts.is_none() => ("look_up", FACTS_FIRST.to_owned(), "resolving"),
         _ => (verdict.decision.as_str(), verdict.reason.clone(), verdict.state().as_str()),
     };
     let call = target.ok().map(|target| {
@@ -156,7 +178,7 @@ fn target(
     let guards: Vec<Value> = verdict
         .trace
         .iter()
-        .map(|it| json!({"guard": it.guard, "answer": it.answer.as_str(), "evidence": it.evidence}))
+        .map(|it| json!({"guard": it.guard.as_str(), "answer": it.answer.as_str(), "evidence": it.evidence}))
         .collect();
     json!({
         "role": role,
@@ -217,7 +239,7 @@ fn say_target(target: &Value) {
     }
     for guard in target.get("guards").and_then(Value::as_array).into_iter().flatten() {
         say(&format!(
-            "    {:<9}{:<7}{}",
+            "    {:<18}{:<7}{}",
             word(guard, "guard"),
             word(guard, "answer"),
             word(guard, "evidence")

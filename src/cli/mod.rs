@@ -10,6 +10,9 @@ mod explain;
 mod formats;
 mod formats_test;
 mod formats_try;
+mod policy;
+mod policy_test;
+mod promote;
 mod relay;
 mod reload;
 mod send;
@@ -60,6 +63,10 @@ enum Command {
     Formats(formats::Arguments),
     /// Copy the database while the service runs.
     Backup(backup::Arguments),
+    /// Test your guards with golden cases.
+    Policy(policy::Arguments),
+    /// Show what a source in shadow mode would have done, to decide whether it may do more.
+    Promote(promote::Arguments),
     /// Make tokens for the API.
     Token(token::Arguments),
 }
@@ -94,6 +101,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Simulate(arguments) => simulate::run(&arguments),
         Command::Formats(arguments) => formats::run(&arguments),
         Command::Backup(arguments) => backup::run(&arguments),
+        Command::Policy(arguments) => policy::run(&arguments),
+        Command::Promote(arguments) => promote::run(&arguments),
         Command::Token(arguments) => token::run(&arguments),
     };
     exit::code(result)

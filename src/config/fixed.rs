@@ -9,8 +9,15 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 /// Keys that a reload applies, with all below them. Whatever is not here needs a restart.
-const APPLIED: [&str; 6] =
-    ["allow_environment_secrets", "budget", "dispatch", "retention", "server.unfinished_max", "sources"];
+const APPLIED: [&str; 7] = [
+    "allow_environment_secrets",
+    "budget",
+    "dispatch",
+    "policy",
+    "retention",
+    "server.unfinished_max",
+    "sources",
+];
 
 /// Keys with their text, as it stands in the file.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

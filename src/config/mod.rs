@@ -9,6 +9,8 @@ mod fixed;
 mod graph;
 mod hmac;
 mod jwt;
+mod policy;
+mod protect;
 mod reader;
 mod resolve;
 mod retention;
@@ -124,7 +126,8 @@ fn sections(root: &Section<'_>, secrets: Secrets) -> Option<Config> {
     let defender = defender::read(root, secrets);
     let log = log(root);
     let graph = graph::read(root, defender.as_ref().map(|options| &options.app));
-    let sources = sources::read(root, secrets, graph.references());
+    let global = policy::read(root);
+    let sources = sources::read(root, secrets, graph.references(), &global);
     let mut dispatch = dispatch::Options::new(sources.policies);
     dispatch.rules = sources.rules;
     dispatch.pending_max = sources.pending_max;

@@ -17,6 +17,7 @@ use crate::policy::Policy;
 
 use super::Secrets;
 use super::auth;
+use super::policy::{self, Global};
 use super::reader::Section;
 use super::{resolve, whole};
 
@@ -40,7 +41,7 @@ pub(super) struct Sources {
 }
 
 /// Reads every source.
-pub(super) fn read(root: &Section<'_>, secrets: Secrets, references: References) -> Sources {
+pub(super) fn read(root: &Section<'_>, secrets: Secrets, references: References, global: &Global) -> Sources {
     let mut sources = Sources::default();
     let Some(all) = root.section("sources") else {
         return sources;
@@ -48,7 +49,7 @@ pub(super) fn read(root: &Section<'_>, secrets: Secrets, references: References)
     for (name, section) in all.named() {
         let rules = resolve::read(&section);
         let pending_max = pending_max(&section);
-        if let Some((source, policy)) = source(name, &section, (secrets, references)) {
+        if let Some((source, policy)) = source(name, &section, (secrets, references), global) {
             sources.policies.insert(source.name.clone(), policy);
             sources.rules.insert(source.name.clone(), rules);
             sources.pending_max.insert(source.name.clone(), pending_max);
@@ -63,6 +64,7 @@ fn source(
     name: &str,
     section: &Section<'_>,
     (secrets, references): (Secrets, References),
+    global: &Global,
 ) -> Option<(Source, Policy)> {
     let name: Option<SourceName> = match name.parse() {
         Ok(name) => Some(name),
@@ -71,7 +73,7 @@ fn source(
             None
         }
     };
-    let policy = policy(section);
+    let policy = policy(section, global);
     let format = format(section).zip(reading(section));
     let format = format.map(|(format, (body, pairing))| format.with_body(body).with_pairing(pairing));
     let format = format.map(|format| format.with_references(references));
@@ -93,7 +95,7 @@ fn quota(section: &Section<'_>) -> Quota {
     Quota { rate, retries_429: section.boolean("retries_429").unwrap_or(false) }
 }
 
-fn policy(section: &Section<'_>) -> Option<Policy> {
+fn policy(section: &Section<'_>, global: &Global) -> Option<Policy> {
     let modes = "write \"shadow\" (decide and record, never call), \"approve\" (hold every action for a person) or \
                  \"enforce\" (call when every guard passes)";
     let mode = section.required_text("mode", modes);
@@ -106,7 +108,9 @@ fn policy(section: &Section<'_>) -> Option<Policy> {
     if max_age < SignedDuration::from_secs(1) {
         section.complain("max_age", "is zero: every alert is older", "write \"60m\" or so");
     }
-    Some(Policy { mode: mode?, min_severity: min_severity?, max_age })
+    let guards = policy::of_source(section, global);
+    let policy = Policy::new(mode?, min_severity?, max_age);
+    Some(Policy { mode_max: global.mode_max, guards: Arc::new(guards), ..policy })
 }
 
 /// How long Defender may wait for a device. Under some minutes it would cancel what is only slow.

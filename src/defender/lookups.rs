@@ -3,10 +3,10 @@
 use serde_json::Value;
 use url::Url;
 
-use crate::alert::{DnsName, FileRecord, Found, LookupApi, Machine, Question};
+use crate::alert::{DnsName, Found, LookupApi, Machine, MachineId, Question};
 
 use super::read::{self, ReadError};
-use super::{Defender, Token};
+use super::{Defender, Token, traits};
 use crate::microsoft::text;
 
 /// How many pages of devices are read. A host name's beginning may fit many; a page holds up to 10,000.
@@ -34,8 +34,13 @@ impl Defender {
         let found = match (found, question.api()) {
             (Err(ReadError::NotFound(_)), LookupApi::Machines) => Ok(Found::Machines(Vec::new())),
             (Err(ReadError::NotFound(_)), LookupApi::Files) => Ok(Found::File(None)),
+            (Err(ReadError::NotFound(_)), LookupApi::FileStats) => Ok(Found::Stats(None)),
+            (Err(ReadError::NotFound(_)), LookupApi::FileMachines) => Ok(Found::SeenOn(Vec::new())),
             // The right to read machines is looked at with the token; that to read files is not needed by all.
-            (Err(ReadError::Forbidden(why)), LookupApi::Files) => Ok(Found::Forbidden(why)),
+            (
+                Err(ReadError::Forbidden(why)),
+                LookupApi::Files | LookupApi::FileStats | LookupApi::FileMachines,
+            ) => Ok(Found::Forbidden(why)),
             (Err(error @ (ReadError::BadRequest(_) | ReadError::TooLong | ReadError::ForeignLink)), _) => {
                 Ok(Found::Refused(error.to_string()))
             }
@@ -53,7 +58,7 @@ impl Defender {
     ) -> Result<Found, ReadError> {
         let api = question.api().as_str();
         let mut url = url;
-        let mut all = Vec::new();
+        let (mut all, mut seen_on) = (Vec::new(), Vec::new());
         for _ in 0..PAGES_MAX {
             *calls = calls.saturating_add(1);
             let answer = self.get(token, url, api).await?;
@@ -62,7 +67,19 @@ impl Defender {
                     return Ok(Found::Machines(vec![machine(&read::body(&answer, self.now())?)?]));
                 }
                 Question::FileBySha1(_) | Question::FileBySha256(_) | Question::FileByMd5(_) => {
-                    return Ok(Found::File(Some(file(&read::body(&answer, self.now())?))));
+                    return Ok(Found::File(Some(traits::file(&read::body(&answer, self.now())?))));
+                }
+                Question::FileStats(sha1) => {
+                    let body = read::body(&answer, self.now())?;
+                    return Ok(Found::Stats(Some(traits::stats(&body, *sha1)?)));
+                }
+                Question::FileMachines(_) => {
+                    let page = read::page(&answer, self.now())?;
+                    seen_on.extend(page.items.iter().filter_map(|item| machine_id(item)));
+                    let Some(next) = page.next_link else {
+                        return Ok(Found::SeenOn(seen_on));
+                    };
+                    url = self.same_origin(&next)?;
                 }
                 Question::MachinesByAadDeviceId(_)
                 | Question::MachinesByName(_)
@@ -88,6 +105,8 @@ impl Defender {
             Question::FileBySha1(sha1) => return self.url(&["files", &sha1.to_string()]),
             Question::FileBySha256(sha256) => return self.url(&["files", &sha256.to_string()]),
             Question::FileByMd5(md5) => return self.url(&["files", &md5.to_string()]),
+            Question::FileStats(sha1) => return self.url(&["files", &sha1.to_string(), "stats"]),
+            Question::FileMachines(sha1) => return self.url(&["files", &sha1.to_string(), "machines"]),
             Question::MachinesByIp { ip, at } => {
                 return self.url(&["machines", &format!("findbyip(ip='{ip}',timestamp={at:.0})")]);
             }
@@ -126,7 +145,7 @@ enum Quote {
 /// makes a name ambiguous.
 fn machine(item: &Value) -> Result<Machine, ReadError> {
     let unreadable = |what: &str| ReadError::Garbage(format!("a device {what}"));
-    let id = text(item, "id").and_then(|id| id.parse().ok());
+    let id = machine_id(item);
     let merged_into = match text(item, "mergedIntoMachineId").filter(|id| !id.is_empty()) {
         Some(id) => Some(id.parse().or(Err(unreadable("that is merged into no device")))?),
         None => None,
@@ -146,14 +165,10 @@ fn machine(item: &Value) -> Result<Machine, ReadError> {
             .get("isPotentialDuplication")
             .and_then(Value::as_bool)
             .unwrap_or(false),
+        traits: traits::machine(item),
     })
 }
 
-/// Reads the record of a file. What is malformed in it is not known, and what is not known matches nothing.
-fn file(item: &Value) -> FileRecord {
-    FileRecord {
-        sha1: text(item, "sha1").and_then(|hash| hash.parse().ok()),
-        sha256: text(item, "sha256").and_then(|hash| hash.parse().ok()),
-        md5: text(item, "md5").and_then(|hash| hash.parse().ok()),
-    }
+fn machine_id(item: &Value) -> Option<MachineId> {
+    text(item, "id").and_then(|id| id.parse().ok())
 }

@@ -8,6 +8,7 @@ mod lookups;
 mod machine_actions;
 mod outcome;
 mod read;
+mod traits;
 mod wire;
 
 use std::fmt;

@@ -9,6 +9,9 @@ use crate::alert::{Found, Question, after};
 /// How many answers are kept.
 const KEPT_MAX: usize = 10_000;
 
+/// The longest list whose devices are kept one by one.
+const IMPLIED_MAX: usize = 10;
+
 /// How long the records of devices are believed: names and addresses move.
 const MACHINES_LIFE: SignedDuration = SignedDuration::from_mins(5);
 
@@ -30,6 +33,27 @@ struct Kept {
     found: Found,
     asked_at: Timestamp,
     until: Timestamp,
+    order: Order,
+}
+
+/// When a question was asked and answered, among all questions: more exact than any clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Order {
+    /// Its number when it was asked.
+    pub asked: u64,
+    /// Its number when it was answered; both are of one series.
+    pub answered: u64,
+}
+
+/// An answer that may be used as a fact.
+#[derive(Debug, Clone, Copy)]
+pub struct KnownAnswer<'a> {
+    /// What was found.
+    pub found: &'a Found,
+    /// When it was asked for.
+    pub asked_at: Timestamp,
+    /// And when among all questions.
+    pub order: Order,
 }
 
 impl Default for Answers {
@@ -53,10 +77,31 @@ impl Answers {
         (is_fresh && is_late_enough).then_some(&kept.found)
     }
 
+    /// Returns the answer to a question with the time at which it was asked, if that is not longer ago than `max_age`.
+    ///
+    /// That there is nothing is not believed longer than usual.
+    pub fn of_age(
+        &self,
+        question: &Question,
+        now: Timestamp,
+        max_age: SignedDuration,
+    ) -> Option<KnownAnswer<'_>> {
+        let kept = self.kept.get(question)?;
+        let life = if life(&kept.found) == NOTHING_LIFE { max_age.min(NOTHING_LIFE) } else { max_age };
+        let is_fresh = kept.asked_at <= now && now < after(kept.asked_at, life);
+        let Kept { found, asked_at, order, .. } = kept;
+        is_fresh.then_some(KnownAnswer { found, asked_at: *asked_at, order: *order })
+    }
+
     /// Keeps the answer to a question that was asked at that time.
     pub fn keep(&mut self, question: Question, found: Found, asked_at: Timestamp) {
+        self.keep_in_order(question, found, asked_at, Order::default());
+    }
+
+    /// Keeps the answer to a question, with its place among all.
+    pub fn keep_in_order(&mut self, question: Question, found: Found, asked_at: Timestamp, order: Order) {
         let until = after(asked_at, life(&found));
-        self.kept.insert(question, Kept { found, asked_at, until });
+        self.kept.insert(question, Kept { found, asked_at, until, order });
         if self.kept.len() > self.max {
             self.kept.retain(|_, kept| kept.until > asked_at);
         }
@@ -64,6 +109,29 @@ impl Answers {
             let first =
                 self.kept.iter().min_by_key(|(_, kept)| kept.until).map(|(question, _)| question.clone());
             first.and_then(|question| self.kept.remove(&question));
+        }
+    }
+
+    /// Keeps what an answer tells besides: the record of a device or file in it is the answer to the question for that one.
+    pub fn keep_implied(&mut self, found: &Found, asked_at: Timestamp, order: Order) {
+        match found {
+            Found::Machines(list) if list.len() <= IMPLIED_MAX => {
+                for machine in list {
+                    let found = Found::Machines(vec![machine.clone()]);
+                    self.keep_in_order(Question::Machine(machine.id), found, asked_at, order);
+                }
+            }
+            Found::File(Some(record)) => {
+                if let Some(sha1) = record.sha1 {
+                    self.keep_in_order(Question::FileBySha1(sha1), found.clone(), asked_at, order);
+                }
+            }
+            Found::Machines(_)
+            | Found::File(None)
+            | Found::Stats(_)
+            | Found::SeenOn(_)
+            | Found::Forbidden(_)
+            | Found::Refused(_) => {}
         }
     }
 
@@ -81,8 +149,9 @@ impl Answers {
 fn life(found: &Found) -> SignedDuration {
     match found {
         Found::Machines(list) if list.is_empty() => NOTHING_LIFE,
-        Found::File(None) | Found::Refused(_) | Found::Forbidden(_) => NOTHING_LIFE,
-        Found::Machines(_) => MACHINES_LIFE,
+        Found::SeenOn(list) if list.is_empty() => NOTHING_LIFE,
+        Found::File(None) | Found::Stats(None) | Found::Refused(_) | Found::Forbidden(_) => NOTHING_LIFE,
+        Found::Machines(_) | Found::SeenOn(_) | Found::Stats(Some(_)) => MACHINES_LIFE,
         Found::File(Some(_)) => FILE_LIFE,
     }
 }

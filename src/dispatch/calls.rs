@@ -78,7 +78,9 @@ impl Options {
     fn limits(&self, api: Api) -> Limits {
         let (per_minute, per_hour, reserve) = match api {
             Api::Quarantine => (self.calls_per_minute, self.calls_per_hour, self.reserve),
-            Api::Machines | Api::Files => (self.lookups_per_minute, self.lookups_per_hour, self.reserve),
+            Api::Machines | Api::Files | Api::FileStats | Api::FileMachines => {
+                (self.lookups_per_minute, self.lookups_per_hour, self.reserve)
+            }
             Api::MachineActions | Api::Cancel => (self.reads_per_minute, self.reads_per_hour, Reserve::NONE),
         };
         Limits { per_minute, per_hour, reserve }
@@ -185,7 +187,7 @@ impl Dispatcher {
 impl Options {
     /// Returns the sources whose actions are sent without a person, and from which severity on.
     fn enforced(&self) -> HashMap<SourceName, Severity> {
-        let enforced = self.policies.iter().filter(|(_, policy)| policy.mode == Mode::Enforce);
+        let enforced = self.policies.iter().filter(|(_, policy)| policy.mode() == Mode::Enforce);
         enforced.map(|(name, policy)| (name.clone(), policy.min_severity)).collect()
     }
 

@@ -1,12 +1,13 @@
-//! Resolves and decides an action. Pure.
+//! What comes next for an action that is not decided: a question to Defender, or its decision. Pure.
 
 use jiff::Timestamp;
 
 use crate::alert::{
     Action, Advance, Change, HeldReason, Patch, Question, State, Target, Unresolved, Who, after,
 };
-use crate::policy::{self, Answer, Candidate, Decision, HOLD_LIMIT, Policy, Verdict};
+use crate::policy::{self, Answer, Approvals, Candidate, Decision, Facts, HOLD_LIMIT, Policy, Undecided};
 
+use super::facts::{Gathered, LearnedBy, gather};
 use super::resolve::{Given, Known, Resolution, Rules, resolve};
 
 /// What is configured for a source.
@@ -19,29 +20,27 @@ pub(super) struct SourceRules<'a> {
 /// What comes next for an action.
 #[derive(Debug)]
 pub(super) enum Next {
-    /// This must be asked first.
-    Ask(Question),
-    /// It is decided.
-    Decided(Box<Decided>),
+    /// These must be asked first.
+    Ask(Vec<Question>),
+    /// It can be decided.
+    Ready(Box<Undecided>),
 }
 
-/// A decision and the move that it means.
-#[derive(Debug)]
-pub(super) struct Decided {
-    pub(super) verdict: Verdict,
-    pub(super) unresolved: Option<HeldReason>,
-    pub(super) advance: Advance,
-}
-
-/// Decides an action as far as what is known allows. An action whose source is not configured any more is held.
-pub(super) fn decide(
+/// Returns what is known of an action once it can be decided. One whose source is not configured any more can be, and is
+/// held.
+pub(super) fn next(
     action: &Action,
     source: Option<SourceRules<'_>>,
     known: &Known<'_>,
+    learned: &LearnedBy<'_>,
     now: Timestamp,
 ) -> Next {
+    let ready = |found, facts| {
+        let policy = source.map(|source| source.policy.clone());
+        Next::Ready(Box::new(Undecided { action: action.clone(), policy, found, facts }))
+    };
     let Some(source) = source else {
-        return Next::Decided(Box::new(decided(action, None, Err(not_looked_up()), now)));
+        return ready(Err(not_looked_up()), Facts::default());
     };
     let given = Given {
         pair: &action.pair,
@@ -50,18 +49,32 @@ pub(super) fn decide(
         rules: source.rules,
         now,
     };
-    let target = match resolve(&given, known) {
-        Resolution::Ask(question) if !is_over(action, source.policy, now) => return Next::Ask(question),
-        Resolution::Ask(_) => Err(not_looked_up()),
-        Resolution::Resolved(target, facts) => Ok((target, facts)),
+    let over = |found: &Found| is_over(action, found.as_ref().map(|(target, _)| *target), source.policy, now);
+    let found = match resolve(&given, known) {
+        Resolution::Ask(question) => {
+            let found = Err(not_looked_up());
+            return if over(&found) { ready(found, Facts::default()) } else { Next::Ask(vec![question]) };
+        }
+        Resolution::Resolved(target, lines) => Ok((target, lines)),
         Resolution::Unresolved(unresolved) => Err(unresolved),
     };
-    Next::Decided(Box::new(decided(action, Some(source.policy), target, now)))
+    // Without a target there is nothing to learn, and what is denied or too late anyway needs no facts.
+    let target = match &found {
+        Ok((target, _)) if !over(&found) => *target,
+        _ => return ready(found, Facts::default()),
+    };
+    match gather(action, target, &source.policy.guards, learned) {
+        Gathered::Ask(questions) => Next::Ask(questions),
+        Gathered::All(facts) => ready(found, *facts),
+    }
 }
 
-/// Says whether the action is denied or too late whatever its target is: then nothing is looked up for it.
-fn is_over(action: &Action, policy: &Policy, now: Timestamp) -> bool {
-    let verdict = policy::decide(&Candidate::of(action, Err(not_looked_up())), policy, now);
+type Found = Result<(Target, Vec<String>), Unresolved>;
+
+/// Says whether the action is denied or too late whatever Defender would say: then nothing is asked for it.
+fn is_over(action: &Action, target: Result<Target, &Unresolved>, policy: &Policy, now: Timestamp) -> bool {
+    let candidate = Candidate::of(action, target.map_err(Clone::clone));
+    let verdict = policy::decide(&candidate, &Facts::default(), &Approvals::default(), policy, now);
     matches!(
         verdict.decision,
         Decision::Deny | Decision::Expire | Decision::Shadow(Answer::Deny | Answer::Expire)
@@ -70,47 +83,6 @@ fn is_over(action: &Action, policy: &Policy, now: Timestamp) -> bool {
 
 fn not_looked_up() -> Unresolved {
     Unresolved::new(HeldReason::NotLookedUp, "whatever it names, the alert is not acted on")
-}
-
-fn decided(
-    action: &Action,
-    policy: Option<&Policy>,
-    found: Result<(Target, Vec<String>), Unresolved>,
-    now: Timestamp,
-) -> Decided {
-    let (why, facts) = match &found {
-        Ok((_, facts)) => ("device and file are known".to_owned(), facts.clone()),
-        Err(unresolved) => (unresolved.evidence.clone(), vec![format!("reason: {}", unresolved.reason)]),
-    };
-    let target = found.map(|(target, _)| target);
-    let verdict = match policy {
-        Some(policy) => policy::decide(&Candidate::of(action, target.clone()), policy, now),
-        None => policy::source_unknown(),
-    };
-    let change =
-        |from, to, why: String, facts| Change { at: now, from: Some(from), to, why, who: Who::Bridge, facts };
-    let mut changes = Vec::new();
-    if action.state == State::Accepted {
-        changes.push(change(
-            State::Accepted,
-            State::Resolving,
-            "looking for device and file".to_owned(),
-            vec![],
-        ));
-    }
-    changes.push(change(State::Resolving, State::Decided, why, facts));
-    changes.push(change(State::Decided, verdict.state(), verdict.reason.clone(), verdict.facts()));
-    let expires_at = match verdict.decision {
-        Decision::Hold => Some(after(now, HOLD_LIMIT)),
-        Decision::Send => action.fresh_since().zip(policy).map(|(at, policy)| after(at, policy.max_age)),
-        Decision::Deny | Decision::Expire | Decision::Shadow(_) => None,
-    };
-    let unresolved = target.as_ref().err().map(|unresolved| unresolved.reason);
-    let held_reason = unresolved.filter(|reason| *reason != HeldReason::NotLookedUp);
-    let patch =
-        Patch { target: target.ok(), expires_at, next_at: Some(now), held_reason, ..Patch::default() };
-    let advance = Advance { action: action.id, expected: action.state, changes, patch };
-    Decided { verdict, unresolved: held_reason, advance }
 }
 
 /// Puts an accepted action among those whose device or file is looked for, until it grows too old.

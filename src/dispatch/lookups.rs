@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::alert::{Action, Api, Found, LookupApi, Question, Steady, after};
 use crate::budget::{Permit, Share};
@@ -10,9 +10,10 @@ use crate::defender::{Defender, LookedUp, ReadError};
 use crate::store::StoreError;
 use crate::telemetry::metric;
 
-use super::answers::Answers;
+use super::answers::{Answers, KnownAnswer, Order};
 use super::calls::number;
 use super::decide::{self, Next};
+use super::facts::Learned;
 use super::{Dispatcher, Done, backoff};
 
 /// How many actions are looked at in one turn.
@@ -20,6 +21,9 @@ const RESOLVE_MAX: u32 = 200;
 
 /// How many questions may be under way at once.
 const IN_FLIGHT_MAX: usize = 4;
+
+/// How often a question is asked in a row before its fact counts as unknown.
+const FACT_TRIES: u32 = 3;
 
 /// How many questions that failed are remembered.
 const FAILED_MAX: usize = 10_000;
@@ -32,13 +36,21 @@ pub(super) struct Lookups {
     failed: HashMap<Question, Failed>,
     machines: Lane,
     files: Lane,
+    file_stats: Lane,
+    file_machines: Lane,
+    /// The number of the last question that was asked or answered.
+    number: u64,
 }
 
 /// A question that found no answer.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 struct Failed {
     times: u32,
+    /// How often of them Defender was asked in vain. Without a token it is not asked, and nothing could be sent.
+    in_vain: u32,
+    at: Timestamp,
     again_at: Timestamp,
+    why: String,
 }
 
 /// One part of the API: whether it is left alone for a while.
@@ -66,6 +78,8 @@ impl Lookups {
         match api {
             LookupApi::Machines => &self.machines,
             LookupApi::Files => &self.files,
+            LookupApi::FileStats => &self.file_stats,
+            LookupApi::FileMachines => &self.file_machines,
         }
     }
 
@@ -73,6 +87,8 @@ impl Lookups {
         match api {
             LookupApi::Machines => &mut self.machines,
             LookupApi::Files => &mut self.files,
+            LookupApi::FileStats => &mut self.file_stats,
+            LookupApi::FileMachines => &mut self.file_machines,
         }
     }
 
@@ -92,14 +108,39 @@ impl Lookups {
         }
     }
 
-    fn fail(&mut self, question: Question, now: Timestamp) {
+    /// Returns what came of a question about a fact. One that has failed several times in a row has come to nothing until
+    /// it is asked again.
+    pub(super) fn learned(
+        &self,
+        question: &Question,
+        now: Timestamp,
+        max_age: SignedDuration,
+    ) -> Option<Learned> {
+        if let Some(known) = self.answers.of_age(question, now, max_age) {
+            let KnownAnswer { found, asked_at, order } = known;
+            return Some(Learned { at: asked_at, order, answer: Ok(found.clone()) });
+        }
+        let failed = self.failed.get(question)?;
+        let is_given_up = failed.in_vain >= FACT_TRIES && now < failed.again_at;
+        let (at, order) = (failed.at, Order::default());
+        is_given_up.then(|| Learned { at, order, answer: Err(failed.why.clone()) })
+    }
+
+    fn next_number(&mut self) -> u64 {
+        self.number = self.number.saturating_add(1);
+        self.number
+    }
+
+    fn fail(&mut self, question: Question, (why, was_asked): (String, bool), now: Timestamp) {
         self.lane_mut(question.api()).fail(now);
         if self.failed.len() >= FAILED_MAX {
             self.failed.retain(|_, failed| failed.again_at > now);
         }
-        let times = self.failed.get(&question).map_or(1, |failed| failed.times.saturating_add(1));
+        let before = self.failed.get(&question);
+        let times = before.map_or(1, |failed| failed.times.saturating_add(1));
+        let in_vain = before.map_or(0, |failed| failed.in_vain).saturating_add(u32::from(was_asked));
         let again_at = after(now, backoff::after_failures(times));
-        self.failed.insert(question, Failed { times, again_at });
+        self.failed.insert(question, Failed { times, in_vain, at: now, again_at, why });
     }
 }
 
@@ -121,29 +162,50 @@ pub(super) struct Asked {
     /// When it was asked.
     since: Timestamp,
     counted_at: Steady,
+    /// Its number among all questions.
+    number: u64,
     result: Result<Found, ReadError>,
     calls: u32,
 }
 
 impl Dispatcher {
-    /// Decides actions whose device and file are known by now, and asks what the others need.
+    /// Decides actions about which all is known by now, and asks what the others need.
     pub(super) async fn start_lookups(&mut self, now: Timestamp) -> Result<(), StoreError> {
         self.show_lookups_left();
-        let mut advances = Vec::new();
+        let (mut waits, mut ready) = (Vec::new(), Vec::new());
         for action in self.store.resolving(now, RESOLVE_MAX).await? {
             match self.next_step(&action, now) {
-                Next::Decided(decided) => {
-                    self.tell_decided(&action, &decided);
-                    advances.push(decided.advance);
+                Next::Ready(undecided) => ready.push(*undecided),
+                Next::Ask(questions) => {
+                    let until = self.ask(&action, questions, now);
+                    waits.extend(until.map(|at| decide::wait(&action, at)));
                 }
-                Next::Ask(question) => match self.when(&action, &question, now) {
-                    When::Now => self.start_lookup(question, now),
-                    When::At(at) => advances.push(decide::wait(&action, at)),
-                    When::Later | When::Asked => {}
-                },
             }
         }
-        self.store.advance(advances).await
+        self.store.advance(waits).await?;
+        self.decide_ready(ready, now).await
+    }
+
+    /// Asks what may be asked now; returns when to come back, if nothing is under way that will tell.
+    pub(super) fn ask(
+        &mut self,
+        action: &Action,
+        questions: Vec<Question>,
+        now: Timestamp,
+    ) -> Option<Timestamp> {
+        let mut first: Option<Timestamp> = None;
+        let mut is_under_way = false;
+        for question in questions {
+            match self.when(action, &question, now) {
+                When::Now => {
+                    self.start_lookup(question, now);
+                    is_under_way = true;
+                }
+                When::At(at) => first = Some(first.map_or(at, |first| first.min(at))),
+                When::Later | When::Asked => is_under_way = true,
+            }
+        }
+        first.filter(|_| !is_under_way)
     }
 
     /// Says when a question may be asked for an action.
@@ -160,28 +222,33 @@ impl Dispatcher {
     pub(super) fn next_step(&self, action: &Action, now: Timestamp) -> Next {
         let not_before = action.completion.as_ref().map(|completion| completion.at);
         let known = |question: &Question| self.lookups.answers.get(question, now, not_before).cloned();
-        decide::decide(action, self.options.source(&action.source), &known, now)
+        let source = self.options.source(&action.source);
+        let max_age = source.map_or(SignedDuration::ZERO, |source| source.policy.guards.facts_max_age);
+        let learned = |question: &Question| self.lookups.learned(question, now, max_age);
+        decide::next(action, source, &known, &learned, now)
     }
 
     fn start_lookup(&mut self, question: Question, now: Timestamp) {
         self.lookups.in_flight.insert(question.clone());
         let counted_at = self.clock.steady();
         self.calls.record(question.api().into(), self.clock.moment(), counted_at);
+        let number = self.lookups.next_number();
         let defender = self.defender.clone();
         self.calls.start(Box::pin(async move {
             let LookedUp { found, calls } = look_up(&defender, &question).await;
-            Done::Asked(Asked { question, since: now, counted_at, result: found, calls })
+            Done::Asked(Asked { question, since: now, counted_at, number, result: found, calls })
         }));
     }
 
     /// Keeps an answer; after a failure, the question and its part of the API wait.
     pub(super) fn asked(&mut self, asked: Asked) {
-        let Asked { question, since, counted_at, result, calls } = asked;
+        let Asked { question, since, counted_at, number, result, calls } = asked;
         let now = self.clock.now();
         let api = question.api();
         self.count_lookups(api.into(), calls, counted_at);
         let lookups = &mut self.lookups;
         lookups.in_flight.remove(&question);
+        let order = Order { asked: number, answered: lookups.next_number() };
         let lane = lookups.lane_mut(api);
         let labels = [("api", api.as_str()), ("result", word(&result))];
         self.metrics.count(&metric::LOOKUPS, &labels);
@@ -189,15 +256,17 @@ impl Dispatcher {
             Ok(found) => {
                 lane.failures = 0;
                 lookups.failed.remove(&question);
-                lookups.answers.keep(question, found, since);
+                lookups.answers.keep_implied(&found, since, order);
+                lookups.answers.keep_in_order(question, found, since, order);
             }
             Err(error) => {
+                let why = (error.to_string(), !matches!(error, ReadError::Token(_)));
                 tracing::warn!(%error, %question, "a question to Defender found no answer; it will be asked again");
                 if let ReadError::Throttled { wait, .. } = error {
                     let until = self.clock.steady().after(wait);
                     self.calls.change(api.into(), |budget| budget.block(until));
                 }
-                lookups.fail(question, now);
+                lookups.fail(question, why, now);
             }
         }
     }
@@ -239,8 +308,9 @@ async fn look_up(defender: &Defender, question: &Question) -> LookedUp {
 fn word(result: &Result<Found, ReadError>) -> &'static str {
     match result {
         Ok(Found::Machines(list)) if list.is_empty() => "nothing",
-        Ok(Found::File(None)) => "nothing",
-        Ok(Found::Machines(_) | Found::File(Some(_))) => "found",
+        Ok(Found::SeenOn(list)) if list.is_empty() => "nothing",
+        Ok(Found::File(None) | Found::Stats(None)) => "nothing",
+        Ok(Found::Machines(_) | Found::File(Some(_)) | Found::Stats(Some(_)) | Found::SeenOn(_)) => "found",
         Ok(Found::Forbidden(_)) => "forbidden",
         Ok(Found::Refused(_)) => "refused",
         Err(ReadError::Throttled { .. }) => "throttled",

@@ -10,6 +10,7 @@ mod calls;
 mod cancel;
 mod cancelling;
 mod decide;
+mod facts;
 mod first_look;
 mod hold;
 mod look;
@@ -34,15 +35,15 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::sync::watch;
 use tokio::time;
 
-use crate::alert::{Action, HeldReason, MachineId, SourceName, State, after};
+use crate::alert::{Action, Anchor, HeldReason, MachineId, SourceName, State, after};
 use crate::budget::{Fairness, Reserve};
 use crate::clock::Clock;
 use crate::defender::Defender;
-use crate::policy::Policy;
+use crate::policy::{Answer, Decided, Policy, Undecided};
 use crate::store::{Store, StoreError};
 use crate::telemetry::{Metrics, metric};
 
-pub use answers::Answers;
+pub use answers::{Answers, KnownAnswer, Order};
 pub use breaker::{Breaker, Heard, Pass};
 pub use cancel::{AfterCall, CancelStep, Finding, after_call, consider, overdue};
 pub use reconcile::{Match, Settle, find, settle};
@@ -52,7 +53,7 @@ pub use upstreams::{Passes, Upstreams};
 
 use calls::{Calls, Shown};
 use cancelling::{CancelEnded, Cancelling};
-use decide::{Decided, Next, SourceRules};
+use decide::{Next, SourceRules};
 use first_look::FirstLook;
 use look::Looked;
 use lookups::{Asked, Lookups};
@@ -145,6 +146,8 @@ pub struct Dispatcher {
     options: Options,
     /// Other options, when the configuration is read again.
     changes: watch::Receiver<Options>,
+    /// The start of this run: what counts in a period is reckoned from it by the steady clock.
+    anchor: Anchor,
     calls: Calls,
     /// How often the action that has waited longest was passed over.
     fairness: Fairness,
@@ -211,6 +214,7 @@ impl Dispatcher {
         }
         let steady = clock.steady();
         let recount = Recount::needed(&store, now).await?;
+        let anchor = Anchor::new(now, steady);
         let calls = Calls::new(&options, store.calls().await?, clock.moment(), steady);
         metrics.set(&metric::SENDING_PAUSED, &[], 0.0);
         let dispatcher = Self {
@@ -220,6 +224,7 @@ impl Dispatcher {
             metrics,
             options,
             changes,
+            anchor,
             calls,
             fairness: Fairness::default(),
             lookups: Lookups::default(),
@@ -342,27 +347,44 @@ impl Dispatcher {
         }
         // A source is known here before it can deliver: what it has just delivered finds its policy.
         self.adopt_changes();
-        let mut advances = Vec::with_capacity(undecided.len());
+        let (mut advances, mut ready) = (Vec::new(), Vec::new());
         for action in &undecided {
-            advances.push(match self.next_step(action, now) {
-                Next::Decided(decided) => {
-                    self.tell_decided(action, &decided);
-                    decided.advance
-                }
+            match self.next_step(action, now) {
+                Next::Ready(undecided) => ready.push(*undecided),
                 Next::Ask(_) => {
                     self.metrics.count(&metric::STATE_CHANGES, &[("state", State::Resolving.as_str())]);
-                    decide::look_for(action, self.options.policies.get(&action.source), now)
+                    advances.push(decide::look_for(action, self.options.policies.get(&action.source), now));
                 }
-            });
+            }
         }
         self.store.advance(advances).await?;
+        self.decide_ready(ready, now).await?;
         Ok(true)
+    }
+
+    /// Decides actions about which all is known that Defender can tell.
+    async fn decide_ready(&mut self, ready: Vec<Undecided>, now: Timestamp) -> Result<(), StoreError> {
+        if ready.is_empty() {
+            return Ok(());
+        }
+        let actions: Vec<Action> = ready.iter().map(|undecided| undecided.action.clone()).collect();
+        let decided = self.store.decide(ready, now, self.anchor.time_of(self.clock.steady())).await?;
+        for (action, decided) in actions.iter().zip(&decided) {
+            if let Some(decided) = decided {
+                self.tell_decided(action, decided);
+            }
+        }
+        Ok(())
     }
 
     fn tell_decided(&self, action: &Action, decided: &Decided) {
         let (source, decision) = (action.source.as_str(), decided.verdict.decision.as_str());
         self.metrics.count(&metric::DECISIONS, &[("source", source), ("decision", decision)]);
         self.metrics.count(&metric::STATE_CHANGES, &[("state", decided.verdict.state().as_str())]);
+        for finding in decided.verdict.trace.iter().filter(|finding| finding.answer != Answer::Pass) {
+            let labels = [("guard", finding.guard.as_str()), ("answer", finding.answer.as_str())];
+            self.metrics.count(&metric::GUARDS, &labels);
+        }
         let unresolved = decided.unresolved.map(HeldReason::as_str);
         if let Some(reason) = unresolved {
             self.metrics.count(&metric::UNRESOLVED, &[("source", source), ("reason", reason)]);

@@ -7,17 +7,19 @@ use tokio::sync::watch;
 use tokio::time;
 
 use crate::alert::{
-    Action, Advance, Api, MachineId, Outcome, State, Steady, Target, Tried, Trouble, Upstream,
+    Action, Advance, Anchor, Api, MachineId, Outcome, Question, State, Steady, Target, Tried, Trouble,
+    Upstream,
 };
 use crate::budget::{Permit, Queue, Share};
 use crate::clock::Clock;
 use crate::defender::{Defender, TokenError};
-use crate::policy::Policy;
-use crate::store::{Intent, Store, StoreError};
+use crate::policy::{Facts, Policy};
+use crate::store::{Intent, Store, StoreError, Weighed};
 use crate::telemetry::metric;
 
 use super::breaker::{Heard, Pass};
 use super::calls::number;
+use super::facts::{Gathered, gather};
 use super::hold::heard_of_token;
 use super::{Dispatcher, Done, Options, Passes, decide, step};
 
@@ -61,9 +63,13 @@ struct Sending {
     action: Action,
     /// Where the policy is at the moment of the intent.
     options: watch::Receiver<Options>,
+    /// What Defender says of device and file.
+    facts: Facts,
     counted_at: Steady,
     /// When Defender last took another action.
     others_taken_at: Option<Timestamp>,
+    /// The time by the clock that cannot be set.
+    anchor: Anchor,
 }
 
 impl Dispatcher {
@@ -99,37 +105,64 @@ impl Dispatcher {
 
     /// Starts calls as the queue's rule says; returns what nobody may send any more, and when to come back.
     fn send_from(&mut self, mut queue: Queue, now: Timestamp, steady: Steady) -> (Vec<Advance>, Timestamp) {
-        let mut orphans = Vec::new();
+        let (mut orphans, mut wake) = (Vec::new(), Timestamp::MAX);
         loop {
             let heads = queue.heads();
             let Some((next, share)) = self.fairness.next(&heads) else {
-                return (orphans, Timestamp::MAX);
+                return (orphans, wake);
             };
             if self.busy.len() >= self.options.places(share) {
-                return (orphans, Timestamp::MAX);
+                return (orphans, wake);
             }
             if let Permit::WaitUntil(at) = self.calls.permit(Api::Quarantine, share, 1, steady) {
-                return (orphans, self.time_of(at));
+                return (orphans, self.time_of(at).min(wake));
             }
             let Some(action) = queue.take(next) else {
-                return (orphans, Timestamp::MAX);
+                return (orphans, wake);
             };
             let is_known = self.options.policies.contains_key(&action.source);
             let Some(target) = action.target.filter(|_| is_known) else {
                 orphans.push(decide::hold_orphan(&action, now));
                 continue;
             };
+            queue.skip(target.machine_id);
+            let facts = match self.facts_to_send(&action, target, now) {
+                Ok(facts) => facts,
+                Err(at) => {
+                    wake = wake.min(at);
+                    continue;
+                }
+            };
             let passes = match self.upstreams.to_send(now) {
                 Ok(passes) => passes,
-                Err(at) => return (orphans, at),
+                Err(at) => return (orphans, at.min(wake)),
             };
-            queue.skip(target.machine_id);
             self.fairness.sent(&next, heads.longest.as_ref());
-            self.start_one(action, target, passes, steady);
+            self.start_one(action, (target, facts), passes, steady);
         }
     }
 
-    fn start_one(&mut self, action: Action, target: Target, passes: Passes, counted_at: Steady) {
+    /// Returns what guards look at before a call, no older than they may be; asks anew if they are, and says when to come
+    /// back.
+    fn facts_to_send(&mut self, action: &Action, target: Target, now: Timestamp) -> Result<Facts, Timestamp> {
+        let Some(policy) = self.options.policies.get(&action.source) else {
+            return Ok(Facts::default());
+        };
+        let max_age = policy.guards.facts_max_age;
+        let learned = |question: &Question| self.lookups.learned(question, now, max_age);
+        match gather(action, target, &policy.guards, &learned) {
+            Gathered::All(facts) => Ok(*facts),
+            Gathered::Ask(questions) => Err(self.ask(action, questions, now).unwrap_or(Timestamp::MAX)),
+        }
+    }
+
+    fn start_one(
+        &mut self,
+        action: Action,
+        (target, facts): (Target, Facts),
+        passes: Passes,
+        counted_at: Steady,
+    ) {
         self.busy.insert(target.machine_id);
         self.calls.record(Api::Quarantine, self.clock.moment(), counted_at);
         let sending = Sending {
@@ -138,8 +171,10 @@ impl Dispatcher {
             clock: self.clock.clone(),
             action,
             options: self.changes.clone(),
+            facts,
             counted_at,
             others_taken_at: self.taken_at,
+            anchor: self.anchor,
         };
         let machine_id = target.machine_id;
         self.calls.start(Box::pin(async move {
@@ -222,7 +257,9 @@ impl Sending {
         };
         let (policy, share_window) = policy;
         let now = self.clock.now();
-        let recorded = self.store.record_intent(self.action.id, policy, share_window, now).await?;
+        let steady = self.anchor.time_of(self.clock.steady());
+        let weighed = Weighed { policy, facts: self.facts.clone(), steady };
+        let recorded = self.store.record_intent(self.action.id, weighed, share_window, now).await?;
         let intent = match recorded {
             Intent::Recorded(intent) => intent,
             Intent::Shared(with) => {
@@ -243,7 +280,7 @@ impl Sending {
 
     fn policy(&self) -> Option<(Policy, SignedDuration)> {
         let options = self.options.borrow();
-        options.policies.get(&self.action.source).map(|policy| (*policy, options.share_window))
+        options.policies.get(&self.action.source).map(|policy| (policy.clone(), options.share_window))
     }
 
     /// Writes the outcome, however long the disk stays full: nobody else knows it. Returns where it takes the action.

@@ -77,6 +77,8 @@ fn work(state: &mut State, request: &Request, route: &Route) -> Reply {
         Route::Machines => lookups::list_machines(state, request),
         Route::Machine(id) => lookups::machine(state, id),
         Route::File(hash) => lookups::file(state, hash),
+        Route::FileStats(hash) => lookups::file_stats(state, request, hash),
+        Route::FileMachines(hash) => lookups::file_machines(state, request, hash),
         Route::Alert(id) => graph::alert(state, id),
         Route::Token(_) => Err(No::new(404, "ResourceNotFound", "no call of an API")),
     }

@@ -47,6 +47,10 @@ pub(super) enum Route {
     Machines,
     Machine(String),
     File(String),
+    /// How widely a file is spread.
+    FileStats(String),
+    /// The devices on which a file was seen.
+    FileMachines(String),
     /// An alert of Microsoft Graph.
     Alert(String),
 }
@@ -91,6 +95,8 @@ fn defender_route(method: &str, segments: &[&str]) -> Option<Route> {
         ("GET", ["machines"]) => Route::Machines,
         ("GET", ["machines", id]) => Route::Machine(owned(id)),
         ("GET", ["files", hash]) => Route::File(owned(hash)),
+        ("GET", ["files", hash, "stats"]) => Route::FileStats(owned(hash)),
+        ("GET", ["files", hash, "machines"]) => Route::FileMachines(owned(hash)),
         _ => return None,
     })
 }
@@ -105,6 +111,8 @@ impl Route {
             Self::Cancel(_) => Place::Cancel,
             Self::Machines | Self::Machine(_) => Place::Machines,
             Self::File(_) => Place::Files,
+            Self::FileStats(_) => Place::FileStats,
+            Self::FileMachines(_) => Place::FileMachines,
             Self::Alert(_) => Place::Alerts,
         }
     }

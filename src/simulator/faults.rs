@@ -20,6 +20,10 @@ pub enum Place {
     Alerts,
     /// Reads of files.
     Files,
+    /// Reads of how widely files are spread.
+    FileStats,
+    /// Reads of the devices on which files were seen.
+    FileMachines,
 }
 
 /// One fault.

@@ -35,7 +35,8 @@ const IP_MEMORY: SignedDuration = SignedDuration::from_hours(30 * 24);
 
 pub(super) fn list_machines(state: &State, request: &Request) -> Reply {
     check_guid(request, state.switches.guid)?;
-    let records = state.world.machines.iter().map(Machine::to_json).collect();
+    let now = state.now();
+    let records = state.world.machines.iter().map(|machine| machine.to_json(now)).collect();
     page(request, state, records, &MACHINE_FILTERS)
 }
 
@@ -59,12 +60,14 @@ fn check_guid(request: &Request, wanted: GuidLiteral) -> Result<(), No> {
     Ok(())
 }
 
-pub(super) fn machine(state: &State, id: &str) -> Reply {
+pub(super) fn machine(state: &mut State, id: &str) -> Reply {
     if let Some(arguments) = id.strip_prefix("findbyip(") {
         return find_by_ip(state, arguments);
     }
-    let found = state.world.machine(id).map(|machine| machine.to_json());
-    found.map(|record| (200, record)).ok_or_else(|| No::machine_not_found(id))
+    let now = state.now();
+    let machine = state.world.machine(id).ok_or_else(|| No::machine_not_found(id))?;
+    state.world.note_made_up(&machine);
+    Ok((200, machine.to_json(now)))
 }
 
 /// `findbyip(ip='10.0.0.1',timestamp=2026-03-01T12:00:00Z)`, after the opening bracket.
@@ -88,18 +91,54 @@ fn find_by_ip(state: &State, arguments: &str) -> Reply {
         ));
     }
     let found = state.world.machines.iter().filter(|machine| machine.had_ip(&ip, at));
-    let records: Vec<Value> = found.map(Machine::to_json).collect();
-    Ok((
-        200,
-        json!({"@odata.context": "https://api.securitycenter.microsoft.com/api/$metadata#Machines", "value": records}),
-    ))
+    Ok((200, list_of(state.now(), found)))
+}
+
+fn list_of<'m>(now: Timestamp, machines: impl Iterator<Item = &'m Machine>) -> Value {
+    let records: Vec<Value> = machines.map(|machine| machine.to_json(now)).collect();
+    json!({"@odata.context": "https://api.securitycenter.microsoft.com/api/$metadata#Machines", "value": records})
 }
 
 pub(super) fn file(state: &State, hash: &str) -> Reply {
-    let is_hash = [32, 40, 64].contains(&hash.len()) && hash.bytes().all(|b| b.is_ascii_hexdigit());
-    if !is_hash {
+    if !is_hash(hash, &[32, 40, 64]) {
         return Err(No::new(400, "InvalidHashValue", format!("Hash value {hash} is invalid")));
     }
     let found = state.world.file(hash).map(|file| (200, file.to_json()));
-    found.ok_or_else(|| No::new(404, "ResourceNotFound", format!("File {hash} was not found")))
+    found.ok_or_else(|| file_not_found(hash))
+}
+
+fn file_not_found(hash: &str) -> No {
+    No::new(404, "ResourceNotFound", format!("File {hash} was not found"))
+}
+
+fn is_hash(text: &str, digits: &[usize]) -> bool {
+    digits.contains(&text.len()) && text.bytes().all(|b| b.is_ascii_hexdigit())
+}
+
+/// The hours that may be looked back (reference, defender-api 4).
+const LOOK_BACK: std::ops::RangeInclusive<u32> = 1..=720;
+
+/// `GET /api/files/{hash}/stats`.
+pub(super) fn file_stats(state: &State, request: &Request, hash: &str) -> Reply {
+    if !is_hash(hash, &[40, 64]) {
+        return Err(No::new(400, "InvalidHashValue", format!("Hash value {hash} is invalid")));
+    }
+    let mut query = form_urlencoded::parse(request.query().as_bytes());
+    let hours = query.find(|(name, _)| name == "lookBackHours");
+    if hours.is_some_and(|(_, hours)| !hours.parse().is_ok_and(|hours| LOOK_BACK.contains(&hours))) {
+        return Err(No::new(400, "InvalidInput", "Invalid input lookBackHours"));
+    }
+    let file = state.world.file(hash).ok_or_else(|| file_not_found(hash))?;
+    let seen = state.world.seen_on(file.sha1.as_deref().unwrap_or_default()).count();
+    Ok((200, file.stats_json(seen)))
+}
+
+/// `GET /api/files/{sha1}/machines`: by SHA1 only, and an empty list for a file that is not known.
+pub(super) fn file_machines(state: &State, request: &Request, hash: &str) -> Reply {
+    if !is_hash(hash, &[40]) {
+        return Err(No::new(400, "InvalidHashValue", format!("Hash value {hash} is invalid")));
+    }
+    let now = state.now();
+    let records = state.world.seen_on(hash).map(|machine| machine.to_json(now)).collect();
+    page(request, state, records, &[])
 }

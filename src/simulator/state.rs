@@ -42,6 +42,8 @@ pub struct State {
     pub(super) cancel_limits: Limits,
     pub(super) machine_limits: Limits,
     pub(super) file_limits: Limits,
+    pub(super) file_stats_limits: Limits,
+    pub(super) file_machines_limits: Limits,
 }
 
 /// One call, as the log keeps it.
@@ -75,6 +77,8 @@ impl State {
             cancel_limits: Limits::default(),
             machine_limits: Limits::default(),
             file_limits: Limits::default(),
+            file_stats_limits: Limits::default(),
+            file_machines_limits: Limits::default(),
         }
     }
 
@@ -104,7 +108,7 @@ impl State {
         let roles = self.credentials.roles_of(authorization, &AUDIENCES, self.now());
         let roles = roles.ok_or_else(No::unauthorized)?;
         let has = |role: &str| roles.iter().any(|have| have == role);
-        if place == Place::Files {
+        if matches!(place, Place::Files | Place::FileStats) {
             if !has("File.Read.All") {
                 return Err(No::missing_role("File.Read.All", &roles));
             }
@@ -125,6 +129,8 @@ impl State {
             Place::Cancel => &mut self.cancel_limits,
             Place::Machines => &mut self.machine_limits,
             Place::Files => &mut self.file_limits,
+            Place::FileStats => &mut self.file_stats_limits,
+            Place::FileMachines => &mut self.file_machines_limits,
             Place::MachineActions | Place::Token | Place::Alerts => &mut self.list_limits,
         };
         limits.take(window, each, now).map_err(|throttled| {

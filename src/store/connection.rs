@@ -30,6 +30,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0006_sharing.sql"),
     include_str!("migrations/0007_queue.sql"),
     include_str!("migrations/0008_retention.sql"),
+    include_str!("migrations/0009_guards.sql"),
 ];
 
 /// How long a connection waits for another process, such as `token create`, to finish writing. A delivery is answered
@@ -111,6 +112,15 @@ pub(super) fn beside(path: &Path, ending: &str) -> PathBuf {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(ending);
     path.with_file_name(name)
+}
+
+/// Opens a database to read it beside whoever is serving it.
+pub(super) fn open_to_read(path: &Path) -> Result<Connection, StoreError> {
+    let connection = Connection::open_with_flags(path, READ)?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    check_ours(&connection, path)?;
+    let (found, known) = (schema_version(&connection)?, newest_version());
+    if found == known { Ok(connection) } else { Err(StoreError::OtherVersion { found, known }) }
 }
 
 fn schema_version(connection: &Connection) -> Result<i64, StoreError> {

@@ -7,14 +7,26 @@ use crate::alert::{
     Action, ActionId, Advance, Change, MachineId, Outcome, Patch, Sha1, State, Target, Tried, Who, after,
     from_millis, millis,
 };
-use crate::policy::{Candidate, Decision, HOLD_LIMIT, Policy, Verdict, decide};
+use crate::policy::{Approvals, Candidate, Decision, Facts, HOLD_LIMIT, Policy, Verdict, decide};
 
+use super::ledger::Counted;
 use super::rows::{self, ACTION, ACTIONS, Columns};
 use super::share::{self, Twin};
 use super::{StoreError, advance, cancel, remembered, restore};
 
 /// How long an action waits for the end of a machine action that is being cancelled.
 const CANCEL_WAIT: SignedDuration = SignedDuration::from_secs(10);
+
+/// By what policy looks at an action again before it is sent.
+#[derive(Debug, Clone)]
+pub struct Weighed {
+    /// What its source may do now.
+    pub policy: Policy,
+    /// What Defender says. Our own records are read in the transaction.
+    pub facts: Facts,
+    /// The time by the clock that cannot be set.
+    pub steady: Timestamp,
+}
 
 /// What came of the wish to record an intent.
 #[derive(Debug, PartialEq, Eq)]
@@ -99,7 +111,7 @@ impl RecordedIntent {
 pub(super) fn record(
     tx: &Transaction<'_>,
     id: ActionId,
-    policy: &Policy,
+    weighed: &Weighed,
     share_window: SignedDuration,
     now: Timestamp,
 ) -> Result<Intent, StoreError> {
@@ -107,7 +119,9 @@ pub(super) fn record(
         return Ok(Intent::Gone);
     };
     let candidate = Candidate::of(&action, Ok(target));
-    let verdict = decide(&candidate, policy, now);
+    let counted = Counted { action: &action, target, policy: &weighed.policy, at: weighed.steady };
+    let facts = Facts { own: counted.facts(tx)?, ..weighed.facts.clone() };
+    let verdict = decide(&candidate, &facts, &Approvals::default(), &weighed.policy, now);
     if verdict.decision != Decision::Send {
         overrule(tx, &action, &verdict, now)?;
         return Ok(Intent::Overruled(verdict));
@@ -118,6 +132,7 @@ pub(super) fn record(
     if restore::ask_first(tx, &action, now)? {
         return Ok(Intent::Gone);
     }
+    counted.keep(tx)?;
     let recorded = write(tx, &action, target, verdict.facts(), now)?;
     Ok(Intent::Recorded(recorded))
 }

@@ -11,10 +11,12 @@ mod cancel;
 mod cancel_call;
 mod complete;
 mod connection;
+mod decide;
 mod error;
 mod fetches;
 mod inline;
 mod intent;
+mod ledger;
 mod lock;
 mod marks;
 mod new_action;
@@ -27,6 +29,7 @@ mod replay;
 mod restore;
 mod rows;
 mod seal;
+mod shadowed;
 mod share;
 mod soundness;
 mod tokens;
@@ -45,7 +48,6 @@ use crate::alert::{
     Action, ActionId, Advance, Api, CancelOutcome, DeliveryId, MachineId, Moment, Outcome, State, Unsettled,
     Wish,
 };
-use crate::policy::Policy;
 
 pub use accept::{Accept, Accepted, AcceptedAction, AcceptedAlert, Receipt};
 pub use backup::{Backup, BackupError, back_up};
@@ -55,13 +57,15 @@ pub use complete::{Complete, Completed};
 pub use error::StoreError;
 pub use fetches::{PendingFetch, WantedFetch};
 pub use inline::{Disk, InlineStore};
-pub use intent::{Intent, RecordedIntent};
+pub use intent::{Intent, RecordedIntent, Weighed};
+pub use ledger::{UNDO_LIMIT, UndoMark};
 pub use pending::PendingAtDefender;
 pub use prune::{Deleted, Retention, Walk};
 pub use queue::{Sendable, Waiting};
 pub use read::{ActionFilter, ActionPage, ActionRecord, Attempt, DeliveryRecord, Unread};
 pub use replay::Replay;
 pub use restore::Restored;
+pub use shadowed::{ShadowFilter, shadowed};
 pub use soundness::check_database;
 pub use tokens::{NewToken, Scope, StoredToken, UnknownScope, add_token};
 
@@ -239,16 +243,17 @@ impl Store {
             .await
     }
 
-    /// Records the promise to call Defender once, after policy has looked again. If another action of ours has sent for
-    /// the same device and file, and not longer ago than `share_window` if that is done, its machine action is shared.
+    /// Records the promise to call Defender once, after policy has looked again at what is known by now. If another action
+    /// of ours has sent for the same device and file, and not longer ago than `share_window` if that is done, its machine
+    /// action is shared.
     pub async fn record_intent(
         &self,
         action: ActionId,
-        policy: Policy,
+        weighed: Weighed,
         share_window: SignedDuration,
         now: Timestamp,
     ) -> Result<Intent, StoreError> {
-        self.writer.write(move |tx| intent::record(tx, action, &policy, share_window, now)).await
+        self.writer.write(move |tx| intent::record(tx, action, &weighed, share_window, now)).await
     }
 
     /// Records how a call ended, and where that takes its action.

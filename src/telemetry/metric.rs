@@ -131,6 +131,12 @@ pub const ACTIONS: Metric = gauge("quarantine_bridge_actions", "Unfinished actio
 pub const DECISIONS: Metric =
     counter("quarantine_bridge_decisions_total", "Decisions of policy, by source and decision.");
 
+/// What guards found against actions when they were decided, by guard and answer.
+pub const GUARDS: Metric = counter(
+    "quarantine_bridge_guards_total",
+    "Guards that did not pass when an action was decided, by guard and answer.",
+);
+
 /// Calls of Defender, Graph and Entra ID, by API and HTTP status.
 pub const DEFENDER_REQUESTS: Metric = counter(
     "quarantine_bridge_defender_requests_total",
@@ -305,6 +311,7 @@ pub const ALL: &[Metric] = &[
     STATE_CHANGES,
     ACTIONS,
     DECISIONS,
+    GUARDS,
     DEFENDER_REQUESTS,
     OUTCOMES,
     BUDGET_LEFT,

@@ -4,16 +4,15 @@ use std::collections::BTreeMap;
 
 use jiff::SignedDuration;
 use quarantine_bridge::alert::{
-    Advance, Change, EntityPair, FileEntity, FoundAt, MachineEntity, Mode, Outcome, Patch, Severity, State,
-    Target, Who, after,
+    Advance, Change, EntityPair, FileEntity, FoundAt, MachineEntity, Mode, Outcome, Patch, State, Target,
+    Who, after,
 };
 use quarantine_bridge::dispatch::next;
-use quarantine_bridge::policy::Policy;
 use quarantine_bridge::simulator::{DuplicateAnswer, Fault, FaultKind, Machine, Place};
 use quarantine_bridge::store::{Cancel, Cancelled, Intent, Scope};
 use serde_json::{Value, json};
 
-use crate::harness::{Answer, Bridge, MACHINE, SHA1};
+use crate::harness::{Answer, Bridge, MACHINE, SHA1, weighed};
 
 use State::{
     Accepted, Cancelled as Ended, Decided, Denied, Expired, Failed, Held, Queued, Rejected, Resolving,
@@ -22,9 +21,6 @@ use State::{
 
 /// How long a finished machine action is shared.
 const SHARE_WINDOW: SignedDuration = SignedDuration::from_mins(10);
-
-const POLICY: Policy =
-    Policy { mode: Mode::Enforce, min_severity: Severity::Low, max_age: SignedDuration::from_mins(60) };
 
 fn seconds(seconds: i64) -> SignedDuration {
     SignedDuration::from_secs(seconds)
@@ -348,7 +344,7 @@ async fn a_call_that_turns_out_not_to_be_sent_is_not_tried_again() {
     let now = bridge.clock.now();
     let action = id.parse().unwrap();
     let Intent::Recorded(intent) =
-        bridge.store().record_intent(action, POLICY, SHARE_WINDOW, now).await.unwrap()
+        bridge.store().record_intent(action, weighed(Mode::Enforce), SHARE_WINDOW, now).await.unwrap()
     else {
         panic!("no intent");
     };
@@ -358,7 +354,7 @@ async fn a_call_that_turns_out_not_to_be_sent_is_not_tried_again() {
     let advance = next(&record.action, &intent.tried(), &outcome, None, now);
     bridge.store().record_outcome(intent.attempt(), outcome, advance, now).await.unwrap();
     assert!(matches!(
-        bridge.store().record_intent(action, POLICY, SHARE_WINDOW, now).await.unwrap(),
+        bridge.store().record_intent(action, weighed(Mode::Enforce), SHARE_WINDOW, now).await.unwrap(),
         Intent::Gone
     ));
 
@@ -576,7 +572,7 @@ async fn a_cancel_and_an_intent_at_the_same_moment_never_both_win() {
         let wish = Cancel { action, reason: "r".to_owned(), who: Who::Token("t".to_owned()), now };
         let (store, other) = (bridge.store().clone(), bridge.store().clone());
         let (intent, cancelled) =
-            (store.record_intent(action, POLICY, SHARE_WINDOW, now), other.cancel(wish));
+            (store.record_intent(action, weighed(Mode::Enforce), SHARE_WINDOW, now), other.cancel(wish));
         let (intent, cancelled) = if round % 2 == 0 {
             tokio::join!(intent, cancelled)
         } else {

@@ -2,6 +2,7 @@
 
 use jiff::SignedDuration;
 use quarantine_bridge::alert::{EntityPair, FileEntity, FoundAt, MachineEntity, Mode};
+use quarantine_bridge::policy::{Guard, Guards};
 use quarantine_bridge::simulator::{Fault, FaultKind, KnownFile, Machine, Place};
 use quarantine_bridge::store::Scope;
 use rusqlite::Connection;
@@ -330,7 +331,9 @@ async fn replay(bridge: &Bridge, delivery: &str) -> Answer {
 
 #[tokio::test]
 async fn a_kept_delivery_is_read_again_and_only_what_is_new_is_accepted() {
-    let mut bridge = Bridge::start().await;
+    // The second alert is newer than the quarantine that the first one brought about.
+    let again_at_once = |guards: &mut Guards| guards.set(Guard::CoolDown, None);
+    let mut bridge = Bridge::with(Setup { guards: again_at_once, ..Setup::default() }).await;
     let delivery = refused_then_mended(&bridge, &["a1"]).await;
 
     let first = replay(&bridge, &delivery).await;

@@ -5,7 +5,7 @@ use quarantine_bridge::alert::{Mode, Severity};
 use quarantine_bridge::simulator::{Fault, FaultKind, Machine, Place};
 use serde_json::{Value, json};
 
-use crate::harness::{Bridge, MACHINE, SHA1, Setup, simulate};
+use crate::harness::{Bridge, MACHINE, SHA1, Setup, simulate, without_facts};
 
 fn fault(place: Place, kind: FaultKind, times: u32) -> Fault {
     Fault { place, kind, times: Some(times) }
@@ -321,7 +321,8 @@ async fn clear_refusals_end_the_action_with_defenders_own_words() {
 
 #[tokio::test]
 async fn an_unsupported_device_or_a_signed_file_is_rejected() {
-    let mut bridge = Bridge::start().await;
+    // The guards would not let them be sent.
+    let mut bridge = Bridge::with(Setup { guards: without_facts, ..Setup::default() }).await;
     let linux = Machine { id: "a".repeat(39) + "1", os_platform: "Linux".to_owned(), ..Machine::default() };
     let windows =
         Machine { id: MACHINE.to_owned(), signed_files: vec![SHA1.to_owned()], ..Machine::default() };
@@ -413,7 +414,7 @@ async fn while_entra_id_gives_no_token_actions_wait() {
         let id = bridge.accept("a1", MACHINE, SHA1).await;
 
         bridge.run_for(seconds(120)).await;
-        assert_eq!(bridge.state(&id).await, "queued", "{kind:?}");
+        assert_eq!(bridge.state(&id).await, "resolving", "{kind:?}");
         assert_eq!(bridge.action(&id).await["attempts"], json!([]), "{kind:?}");
 
         bridge.simulator.with(|state| state.faults.clear());
@@ -429,13 +430,13 @@ async fn a_token_without_the_needed_roles_is_reported_and_not_used() {
     let id = bridge.accept("a1", MACHINE, SHA1).await;
 
     bridge.run_for(seconds(60)).await;
-    assert_eq!(bridge.state(&id).await, "queued");
+    assert_eq!(bridge.state(&id).await, "resolving");
     assert_eq!(bridge.quarantines().len(), 0);
     assert_eq!(bridge.metric("quarantine_bridge_token_roles_missing{api=\"defender\"}"), Some(1.0));
 
     bridge.simulator.with(|state| {
-        state.switches.roles =
-            vec!["Machine.StopAndQuarantine".to_owned(), "Machine.ReadWrite.All".to_owned()];
+        let roles = ["Machine.StopAndQuarantine", "Machine.ReadWrite.All", "File.Read.All"];
+        state.switches.roles = roles.map(ToOwned::to_owned).into();
     });
     bridge.run_for(seconds(120)).await;
     assert_eq!(bridge.state(&id).await, "succeeded");
@@ -459,7 +460,7 @@ async fn while_entra_id_is_away_the_old_token_is_used_to_its_end() {
     bridge.clock.advance(SignedDuration::from_mins(4));
     let late = bridge.accept("a3", &"6".repeat(40), SHA1).await;
     bridge.drain().await;
-    assert_eq!(bridge.state(&late).await, "queued");
+    assert_eq!(bridge.state(&late).await, "resolving");
 }
 
 #[tokio::test]
@@ -578,7 +579,7 @@ async fn a_shadow_source_decides_and_never_calls() {
     let action = bridge.action(&id).await;
     assert_eq!(action["state"], "shadowed");
     assert_eq!(last_why(&action), "would have been sent");
-    assert!(bridge.simulator.calls().is_empty());
+    assert!(bridge.quarantines().is_empty());
 }
 
 #[tokio::test]
@@ -595,7 +596,7 @@ async fn an_approve_source_holds_and_expires_after_a_day() {
     bridge.clock.advance(SignedDuration::from_hours(1));
     bridge.drain().await;
     assert_eq!(bridge.state(&id).await, "expired");
-    assert!(bridge.simulator.calls().is_empty());
+    assert!(bridge.quarantines().is_empty());
 }
 
 #[tokio::test]
@@ -691,7 +692,8 @@ async fn what_never_left_is_tried_again_without_a_look() {
     // A port that was free a moment ago: nobody listens there.
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let api_url = Some(format!("http://{free}"));
-    let mut bridge = Bridge::with(Setup { api_url, ..Setup::default() }).await;
+    let setup = Setup { api_url, guards: without_facts, ..Setup::default() };
+    let mut bridge = Bridge::with(setup).await;
     let id = bridge.accept("a1", MACHINE, SHA1).await;
 
     bridge.run_for(seconds(30)).await;

@@ -7,14 +7,10 @@ use quarantine_bridge::alert::{
     State, Target, Who,
 };
 use quarantine_bridge::ingest::{Gate, RawDelivery, Verified, sign, verify};
-use quarantine_bridge::policy::Policy;
 use quarantine_bridge::store::{Accept, Intent, Options, Receipt, Store, StoreError};
 use tempfile::TempDir;
 
-use crate::harness::{MACHINE, SHA1, key, start_of_time};
-
-const POLICY: Policy =
-    Policy { mode: Mode::Enforce, min_severity: Severity::Low, max_age: SignedDuration::from_mins(60) };
+use crate::harness::{MACHINE, SHA1, key, start_of_time, weighed};
 
 /// How long a finished machine action is shared.
 const WINDOW: SignedDuration = SignedDuration::from_mins(10);
@@ -93,15 +89,21 @@ async fn a_machine_never_has_two_intents_at_once() {
     let (first, second) = (accept(&store, "a1").await, accept(&store, "a2").await);
     store.advance(vec![queue(first), queue(second)]).await.unwrap();
 
-    let intent = store.record_intent(first, POLICY, WINDOW, start_of_time()).await.unwrap();
+    let intent = store.record_intent(first, weighed(Mode::Enforce), WINDOW, start_of_time()).await.unwrap();
     assert!(matches!(intent, Intent::Recorded(_)));
-    assert!(matches!(store.record_intent(second, POLICY, WINDOW, start_of_time()).await, Ok(Intent::Gone)));
+    assert!(matches!(
+        store.record_intent(second, weighed(Mode::Enforce), WINDOW, start_of_time()).await,
+        Ok(Intent::Gone)
+    ));
     assert_eq!(state(&store, second).await, State::Queued);
 
     // Nor while the outcome of the first is unknown.
     store.settle_after_restart(start_of_time()).await.unwrap();
     assert_eq!(state(&store, first).await, State::Uncertain);
-    assert!(matches!(store.record_intent(second, POLICY, WINDOW, start_of_time()).await, Ok(Intent::Gone)));
+    assert!(matches!(
+        store.record_intent(second, weighed(Mode::Enforce), WINDOW, start_of_time()).await,
+        Ok(Intent::Gone)
+    ));
 }
 
 #[tokio::test]
@@ -109,14 +111,17 @@ async fn an_action_has_one_intent_at_a_time() {
     let (_folder, store) = open();
     let action = accept(&store, "a1").await;
     assert!(
-        matches!(store.record_intent(action, POLICY, WINDOW, start_of_time()).await, Ok(Intent::Gone)),
+        matches!(
+            store.record_intent(action, weighed(Mode::Enforce), WINDOW, start_of_time()).await,
+            Ok(Intent::Gone)
+        ),
         "not queued"
     );
     store.advance(vec![queue(action)]).await.unwrap();
 
     let both = tokio::join!(
-        store.record_intent(action, POLICY, WINDOW, start_of_time()),
-        store.record_intent(action, POLICY, WINDOW, start_of_time())
+        store.record_intent(action, weighed(Mode::Enforce), WINDOW, start_of_time()),
+        store.record_intent(action, weighed(Mode::Enforce), WINDOW, start_of_time())
     );
 
     let recorded =
@@ -130,8 +135,7 @@ async fn policy_has_the_last_word_when_the_intent_is_recorded() {
     let action = accept(&store, "a1").await;
     store.advance(vec![queue(action)]).await.unwrap();
 
-    let shadow = Policy { mode: Mode::Shadow, ..POLICY };
-    let intent = store.record_intent(action, shadow, WINDOW, start_of_time()).await.unwrap();
+    let intent = store.record_intent(action, weighed(Mode::Shadow), WINDOW, start_of_time()).await.unwrap();
 
     assert!(matches!(intent, Intent::Overruled(_)));
     assert_eq!(state(&store, action).await, State::Shadowed);

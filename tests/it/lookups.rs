@@ -11,7 +11,7 @@ use quarantine_bridge::simulator::{
 };
 use serde_json::Value;
 
-use crate::harness::{Bridge, MACHINE, SHA1, Setup, start_of_time};
+use crate::harness::{Bridge, MACHINE, SHA1, Setup, start_of_time, without_facts};
 
 const AAD: &str = "0b5c8d1e-1111-4222-8333-444455556666";
 const SHA256: &str = "abababababababababababababababababababababababababababababababcd";
@@ -47,7 +47,7 @@ fn file() -> KnownFile {
         sha1: Some(SHA1.to_owned()),
         sha256: Some(SHA256.to_owned()),
         md5: Some(MD5.to_owned()),
-        found_by: None,
+        ..KnownFile::default()
     }
 }
 
@@ -59,7 +59,8 @@ fn all() -> Rules {
 
 /// A bridge against a tenant with these devices and the one file.
 async fn bridge(setup: Setup, machines: Vec<Machine>) -> Bridge {
-    let bridge = Bridge::with(setup).await;
+    // These tests are about finding device and file; what guards ask besides has tests of its own.
+    let bridge = Bridge::with(Setup { guards: without_facts, ..setup }).await;
     bridge.simulator.with(|state| {
         state.world.any_machine = false;
         state.world.machines = machines;
@@ -233,7 +234,7 @@ async fn whatever_is_in_doubt_is_held_with_its_reason_and_listed_by_it() {
         Machine { id: OTHER.to_owned(), dns_name: "ws1.other.example".to_owned(), ..Machine::default() };
     let offline = Machine {
         dns_name: "ws2".to_owned(),
-        is_offline: true,
+        health_status: Some("Inactive".to_owned()),
         id: "4".repeat(39) + "5",
         ..Machine::default()
     };

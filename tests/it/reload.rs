@@ -266,7 +266,7 @@ async fn another_mode_holds_from_the_next_decision_on() {
     let first = bridge.accept("a1", MACHINE, SHA1).await;
     bridge.reconfigure(|config| {
         for policy in config.dispatch.policies.values_mut() {
-            policy.mode = Mode::Shadow;
+            policy.source_mode = Mode::Shadow;
         }
     });
 

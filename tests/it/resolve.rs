@@ -5,8 +5,8 @@ use std::net::IpAddr;
 use jiff::SignedDuration;
 use proptest::prelude::*;
 use quarantine_bridge::alert::{
-    Completion, DnsName, EntityPair, FileEntity, FileRecord, Found, FoundAt, HeldReason, Machine,
-    MachineEntity, MachineId, Md5, Question, Sha1, Sha256, Who, before,
+    Completion, DnsName, EntityPair, FileEntity, FileRecord, FileTraits, Found, FoundAt, HeldReason, Machine,
+    MachineEntity, MachineId, MachineTraits, Md5, Question, Sha1, Sha256, Who, before,
 };
 use quarantine_bridge::dispatch::resolve::{By, Given, IdRule, Resolution, Rules, Step, plan, resolve};
 
@@ -39,6 +39,7 @@ fn machine(n: u32, name: &str) -> Machine {
         os_platform: Some("Windows11".to_owned()),
         merged_into: None,
         is_potential_duplication: false,
+        traits: MachineTraits::default(),
     }
 }
 
@@ -65,6 +66,7 @@ fn defender(machines: &[Machine], question: &Question) -> Found {
         }
         Question::MachinesByIp { .. } => true,
         Question::FileBySha1(_) | Question::FileBySha256(_) | Question::FileByMd5(_) => false,
+        Question::FileStats(_) | Question::FileMachines(_) => panic!("{question} tells no target"),
     };
     match question {
         Question::FileBySha1(_) | Question::FileBySha256(_) | Question::FileByMd5(_) => Found::File(None),
@@ -557,6 +559,7 @@ fn record(sha1: Option<&str>, sha256: Option<&str>, md5: Option<&str>) -> Found 
         sha1: sha1.and_then(|hash| hash.parse().ok()),
         sha256: sha256.and_then(|hash| hash.parse().ok()),
         md5: md5.and_then(|hash| hash.parse().ok()),
+        traits: FileTraits::default(),
     }))
 }
 
@@ -821,8 +824,8 @@ proptest! {
         answer in (prop::option::of(any_sha1()), prop::option::of(any_sha256()), prop::option::of(any_md5())),
     ) {
         let file = FileEntity { sha1, sha256, md5, name: None };
-        let record = FileRecord { sha1: answer.0, sha256: answer.1, md5: answer.2 };
-        let Ok(found) = find_file(file, &all(), &Found::File(Some(record))) else {
+        let record = FileRecord { sha1: answer.0, sha256: answer.1, md5: answer.2, traits: FileTraits::default() };
+        let Ok(found) = find_file(file, &all(), &Found::File(Some(record.clone()))) else {
             return Ok(());
         };
         if sha1.is_some() {

@@ -193,7 +193,7 @@ async fn policy_is_asked_again_before_a_second_call() {
     let id = bridge.accept("a1", MACHINE, SHA1).await;
     bridge.drain().await;
     bridge.reconfigure(|config| {
-        config.dispatch.policies.values_mut().for_each(|policy| policy.mode = Mode::Shadow);
+        config.dispatch.policies.values_mut().for_each(|policy| policy.source_mode = Mode::Shadow);
     });
 
     bridge.run_for(seconds(120)).await;

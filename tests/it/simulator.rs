@@ -397,6 +397,7 @@ async fn files_need_a_role_of_their_own_and_have_limits_of_their_own() {
     rig.simulator.with(|state| {
         state.switches.roles.retain(|role| role != "File.Read.All");
         state.switches.per_minute = 2;
+        state.world.any_machine = false;
     });
     let (_, body) = rig.ask_for_token(&form(&[])).await;
     body["access_token"].as_str().unwrap().clone_into(&mut rig.token);

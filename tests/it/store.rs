@@ -20,6 +20,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0006_sharing.sql", SIXTH),
     ("0007_queue.sql", SEVENTH),
     ("0008_retention.sql", EIGHTH),
+    ("0009_guards.sql", NINTH),
 ];
 
 const FIRST: &str = "395a7fe3e0960a7e1b7de0f7b097c1f31a5bcace4efc03cd7ac8bd61bcb7e378";
@@ -31,6 +32,7 @@ const THIRD: &str = "91ff1284e38bc6dee28c438aa13eff41d817409b5daae511a4bc07d6bd1
 const FOURTH: &str = "a7414dae0ff54b9d51e7ab4569832bd4fb4730f5c74df86c300b494fc88b1a84";
 
 const FIFTH: &str = "5c7b253a92166a180eb3ad8b16be9338d95146a37c4151a8a32f442460a27a2b";
+const NINTH: &str = "494c8aa97e1e1a3d230bc71d14be6c28672d4b86936c82364f32f58197e3331d";
 
 const SIXTH: &str = "488d7eb890ceb9f10e5e531e9df9835b0d1e0ada13034ea5d9620b38bb28b6fd";
 

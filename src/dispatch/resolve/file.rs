@@ -37,7 +37,7 @@ fn looked_up(step: &Step, given: &Given<'_>, known: &Known<'_>) -> Result<FileFo
             return Err(Stop::hold(HeldReason::FileUnknown, format!("Defender does not know {text}")));
         }
         Found::Forbidden(why) => return Err(forbidden(&text, &why)),
-        Found::Machines(_) | Found::Refused(_) => {
+        Found::Machines(_) | Found::Stats(_) | Found::SeenOn(_) | Found::Refused(_) => {
             return Err(Stop::hold(HeldReason::LookupRefused, format!("no file was answered for {text}")));
         }
     };
@@ -73,7 +73,7 @@ fn chosen(sha1: Sha1, given: &Given<'_>, known: &Known<'_>) -> Result<FileFound,
             "Defender's record of it does not speak against it"
         }
         Found::File(None) => "Defender has no record of it to compare",
-        Found::Forbidden(_) | Found::Refused(_) | Found::Machines(_) => {
+        Found::Forbidden(_) | Found::Refused(_) | Found::Machines(_) | Found::Stats(_) | Found::SeenOn(_) => {
             "Defender's record of it may not be read"
         }
     };

@@ -87,7 +87,7 @@ pub(super) fn many(question: Question, known: &Known<'_>) -> Result<Vec<Machine>
         Found::Forbidden(why) | Found::Refused(why) => {
             Err(Stop::hold(HeldReason::LookupRefused, format!("Defender refused to look for {text}: {why}")))
         }
-        Found::File(_) => {
+        Found::File(_) | Found::Stats(_) | Found::SeenOn(_) => {
             Err(Stop::hold(HeldReason::LookupRefused, format!("no device was answered for {text}")))
         }
     }

@@ -29,11 +29,11 @@ use quarantine_bridge::ingest::jwt::Jwt;
 use quarantine_bridge::ingest::{Gate, RawDelivery, Scheme, sign, verify};
 use quarantine_bridge::mapping::{BuiltIn, Format};
 use quarantine_bridge::microsoft::AppRegistration;
-use quarantine_bridge::policy::Policy;
+use quarantine_bridge::policy::{Facts, Guard, Guards, Policy};
 use quarantine_bridge::retention::Pruner;
 use quarantine_bridge::simulator::Simulator;
 use quarantine_bridge::store::{
-    Accept, Deleted, NewToken, Options as StoreOptions, Receipt, Retention, Scope, Store, add_token,
+    Accept, Deleted, NewToken, Options as StoreOptions, Receipt, Retention, Scope, Store, Weighed, add_token,
 };
 use quarantine_bridge::telemetry::{LogFormat, Metrics};
 use quarantine_bridge::{defender, graph, http};
@@ -56,6 +56,8 @@ pub(crate) struct Setup {
     pub(crate) mode: Mode,
     pub(crate) format: &'static str,
     pub(crate) min_severity: Severity,
+    /// How the source's guards are set, if not as usual for tests.
+    pub(crate) guards: fn(&mut Guards),
     pub(crate) calls_per_minute: u32,
     pub(crate) lookups_per_minute: u32,
     /// How the source's devices and files are found.
@@ -81,6 +83,7 @@ impl Default for Setup {
             mode: Mode::Enforce,
             format: "bridge",
             min_severity: Severity::Low,
+            guards: |_| {},
             calls_per_minute: 100,
             lookups_per_minute: 100,
             rules: Rules::default(),
@@ -446,8 +449,9 @@ fn config(setup: &Setup, simulator: &Simulator, folder: &TempDir) -> Config {
         format: Arc::new(Format::load(built_in.name, built_in.code).unwrap()),
         quota: setup.quota,
     };
-    let policy =
-        Policy { mode: setup.mode, min_severity: setup.min_severity, max_age: SignedDuration::from_mins(60) };
+    let policy = Policy::new(setup.mode, setup.min_severity, SignedDuration::from_mins(60))
+        .with_guards(usual_guards)
+        .with_guards(setup.guards);
     let mut dispatch = dispatch::Options::new(HashMap::from([(name, policy)]));
     dispatch.calls_per_minute = setup.calls_per_minute;
     dispatch.lookups_per_minute = setup.lookups_per_minute;
@@ -480,6 +484,34 @@ fn config(setup: &Setup, simulator: &Simulator, folder: &TempDir) -> Config {
         log_format: LogFormat::Text,
         log_level: LevelFilter::OFF,
         warnings: Complaints::default(),
+    }
+}
+
+/// Every guard is on as by default, but tests send more, and sooner, than a new source may.
+fn usual_guards(guards: &mut Guards) {
+    guards.first_actions = 0;
+    guards.limits = Arc::default();
+}
+
+/// What an intent is weighed by, for tests of the store alone: no guard but severity and age.
+pub(crate) fn weighed(mode: Mode) -> Weighed {
+    let policy = Policy::new(mode, Severity::Low, SignedDuration::from_mins(60))
+        .with_guards(|guards| Guard::switchable().for_each(|guard| guards.set(guard, None)));
+    Weighed { policy, facts: Facts::default(), steady: start_of_time() }
+}
+
+/// Guards for tests that count look-ups, or in which Defender cannot be asked: none looks at what Defender would say.
+pub(crate) fn without_facts(guards: &mut Guards) {
+    for guard in [
+        Guard::Os,
+        Guard::DeviceState,
+        Guard::ProtectedDevice,
+        Guard::MicrosoftSigned,
+        Guard::Determination,
+        Guard::Prevalence,
+        Guard::SeenOnDevice,
+    ] {
+        guards.set(guard, None);
     }
 }
 
