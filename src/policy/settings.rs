@@ -175,14 +175,20 @@ impl Guards {
 
     /// Sets what a guard says when it does not pass; `None` switches it off.
     pub fn set(&mut self, guard: Guard, no: Option<No>) {
-        let switch = self.switch(guard);
-        self.switches.insert(guard, Switch { no, ..switch });
+        self.put(guard, Switch { no, ..self.switch(guard) });
     }
 
     /// Sets how many persons must approve what a guard holds.
     pub fn set_approvers(&mut self, guard: Guard, approvers: u8) {
-        let switch = self.switch(guard);
-        self.switches.insert(guard, Switch { approvers, ..switch });
+        self.put(guard, Switch { approvers, ..self.switch(guard) });
+    }
+
+    fn put(&mut self, guard: Guard, switch: Switch) {
+        if switch == Switch::usual(guard) {
+            self.switches.remove(&guard);
+        } else {
+            self.switches.insert(guard, switch);
+        }
     }
 
     /// Says whether an answer of Defender is needed.

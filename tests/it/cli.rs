@@ -33,7 +33,8 @@ fn without_a_command_the_commands_are_shown() {
     let output = command(&[]).output().unwrap();
     assert_eq!(output.status.code(), Some(2));
     for word in [
-        "serve", "demo", "check", "explain", "sign", "send", "relay", "spool", "simulate", "formats", "token",
+        "serve", "demo", "check", "explain", "sign", "send", "relay", "spool", "simulate", "formats", "policy", "promote",
+        "token",
     ] {
         assert!(err(&output).contains(&format!("\n  {word}")), "{word}");
     }
@@ -302,14 +303,23 @@ fn explain_shows_every_step_and_does_nothing() {
         "alert      a1: severity high",
         &format!("machine  id:{MACHINE} (ws1), from $.targets[0].machine"),
         &format!("file     sha1:{SHA1} (evil.dll), from $.targets[0].file"),
-        "severity pass   severity high, floor low",
-        "decision send: every guard passes",
+        "severity          pass   severity high, floor low",
+        "decision look_up: the guards first ask Defender about device and file",
         &format!("call     POST {NOWHERE}/api/machines/{MACHINE}/StopAndQuarantineFile"),
         &format!("\"Sha1\":\"{SHA1}\""),
     ] {
         assert!(text.contains(words), "{words} is not in\n{text}");
     }
     assert!(!installation.path("bridge.db").exists());
+
+    let case = include_str!("../data/policy/a-fresh-alert-about-an-unsigned-file-is-sent.json");
+    let mut case: Value = serde_json::from_str(case).unwrap();
+    let now = Clock::system().now().to_string();
+    case["facts"]["learned_at"] = now.clone().into();
+    case["facts"]["device"]["last_seen"] = now.into();
+    installation.write("facts.json", &case["facts"].to_string());
+    let output = installation.run(&["explain", "alert.json", "--source", "soc", "--facts", "facts.json"]);
+    assert!(out(&output).contains("decision send: every guard passes"), "{}{}", out(&output), err(&output));
 }
 
 #[test]

@@ -23,7 +23,9 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 
 use crate::harness::binary::Installation;
-use crate::harness::{Bridge, CLIENT, SECRET, SHA1, TENANT, poll, start_of_time, wait_until_unlocked};
+use crate::harness::{
+    Bridge, CLIENT, SECRET, SHA1, TENANT, all_off, poll, start_of_time, wait_until_unlocked,
+};
 
 const FLIPS: usize = 1_000;
 
@@ -72,8 +74,7 @@ async fn open_and_act(path: PathBuf, defender: &Defender, clock: &Clock) -> End 
     let Ok(store) = Store::open(&Options { path }) else {
         return End::RefusedAtStart;
     };
-    let policy =
-        Policy { mode: Mode::Enforce, min_severity: Severity::Low, max_age: SignedDuration::from_mins(60) };
+    let policy = Policy::new(Mode::Enforce, Severity::Low, SignedDuration::from_mins(60)).with_guards(all_off);
     let (_changes, options) =
         watch::channel(dispatch::Options::new(HashMap::from([("soc".parse().unwrap(), policy)])));
     let page = store.actions(ActionFilter { limit: 50, ..ActionFilter::default() }).await;

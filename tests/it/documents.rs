@@ -93,6 +93,8 @@ fn the_example_configuration_has_every_key() {
         "[graph]",
         "[budget]",
         "[dispatch]",
+        "[policy]",
+        "[policy.guards]",
         "[log]",
         "[sources.soc]",
         "[sources.soc.quota]",

@@ -59,6 +59,7 @@ const TABLE: &[(&str, &[&str], &[&str])] = &[
     ("dispatch/resolve", &["alert"], &[]),
     ("dispatch/answers", &["alert"], &[]),
     ("dispatch/decide", &["alert", "policy"], &[]),
+    ("dispatch/facts", &["alert", "policy"], &[]),
     ("dispatch", &["alert", "budget", "policy", "store", "defender", "clock", "telemetry"], &["tokio"]),
     ("http/bucket", &["alert"], &[]),
     ("http/failures", &["alert"], &[]),

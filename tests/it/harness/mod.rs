@@ -493,10 +493,15 @@ fn usual_guards(guards: &mut Guards) {
     guards.limits = Arc::default();
 }
 
+/// Switches every guard off that can be.
+pub(crate) fn all_off(guards: &mut Guards) {
+    Guard::switchable().for_each(|guard| guards.set(guard, None));
+}
+
 /// What an intent is weighed by, for tests of the store alone: no guard but severity and age.
 pub(crate) fn weighed(mode: Mode) -> Weighed {
     let policy = Policy::new(mode, Severity::Low, SignedDuration::from_mins(60))
-        .with_guards(|guards| Guard::switchable().for_each(|guard| guards.set(guard, None)));
+        .with_guards(all_off);
     Weighed { policy, facts: Facts::default(), steady: start_of_time() }
 }
 

@@ -377,7 +377,7 @@ fn check_intent(db: &Connection, action: i64, policies: &[&Policies]) {
     let fresh = occurred_at.expect("no call without a time").max(completed_at.unwrap_or(i64::MIN));
     let age = SignedDuration::from_millis(intent_at - fresh);
     let allows = |policy: &Policy| {
-        policy.mode == Mode::Enforce && severity >= policy.min_severity && age <= policy.max_age
+        policy.mode() == Mode::Enforce && severity >= policy.min_severity && age <= policy.max_age
     };
     let is_allowed = policies.iter().any(|policies| policies.get(&source).is_some_and(allows));
     assert!(is_allowed, "an intent for #{action} that no policy in force allows, age {age:#} (I6)");

@@ -13,7 +13,7 @@ use quarantine_bridge::ingest::{Gate, RawDelivery, Verified, sign, verify};
 use quarantine_bridge::policy::Policy;
 use quarantine_bridge::simulator::{KnownFile, Machine, Switches, WindowKind, World};
 
-use crate::harness::{key, start_of_time};
+use crate::harness::{all_off, key, start_of_time};
 
 /// The devices: two usual ones, one that cannot be helped, one with a twin's name.
 pub(crate) const MACHINES: [&str; 4] = [
@@ -114,7 +114,8 @@ pub(crate) fn policy(random: &mut Rng) -> Policy {
     };
     let min_severity = if random.u32(..8) == 0 { Severity::High } else { Severity::Low };
     let minutes = [5, 60, 240, 1_500][random.usize(..4)];
-    Policy { mode, min_severity, max_age: SignedDuration::from_mins(minutes) }
+    // The guards that look at Defender's facts and at what was sent have tests of their own; here mode, severity and age decide.
+    Policy::new(mode, min_severity, SignedDuration::from_mins(minutes)).with_guards(all_off)
 }
 
 fn rates(random: &mut Rng) -> Rates {
