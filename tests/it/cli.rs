@@ -33,8 +33,8 @@ fn without_a_command_the_commands_are_shown() {
     let output = command(&[]).output().unwrap();
     assert_eq!(output.status.code(), Some(2));
     for word in [
-        "serve", "demo", "check", "explain", "sign", "send", "relay", "spool", "simulate", "formats", "policy", "promote",
-        "token",
+        "serve", "demo", "check", "explain", "sign", "send", "relay", "spool", "simulate", "formats",
+        "policy", "promote", "token",
     ] {
         assert!(err(&output).contains(&format!("\n  {word}")), "{word}");
     }

@@ -74,7 +74,8 @@ async fn open_and_act(path: PathBuf, defender: &Defender, clock: &Clock) -> End 
     let Ok(store) = Store::open(&Options { path }) else {
         return End::RefusedAtStart;
     };
-    let policy = Policy::new(Mode::Enforce, Severity::Low, SignedDuration::from_mins(60)).with_guards(all_off);
+    let policy =
+        Policy::new(Mode::Enforce, Severity::Low, SignedDuration::from_mins(60)).with_guards(all_off);
     let (_changes, options) =
         watch::channel(dispatch::Options::new(HashMap::from([("soc".parse().unwrap(), policy)])));
     let page = store.actions(ActionFilter { limit: 50, ..ActionFilter::default() }).await;

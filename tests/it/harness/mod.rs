@@ -500,8 +500,7 @@ pub(crate) fn all_off(guards: &mut Guards) {
 
 /// What an intent is weighed by, for tests of the store alone: no guard but severity and age.
 pub(crate) fn weighed(mode: Mode) -> Weighed {
-    let policy = Policy::new(mode, Severity::Low, SignedDuration::from_mins(60))
-        .with_guards(all_off);
+    let policy = Policy::new(mode, Severity::Low, SignedDuration::from_mins(60)).with_guards(all_off);
     Weighed { policy, facts: Facts::default(), steady: start_of_time() }
 }
 
