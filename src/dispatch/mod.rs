@@ -10,6 +10,7 @@ mod calls;
 mod cancel;
 mod cancelling;
 mod decide;
+mod decided;
 mod facts;
 mod first_look;
 mod hold;
@@ -35,11 +36,11 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::sync::watch;
 use tokio::time;
 
-use crate::alert::{Action, Anchor, HeldReason, MachineId, SourceName, State, after};
+use crate::alert::{Anchor, MachineId, SourceName, State, after};
 use crate::budget::{Fairness, Reserve};
 use crate::clock::Clock;
 use crate::defender::Defender;
-use crate::policy::{Answer, Decided, Policy, Undecided};
+use crate::policy::Policy;
 use crate::store::{Store, StoreError};
 use crate::telemetry::{Metrics, metric};
 
@@ -360,37 +361,6 @@ impl Dispatcher {
         self.store.advance(advances).await?;
         self.decide_ready(ready, now).await?;
         Ok(true)
-    }
-
-    /// Decides actions about which all is known that Defender can tell.
-    async fn decide_ready(&mut self, ready: Vec<Undecided>, now: Timestamp) -> Result<(), StoreError> {
-        if ready.is_empty() {
-            return Ok(());
-        }
-        let actions: Vec<Action> = ready.iter().map(|undecided| undecided.action.clone()).collect();
-        let decided = self.store.decide(ready, now, self.anchor.time_of(self.clock.steady())).await?;
-        for (action, decided) in actions.iter().zip(&decided) {
-            if let Some(decided) = decided {
-                self.tell_decided(action, decided);
-            }
-        }
-        Ok(())
-    }
-
-    fn tell_decided(&self, action: &Action, decided: &Decided) {
-        let (source, decision) = (action.source.as_str(), decided.verdict.decision.as_str());
-        self.metrics.count(&metric::DECISIONS, &[("source", source), ("decision", decision)]);
-        self.metrics.count(&metric::STATE_CHANGES, &[("state", decided.verdict.state().as_str())]);
-        for finding in decided.verdict.trace.iter().filter(|finding| finding.answer != Answer::Pass) {
-            let labels = [("guard", finding.guard.as_str()), ("answer", finding.answer.as_str())];
-            self.metrics.count(&metric::GUARDS, &labels);
-        }
-        let unresolved = decided.unresolved.map(HeldReason::as_str);
-        if let Some(reason) = unresolved {
-            self.metrics.count(&metric::UNRESOLVED, &[("source", source), ("reason", reason)]);
-        }
-        tracing::info!(action = %action.id, source, alert_id = %action.alert_id, decision, unresolved,
-            reason = decided.verdict.reason, "decided");
     }
 
     async fn finished(&mut self, done: Done) {

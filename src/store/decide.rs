@@ -5,9 +5,9 @@ use rusqlite::Transaction;
 
 use crate::policy::{Approvals, Decided, Undecided, decided};
 
-use super::{Store, StoreError};
 use super::advance;
 use super::ledger::Counted;
+use super::{Store, StoreError};
 
 impl Store {
     /// Decides actions, one after the other, and moves them; `None` for those that somebody else has moved meanwhile.
@@ -19,9 +19,7 @@ impl Store {
         now: Timestamp,
         steady: Timestamp,
     ) -> Result<Vec<Option<Decided>>, StoreError> {
-        self.writer
-            .write(move |tx| undecided.iter().map(|one| decide(tx, one, now, steady)).collect())
-            .await
+        self.writer.write(move |tx| undecided.iter().map(|one| decide(tx, one, now, steady)).collect()).await
     }
 }
 

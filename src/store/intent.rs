@@ -12,7 +12,7 @@ use crate::policy::{Approvals, Candidate, Decision, Facts, HOLD_LIMIT, Policy, V
 use super::ledger::Counted;
 use super::rows::{self, ACTION, ACTIONS, Columns};
 use super::share::{self, Twin};
-use super::{StoreError, advance, cancel, remembered, restore};
+use super::{Store, StoreError, advance, cancel, remembered, restore};
 
 /// How long an action waits for the end of a machine action that is being cancelled.
 const CANCEL_WAIT: SignedDuration = SignedDuration::from_secs(10);
@@ -107,8 +107,23 @@ impl RecordedIntent {
     }
 }
 
+impl Store {
+    /// Records the promise to call Defender once, after policy has looked again at what is known by now. If another action
+    /// of ours has sent for the same device and file, and not longer ago than `share_window` if that is done, its machine
+    /// action is shared.
+    pub async fn record_intent(
+        &self,
+        action: ActionId,
+        weighed: Weighed,
+        share_window: SignedDuration,
+        now: Timestamp,
+    ) -> Result<Intent, StoreError> {
+        self.writer.write(move |tx| record(tx, action, &weighed, share_window, now)).await
+    }
+}
+
 /// Records an intent, if policy still says send.
-pub(super) fn record(
+fn record(
     tx: &Transaction<'_>,
     id: ActionId,
     weighed: &Weighed,

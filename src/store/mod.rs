@@ -41,7 +41,7 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use tokio::sync::{Notify, watch};
 
 use crate::alert::{
@@ -241,19 +241,6 @@ impl Store {
                 Ok(())
             })
             .await
-    }
-
-    /// Records the promise to call Defender once, after policy has looked again at what is known by now. If another action
-    /// of ours has sent for the same device and file, and not longer ago than `share_window` if that is done, its machine
-    /// action is shared.
-    pub async fn record_intent(
-        &self,
-        action: ActionId,
-        weighed: Weighed,
-        share_window: SignedDuration,
-        now: Timestamp,
-    ) -> Result<Intent, StoreError> {
-        self.writer.write(move |tx| intent::record(tx, action, &weighed, share_window, now)).await
     }
 
     /// Records how a call ended, and where that takes its action.

@@ -6,8 +6,8 @@ use rusqlite::{Connection, params};
 use crate::alert::{SourceName, Target, millis};
 use crate::policy::Shadowed;
 
-use super::{Options, StoreError, connection};
 use super::rows::Columns;
+use super::{Options, StoreError, connection};
 
 /// Of which source, and since when.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -11,7 +11,9 @@ pub(crate) fn draw(random: &mut Rng, rates: &Rates, place: Place) -> Option<Faul
         Place::Quarantine => (rates.call_fault, calls(random)),
         Place::MachineActions => (rates.list_fault, reads(random)),
         Place::Cancel => (rates.call_fault, cancels(random)),
-        Place::Machines | Place::Files | Place::Alerts => (rates.lookup_fault, reads(random)),
+        Place::Machines | Place::Files | Place::FileStats | Place::FileMachines | Place::Alerts => {
+            (rates.lookup_fault, reads(random))
+        }
         Place::Token => (rates.token_fault, tokens()),
     };
     let strikes = random.u32(..1_000) < rate;

@@ -103,6 +103,8 @@ impl Message {
             Place::Cancel => "cancel",
             Place::Machines => "machines",
             Place::Files => "files",
+            Place::FileStats => "file stats",
+            Place::FileMachines => "file machines",
             Place::Alerts => "alerts",
         }
     }
