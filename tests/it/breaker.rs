@@ -2,12 +2,12 @@
 
 use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
-use quarantine_bridge::alert::{BreakerState, Mode, Trouble, Upstream, after};
+use quarantine_bridge::alert::{BreakerState, Trouble, Upstream, after};
 use quarantine_bridge::dispatch::{Breaker, Heard, Pass, Upstreams};
 use quarantine_bridge::simulator::{Fault, FaultKind, Machine, Place};
 use serde_json::json;
 
-use crate::harness::{Bridge, MACHINE, SHA1, Setup, start_of_time};
+use crate::harness::{Bridge, MACHINE, SHA1, Setup, start_of_time, without_facts};
 
 fn seconds(seconds: i64) -> SignedDuration {
     SignedDuration::from_secs(seconds)
@@ -217,7 +217,7 @@ async fn a_role_that_is_given_later_is_found_with_a_fresh_token() {
 
 #[tokio::test]
 async fn a_403_about_one_file_ends_that_action_and_holds_nothing() {
-    let mut bridge = Bridge::start().await;
+    let mut bridge = Bridge::with(Setup { guards: without_facts, ..Setup::default() }).await;
     let windows = |id: &str| Machine { id: id.to_owned(), ..Machine::default() };
     let signed = Machine { signed_files: vec![SHA1.to_owned()], ..windows(MACHINE) };
     let other = Machine { files: vec![SHA1.to_owned()], ..windows(&"5".repeat(40)) };
@@ -252,7 +252,7 @@ async fn repeated_lost_answers_stop_sending_until_one_call_gets_through() {
 
 #[tokio::test]
 async fn what_entra_id_refuses_is_told_and_tried_again() {
-    let mut bridge = Bridge::with(Setup { mode: Mode::Enforce, ..Setup::default() }).await;
+    let mut bridge = Bridge::with(Setup { guards: without_facts, ..Setup::default() }).await;
     bridge.simulator.play(always(Place::Token, FaultKind::InvalidClient));
     let id = bridge.accept("a1", MACHINE, SHA1).await;
     bridge.run_for(seconds(200)).await;

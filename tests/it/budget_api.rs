@@ -7,7 +7,7 @@ use quarantine_bridge::alert::{Alert, EntityPair, FileEntity, FoundAt, MachineEn
 use quarantine_bridge::dispatch::resolve::Rules;
 use serde_json::{Value, json};
 
-use crate::harness::{Bridge, SHA1, Setup};
+use crate::harness::{Bridge, SHA1, Setup, all_off, without_facts};
 
 fn seconds(seconds: i64) -> SignedDuration {
     SignedDuration::from_secs(seconds)
@@ -46,7 +46,7 @@ fn time(value: &Value) -> Timestamp {
 
 #[tokio::test]
 async fn a_critical_alert_behind_5000_low_ones_is_sent_at_once() {
-    let mut bridge = Bridge::start().await;
+    let mut bridge = Bridge::with(Setup { guards: all_off, ..Setup::default() }).await;
     let low = alert(&bridge, "low", Severity::Low, (1..=5_000).map(|n| pair(n, 1)).collect());
     bridge.accept_alert(low).await;
     bridge.drain().await;
@@ -73,7 +73,7 @@ async fn a_critical_alert_behind_5000_low_ones_is_sent_at_once() {
 
 #[tokio::test]
 async fn while_critical_alerts_keep_coming_the_oldest_low_one_is_the_tenth() {
-    let mut bridge = Bridge::with(Setup { calls_per_minute: 20, ..Setup::default() }).await;
+    let mut bridge = Bridge::with(Setup { calls_per_minute: 20, guards: all_off, ..Setup::default() }).await;
     let low = alert(&bridge, "low", Severity::Low, vec![pair(1, 1)]);
     bridge.accept_alert(low).await;
     bridge.clock.advance(seconds(1));
@@ -116,7 +116,8 @@ async fn a_clock_that_is_set_frees_no_window_not_even_over_a_restart() {
 
 #[tokio::test]
 async fn look_ups_and_reads_of_the_list_have_budgets_that_survive_a_restart() {
-    let setup = Setup { lookups_per_minute: 3, rules: Rules::default(), ..Setup::default() };
+    let setup =
+        Setup { lookups_per_minute: 3, rules: Rules::default(), guards: without_facts, ..Setup::default() };
     let mut bridge = Bridge::with(setup).await;
     for n in 0..5 {
         let mut pair = pair(n, 1);
@@ -193,7 +194,7 @@ async fn what_nobody_will_send_has_no_estimate() {
 
 #[tokio::test]
 async fn the_budget_tells_until_when_defender_wants_to_be_left_alone() {
-    let mut bridge = Bridge::start().await;
+    let mut bridge = Bridge::with(Setup { guards: without_facts, ..Setup::default() }).await;
     bridge.simulator.with(|state| state.switches.per_minute = 1);
     for n in 0..2 {
         bridge.accept(&format!("a{n}"), &format!("{n:040x}"), SHA1).await;
@@ -211,7 +212,7 @@ async fn the_budget_tells_until_when_defender_wants_to_be_left_alone() {
 /// The store gives the beginnings of the queue, of each machine one action a list, and passes over busy machines.
 #[tokio::test]
 async fn a_flood_for_one_machine_does_not_hide_the_others() {
-    let mut bridge = Bridge::with(Setup { calls_per_minute: 1, ..Setup::default() }).await;
+    let mut bridge = Bridge::with(Setup { calls_per_minute: 1, guards: all_off, ..Setup::default() }).await;
     let flood = alert(&bridge, "flood", Severity::Critical, (1..=2_000).map(|n| pair(1, n)).collect());
     bridge.accept_alert(flood).await;
     bridge.clock.advance(seconds(1));

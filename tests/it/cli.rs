@@ -52,7 +52,8 @@ fn check_is_content_with_a_good_configuration() {
 
     let output = installation.run(&["check", "--json"]);
     let verdict: Value = serde_json::from_str(&out(&output)).unwrap();
-    assert_eq!(verdict, json!({"valid": true, "warnings": [], "complaints": []}));
+    let source = json!({"source": "soc", "mode": "enforce", "source_mode": "enforce", "mode_max": "enforce"});
+    assert_eq!(verdict, json!({"valid": true, "warnings": [], "complaints": [], "sources": [source]}));
 }
 
 /// An edit of a good configuration, the key that is complained about, and words of problem and remedy.
@@ -215,7 +216,7 @@ const MISTAKES: &[(&str, &str, &str, &str)] = &[
         "sources.soc.resolve.hostname",
         "do you mean host_name?",
     ),
-    ("[sources.soc.auth]", "resolve = true\n[sources.soc.auth]", "sources.soc.resolve", "boolean found"),
+    ("min_severity", "resolve = true\nmin_severity", "sources.soc.resolve", "boolean found"),
     ("[server]", "[server", "", ""),
 ];
 

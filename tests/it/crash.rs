@@ -74,7 +74,9 @@ async fn nothing_is_lost_or_doubled_by_100_kills_while_1000_alerts_come_in() {
     });
     let more = "[budget]\ncalls_per_minute = 1000000\ncalls_per_hour = 1000000\nreads_per_minute = 1000000\nreads_per_hour = 1000000\n\
                 [dispatch]\nsettle = \"1s\"\nlook_every = \"50ms\"\n[log]\nlevel = \"warn\"\n\
-                [sources.soc.quota]\ndeliveries_per_minute = 1000000\nburst = 1000000\n";
+                [sources.soc.quota]\ndeliveries_per_minute = 1000000\nburst = 1000000\n\
+                [sources.soc.policy.guards]\nos = \"off\"\ndevice_state = \"off\"\nprotected_device = \"off\"\n\
+                microsoft_signed = \"off\"\ntrusted_publisher = \"off\"\ndetermination = \"off\"\nprevalence = \"off\"\nseen_on_device = \"off\"\n";
     let installation = Installation::new(&simulator.url(), more);
     let client = Client::builder().no_proxy().build().unwrap();
     let occurred_at = Clock::system().now();

@@ -24,7 +24,8 @@ use tokio::time::timeout;
 
 use crate::harness::binary::Installation;
 use crate::harness::{
-    Bridge, CLIENT, SECRET, SHA1, TENANT, all_off, poll, start_of_time, wait_until_unlocked,
+    Bridge, CLIENT, SECRET, SHA1, Setup, TENANT, all_off, poll, start_of_time, wait_until_unlocked,
+    without_facts,
 };
 
 const FLIPS: usize = 1_000;
@@ -42,7 +43,7 @@ enum End {
 
 /// One target that is decided on, and one alert that is not looked at yet. Their calls wait for a role.
 async fn sound() -> (Bridge, TempDir, PathBuf) {
-    let mut bridge = Bridge::start().await;
+    let mut bridge = Bridge::with(Setup { guards: without_facts, ..Setup::default() }).await;
     bridge.simulator.with(|state| state.switches.roles = vec!["Machine.Read.All".to_owned()]);
     bridge.accept("alert-1", &format!("{:040x}", 1), SHA1).await;
     bridge.drain().await;

@@ -4,7 +4,7 @@ use jiff::SignedDuration;
 use quarantine_bridge::simulator::{Fault, FaultKind, Place};
 use serde_json::Value;
 
-use crate::harness::{Bridge, MACHINE, SHA1, Setup};
+use crate::harness::{Bridge, MACHINE, SHA1, Setup, without_facts};
 
 fn minutes(minutes: i64) -> SignedDuration {
     SignedDuration::from_mins(minutes)
@@ -27,7 +27,8 @@ async fn expired_unsent(bridge: &Bridge, id: &str) {
 async fn what_waited_while_the_service_was_down_for_two_hours_expires() {
     // Accepted only, or decided and waiting for the budget.
     for decided in [false, true] {
-        let mut bridge = Bridge::with(Setup { calls_per_minute: 1, ..Setup::default() }).await;
+        let mut bridge =
+            Bridge::with(Setup { calls_per_minute: 1, guards: without_facts, ..Setup::default() }).await;
         let id = bridge.accept("a1", MACHINE, SHA1).await;
         if decided {
             bridge.simulator.play(Fault {

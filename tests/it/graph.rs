@@ -606,6 +606,8 @@ format = "graph-notification"
 mode = "enforce"
 accept_unsigned = true
 enforce_unsigned = "I accept the risk"
+[sources.graph.policy]
+first_actions = 0
 [sources.graph.auth]
 scheme = "graph"
 secrets = [{ file = "client-state" }]

@@ -75,7 +75,8 @@ async fn device_and_file_are_asked_about_before_the_call_and_not_again_while_tha
 #[tokio::test]
 async fn what_defender_says_of_device_and_file_holds_or_denies_in_every_mode_alike() {
     let server = Machine { os_platform: "WindowsServer2022".to_owned(), ..ws1() };
-    let old = Machine { os_version: Some("1607".to_owned()), ..ws1() };
+    let os_platform = "Windows10".to_owned();
+    let old = Machine { os_platform, os_version: Some("1607".to_owned()), ..ws1() };
     let controller = Machine { tags: vec!["DomainController".to_owned()], ..ws1() };
     let high = Machine { device_value: Some("High".to_owned()), ..ws1() };
     let stale = Machine { last_seen: Some("2026-02-20T00:00:00Z".to_owned()), ..ws1() };
@@ -268,6 +269,9 @@ async fn counts_survive_a_restart_and_steps_of_the_clock_both_ways() {
     // Forwards by a day, as a wrong time server would; then back by two, where tokens and answers lie in the future.
     for (name, hours) in [("c", 24), ("d", -48)] {
         bridge.clock.set_by(SignedDuration::from_hours(hours));
+        // The first delivery after the clock was set back finds the quota used up, the next one does not.
+        bridge.post(&format!("msg_first_{name}"), "{}").await;
+        bridge.clock.advance(seconds(1));
         let states = spread(&mut bridge, name, 1).await;
         assert_eq!(count(&states, "submitted"), 0, "after a step of {hours} h: {states:?}");
         assert_eq!(bridge.quarantines().len(), 3, "after a step of {hours} h");

@@ -52,6 +52,7 @@ mod policy;
 mod policy_command;
 mod policy_property;
 mod programs;
+mod promote;
 mod queue;
 mod reconcile;
 mod relay;

@@ -1,4 +1,4 @@
-//! `policy test`, `promote`, `explain --facts`, and the keys of `[policy]`, through the real binary.
+//! `policy test`, and the keys of `[policy]`, through the real binary.
 
 use std::fs;
 use std::path::Path;

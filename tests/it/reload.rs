@@ -13,7 +13,7 @@ use serde_json::json;
 use tokio::join;
 
 use crate::harness::binary::{Installation, Serving};
-use crate::harness::{Bridge, MACHINE, SHA1, poll};
+use crate::harness::{Bridge, MACHINE, SHA1, Setup, poll, without_facts};
 
 const OLD: &str = crate::harness::WHSEC;
 const NEW: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
@@ -240,7 +240,7 @@ async fn a_secret_is_rotated_under_load_without_losing_a_delivery() {
 
 #[tokio::test]
 async fn queued_actions_of_a_source_that_left_are_held() {
-    let mut bridge = Bridge::start().await;
+    let mut bridge = Bridge::with(Setup { guards: without_facts, ..Setup::default() }).await;
     bridge.simulator.with(|state| state.switches.per_minute = 0);
     let waiting = bridge.accept("a1", MACHINE, SHA1).await;
     bridge.drain().await;

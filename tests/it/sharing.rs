@@ -5,10 +5,11 @@ use std::collections::{HashMap, HashSet};
 use jiff::SignedDuration;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
+use quarantine_bridge::policy::{Guard, Guards};
 use quarantine_bridge::simulator::{Fault, FaultKind, Machine, Place};
 use serde_json::{Value, json};
 
-use crate::harness::{Bridge, MACHINE, SHA1};
+use crate::harness::{Bridge, MACHINE, SHA1, Setup};
 
 fn seconds(seconds: i64) -> SignedDuration {
     SignedDuration::from_secs(seconds)
@@ -68,9 +69,14 @@ async fn an_alert_from_before_a_finished_quarantine_shares_it_within_the_window(
     }
 }
 
+/// What is seen again is otherwise held.
+fn without_cool_down(guards: &mut Guards) {
+    guards.set(Guard::CoolDown, None);
+}
+
 #[tokio::test]
 async fn a_file_that_is_seen_again_after_a_quarantine_is_quarantined_again() {
-    let mut bridge = Bridge::start().await;
+    let mut bridge = Bridge::with(Setup { guards: without_cool_down, ..Setup::default() }).await;
     bridge.accept("a1", MACHINE, SHA1).await;
     bridge.run_for(seconds(40)).await;
     let again = bridge.accept("a2", MACHINE, SHA1).await;
@@ -161,7 +167,7 @@ fn however_alerts_and_faults_interleave_there_is_at_most_one_machine_action_an_a
 
 async fn interleave(steps: Vec<Step>, lag: u32) -> Result<(), TestCaseError> {
     let machines = [MACHINE.to_owned(), "5".repeat(40)];
-    let mut bridge = Bridge::start().await;
+    let mut bridge = Bridge::with(Setup { guards: without_cool_down, ..Setup::default() }).await;
     bridge.simulator.with(|state| state.switches.list_lag_ms = lag);
     let mut alerts = 0;
     for step in steps {
