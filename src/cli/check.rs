@@ -52,7 +52,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Each source with how far it may go, by its own section and after [policy] mode_max.
+/// Each source with how far it may go, by its own section and after `mode_max` of `[policy]`.
 fn sources(config: &Config) -> Vec<Value> {
     let one = |(name, policy): (&SourceName, &Policy)| {
         json!({"source": name.as_str(), "mode": policy.mode().as_str(), "source_mode": policy.source_mode.as_str(),

@@ -32,17 +32,15 @@ pub(super) fn apply(section: &Section<'_>, guards: &mut Guards, now: Timestamp) 
 
 /// `{ tag = "...", answer = "deny", owner = "...", reason = "...", expires = ... }`; or group, name, os or value.
 fn device(row: &Section<'_>, now: Timestamp) -> Option<ProtectedDevice> {
-    let makers: [(&'static str, fn(String) -> DeviceTrait); 5] = [
-        ("tag", DeviceTrait::Tag),
-        ("group", DeviceTrait::Group),
-        ("name", DeviceTrait::Name),
-        ("os", DeviceTrait::Os),
-        ("value", DeviceTrait::Value),
+    let word = |key| row.text(key).map(|text| text.trim().to_owned());
+    let traits = [
+        word("tag").map(DeviceTrait::Tag),
+        word("group").map(DeviceTrait::Group),
+        word("name").map(DeviceTrait::Name),
+        word("os").map(DeviceTrait::Os),
+        word("value").map(DeviceTrait::Value),
     ];
-    let given: Vec<DeviceTrait> = makers
-        .into_iter()
-        .filter_map(|(key, make)| row.text(key).map(|text| make(text.trim().to_owned())))
-        .collect();
+    let given: Vec<DeviceTrait> = traits.into_iter().flatten().collect();
     let no = match row.text("answer") {
         None | Some("deny") => No::Deny,
         Some("hold") => No::Hold,
@@ -57,7 +55,11 @@ fn device(row: &Section<'_>, now: Timestamp) -> Option<ProtectedDevice> {
     row.finish();
     let [by] = <[DeviceTrait; 1]>::try_from(given)
         .map_err(|_given| {
-            row.complain("", "names no device, or names it twice", "write one of tag, group, name, os, value")
+            row.complain(
+                "",
+                "names no device, or names it twice",
+                "write one of tag, group, name, os, value",
+            );
         })
         .ok()?;
     if is_too_wide(&by) {
@@ -117,19 +119,18 @@ fn freeze(row: &Section<'_>) -> Option<Freeze> {
     let days = row.texts("days");
     row.finish();
     let (from, until, reason) = (from?, until?, reason?.to_owned());
-    let when = match days {
-        Some(days) => When::Weekly {
+    let when = if let Some(days) = days {
+        When::Weekly {
             days: days.into_iter().filter_map(|day| weekday(row, day)).collect(),
             from: minutes(row, "from", &from)?,
             until: minutes(row, "until", &until)?,
-        },
-        None => {
-            let (from, until) = (moment(row, "from", &from)?, moment(row, "until", &until)?);
-            if until <= from {
-                row.complain("until", "is not after from", "write the first moment after the freeze");
-            }
-            When::Once { from, until }
         }
+    } else {
+        let (from, until) = (moment(row, "from", &from)?, moment(row, "until", &until)?);
+        if until <= from {
+            row.complain("until", "is not after from", "write the first moment after the freeze");
+        }
+        When::Once { from, until }
     };
     Some(Freeze { when, reason })
 }

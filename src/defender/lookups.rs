@@ -75,7 +75,7 @@ impl Defender {
                 }
                 Question::FileMachines(_) => {
                     let page = read::page(&answer, self.now())?;
-                    seen_on.extend(page.items.iter().filter_map(|item| machine_id(item)));
+                    seen_on.extend(page.items.iter().filter_map(machine_id));
                     let Some(next) = page.next_link else {
                         return Ok(Found::SeenOn(seen_on));
                     };

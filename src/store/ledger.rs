@@ -110,6 +110,10 @@ impl Counted<'_> {
             Value::from(i64::from(self.is_shadow())),
             Value::from(self.action.id.to_string()),
         ];
+        let mut only = |column: &str, value: String| {
+            values.push(Value::from(value));
+            sql.extend([" AND ", column, " = ?", &values.len().to_string()]);
+        };
         for key in &limit.keys {
             let (column, value) = match key {
                 LimitKey::Hash => ("sha1", self.target.sha1.to_string()),
@@ -119,11 +123,9 @@ impl Counted<'_> {
             };
             // A rule is one of its source.
             if *key == LimitKey::Rule && !limit.keys.contains(&LimitKey::Source) {
-                values.push(Value::from(self.action.source.to_string()));
-                sql.push_str(&format!(" AND source = ?{}", values.len()));
+                only("source", self.action.source.to_string());
             }
-            values.push(Value::from(value));
-            sql.push_str(&format!(" AND {column} = ?{}", values.len()));
+            only(column, value);
         }
         Ok(unsigned(tx.prepare_cached(&sql)?.query_row(params_from_iter(values), |row| row.get(0))?))
     }

@@ -153,8 +153,8 @@ async fn a_tenant_that_has_not_granted_file_read_all_holds_or_switches_the_guard
             guards.set(guard, None);
         }
     };
-    let setups: [(fn(&mut Guards), &str); 2] = [(|_| {}, "held"), (off, "submitted")];
-    for (guards, state) in setups {
+    for state in ["held", "submitted"] {
+        let guards: fn(&mut Guards) = if state == "held" { |_| {} } else { off };
         let mut bridge = bridge(Setup { guards, ..Setup::default() }, ws1(), tool()).await;
         bridge.simulator.with(|state| state.switches.roles.retain(|role| role != "File.Read.All"));
         let id = bridge.accept("a1", MACHINE, SHA1).await;

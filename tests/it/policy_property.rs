@@ -391,7 +391,9 @@ fn what_no_guard_looks_at_is_not_asked_for() {
         (Need::Prevalence, vec![Guard::Prevalence]),
         (Need::Sightings, vec![Guard::SeenOnDevice]),
     ] {
-        of.into_iter().for_each(|guard| guards.set(guard, None));
+        for guard in of {
+            guards.set(guard, None);
+        }
         assert!(!guards.needs(need), "{need:?}");
     }
 }

@@ -2,7 +2,7 @@
 
 use std::process::Output;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
 use quarantine_bridge::alert::{Mode, Target, after};
 use quarantine_bridge::policy::{Answer, Guard, Guards, Limit, LimitKey, Shadowed, promotion};
 use quarantine_bridge::simulator::Machine;
@@ -46,7 +46,7 @@ fn the_fullest_period_of_each_limit_is_found_by_what_it_counts_apart() {
 
     let peaks: Vec<u64> = report.limits.iter().map(|against| against.peak).collect();
     assert_eq!(peaks, [3, 3, 2, 2, 3]);
-    let at: Timestamp = after(start_of_time(), SignedDuration::from_mins(59));
+    let at = after(start_of_time(), SignedDuration::from_mins(59));
     assert_eq!(report.limits[0].at, Some(at));
     assert_eq!((report.devices, report.files), (3, 1));
 }
@@ -80,7 +80,7 @@ fn three_an_hour(guards: &mut Guards) {
 /// Runs `promote` beside a service that uses its database.
 fn promote(bridge: &Bridge, since: &str, more: &[&str]) -> Output {
     let installation = Installation::new("http://127.0.0.1:9", "");
-    installation.edit("path = \"bridge.db\"", &format!("path = {:?}", bridge.database()));
+    installation.edit("path = \"bridge.db\"", &format!("path = \"{}\"", bridge.database().display()));
     installation.edit("mode = \"enforce\"", "mode = \"shadow\"");
     installation
         .edit("blast_radius = []", "blast_radius = [{ max = 3, period = \"1h\", keys = [\"hash\"] }]");

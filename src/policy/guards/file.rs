@@ -66,7 +66,7 @@ pub(super) fn prevalence(case: &Case<'_>) -> Says {
     };
     let too_many = denies(&organisation, Some(rule.organisation_deny)) || denies(&global, rule.global_deny);
     let told =
-        |have: &Result<&u64, Said>| have.as_ref().map_or("unknown".to_owned(), |have| have.to_string());
+        |have: &Result<&u64, Said>| have.as_ref().map_or_else(|_| "unknown".to_owned(), ToString::to_string);
     let evidence = format!(
         "seen on {} devices of the organisation (held from {}, denied from {}), {} of the world (held from {}, denied \
          from {})",

@@ -27,6 +27,7 @@ pub(super) fn cool_down(case: &Case<'_>) -> Says {
 }
 
 /// No change freeze is in force.
+#[expect(clippy::unnecessary_wraps, reason = "guards have one form, whether a fact can be missing or not")]
 pub(super) fn change_freeze(case: &Case<'_>) -> Says {
     let freeze = case.guards().freezes.iter().find(|freeze| freeze.covers(case.now));
     Ok(match freeze {

@@ -85,6 +85,7 @@ fn told(row: &ProtectedDevice, what: &str) -> String {
 }
 
 /// The file is not on the list of files that are never quarantined.
+#[expect(clippy::unnecessary_wraps, reason = "guards have one form, whether a fact can be missing or not")]
 pub(super) fn file(case: &Case<'_>) -> Says {
     let Ok(target) = &case.candidate.target else {
         return Ok(Said::Incomplete("the file is not known".to_owned()));
