@@ -4,7 +4,9 @@
 //! The modules stand in the order in which an alert meets them. ARCHITECTURE.md draws the way.
 
 pub mod alert;
+pub mod audit;
 pub mod budget;
+pub mod checkpoints;
 pub mod cli;
 pub mod clock;
 pub mod config;

@@ -129,6 +129,8 @@ pub enum Who {
     Defender,
     /// Whoever holds the API token of this name.
     Token(String),
+    /// Whoever runs a command on the service's machine, by the name or number of the system.
+    Operator(String),
 }
 
 impl fmt::Display for Who {
@@ -138,6 +140,7 @@ impl fmt::Display for Who {
             Self::Bridge => f.write_str("bridge"),
             Self::Defender => f.write_str("defender"),
             Self::Token(name) => write!(f, "token:{name}"),
+            Self::Operator(name) => write!(f, "operator:{name}"),
         }
     }
 }
@@ -155,9 +158,10 @@ impl FromStr for Who {
             "source" => Ok(Self::Source),
             "bridge" => Ok(Self::Bridge),
             "defender" => Ok(Self::Defender),
-            _ => match text.strip_prefix("token:") {
-                Some(name) => Ok(Self::Token(name.to_owned())),
-                None => Err(UnknownWho(text.chars().take(40).collect())),
+            _ => match text.split_once(':') {
+                Some(("token", name)) => Ok(Self::Token(name.to_owned())),
+                Some(("operator", name)) => Ok(Self::Operator(name.to_owned())),
+                _ => Err(UnknownWho(text.chars().take(40).collect())),
             },
         }
     }

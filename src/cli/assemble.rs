@@ -1,14 +1,19 @@
 //! Puts the parts of the service together.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use actix_web::dev::Server;
 use anyhow::Context as _;
+use jiff::Timestamp;
 use tokio::sync::watch;
 
+use crate::alert::SourceName;
+use crate::audit::{Configuration, ConfigurationAct, Digest, SourcePolicy};
 use crate::budget::Snapshot;
+use crate::checkpoints::Checkpoints;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::defender::Defender;
@@ -18,8 +23,9 @@ use crate::http::{self, Bound, Sources};
 use crate::ingest::jwt::Issuer;
 use crate::mapping::{BuiltIn, Format, Mapper};
 use crate::oidc::{self, Fetcher, Keys};
+use crate::policy::Policy;
 use crate::retention::Pruner;
-use crate::store::{Retention, Store};
+use crate::store::{Retention, Store, StoreError};
 use crate::telemetry::Metrics;
 
 /// How many threads read payloads.
@@ -39,6 +45,8 @@ pub struct Service {
     pub alert_fetcher: AlertFetcher,
     /// The loop that deletes what is over and old.
     pub pruner: Pruner,
+    /// The loop that has the audit signed.
+    pub checkpoints: Checkpoints,
     /// The durable state.
     pub store: Store,
     /// The metrics.
@@ -50,6 +58,7 @@ pub struct Service {
 /// The parts of a running service that take another configuration.
 #[derive(Debug)]
 pub struct Live {
+    store: Store,
     keys: Keys,
     sources: watch::Sender<Arc<Sources>>,
     dispatch: watch::Sender<dispatch::Options>,
@@ -58,6 +67,11 @@ pub struct Live {
 }
 
 impl Live {
+    /// Records in the audit that a configuration was read.
+    pub async fn record(&self, read: Configuration, now: Timestamp) -> Result<(), StoreError> {
+        self.store.record_configuration(read, now).await
+    }
+
     /// Swaps all that can change at run time. What is under way ends with what it began with.
     ///
     /// Every part that can take another configuration has a line here. What can fail comes first: on an error all stays as
@@ -70,6 +84,33 @@ impl Live {
         self.dispatch.send_replace(config.dispatch);
         self.sources.send_replace(Arc::new(Sources::new(config.http.sources, config.http.limits)));
         Ok(())
+    }
+}
+
+/// Returns a configuration as the audit has it.
+pub(super) fn as_recorded(config: &Config, act: ConfigurationAct) -> Configuration {
+    let of_source = |(name, policy): (&SourceName, &Policy)| {
+        let policy =
+            SourcePolicy { mode: policy.mode().to_string(), policy: Digest::from_bytes(policy.version()) };
+        (name.to_string(), policy)
+    };
+    Configuration {
+        act,
+        bridge: env!("CARGO_PKG_VERSION").to_owned(),
+        file: config.file,
+        sources: config.dispatch.policies.iter().map(of_source).collect(),
+        problem: None,
+    }
+}
+
+/// Returns a configuration that is not taken over as the audit has it.
+pub(super) fn as_refused(file: Digest, problem: String) -> Configuration {
+    Configuration {
+        act: ConfigurationAct::Refused,
+        bridge: env!("CARGO_PKG_VERSION").to_owned(),
+        file,
+        sources: BTreeMap::new(),
+        problem: Some(problem),
     }
 }
 
@@ -88,6 +129,7 @@ impl fmt::Debug for Service {
 pub async fn assemble(config: Config, clock: Clock) -> anyhow::Result<Service> {
     let metrics = Metrics::new();
     let store = Store::open(&config.store)?;
+    store.record_configuration(as_recorded(&config, ConfigurationAct::Loaded), clock.now()).await?;
     let mapper = Mapper::start(MAPPER_THREADS).context("the threads for payloads cannot be started")?;
     let (ready, is_ready) = watch::channel(false);
     let defender = Defender::new(&config.defender, clock.clone(), metrics.clone())?;
@@ -97,6 +139,7 @@ pub async fn assemble(config: Config, clock: Clock) -> anyhow::Result<Service> {
     let (shown, budget) = watch::channel(Arc::new(Snapshot::empty(clock.steady())));
     let (retention, kept) = watch::channel(config.retention);
     let pruner = Pruner::new(store.clone(), clock.clone(), metrics.clone(), kept);
+    let checkpoints = Checkpoints::new(store.clone(), clock.clone(), metrics.clone(), config.checkpoints);
     let parts = http::Parts {
         store: store.clone(),
         mapper,
@@ -113,8 +156,19 @@ pub async fn assemble(config: Config, clock: Clock) -> anyhow::Result<Service> {
     let dispatcher = Dispatcher::start(store.clone(), defender, changes, clock, metrics.clone()).await?;
     let dispatcher = dispatcher.showing(shown).await?;
     ready.send_replace(true);
-    let live = Live { keys, sources, dispatch, max_ages, retention };
-    Ok(Service { address, server, dispatcher, key_fetcher, alert_fetcher, pruner, store, metrics, live })
+    let live = Live { store: store.clone(), keys, sources, dispatch, max_ages, retention };
+    Ok(Service {
+        address,
+        server,
+        dispatcher,
+        key_fetcher,
+        alert_fetcher,
+        pruner,
+        checkpoints,
+        store,
+        metrics,
+        live,
+    })
 }
 
 /// How long each source's alerts may be fetched for.

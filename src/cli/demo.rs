@@ -21,6 +21,7 @@ use url::Url;
 use uuid::Uuid;
 
 use crate::alert::{Mode, Severity, SourceName, after};
+use crate::audit::Digest;
 use crate::clock::Clock;
 use crate::config::{Complaints, Config};
 use crate::defender::Options as DefenderOptions;
@@ -36,6 +37,7 @@ use crate::store::{NewToken, Options as StoreOptions, Retention, Scope, add_toke
 use crate::telemetry::LogFormat;
 
 use super::exit::say;
+use super::operator::operator;
 use super::send::{Answer, post};
 use super::simulate::{CLIENT, TENANT};
 use super::{Service, assemble, sign};
@@ -179,7 +181,7 @@ async fn start_bridge(
         created_at: now,
         expires_at: after(now, SignedDuration::from_hours(1)),
     };
-    add_token(&store, &kept)?;
+    add_token(&store, &kept, &operator())?;
     let url: Url = format!("http://{address}").parse()?;
     Ok(Bridge { http: Outgoing::new(&url).client()?, url, token, key, stop })
 }
@@ -205,6 +207,8 @@ fn config(simulator: &Simulator, folder: &Path, key: SigningKey) -> anyhow::Resu
         tls_files: None,
         store: StoreOptions { path: folder.join("bridge.db") },
         retention: Retention::default(),
+        checkpoints: None,
+        file: Digest::START,
         defender: DefenderOptions {
             api_url: url.clone(),
             app: AppRegistration {

@@ -1,6 +1,8 @@
 //! The commands, one file each.
 
 mod assemble;
+mod audit;
+mod audit_export;
 mod backup;
 mod certificate;
 mod check;
@@ -10,6 +12,7 @@ mod explain;
 mod formats;
 mod formats_test;
 mod formats_try;
+mod operator;
 mod policy;
 mod policy_test;
 mod promote;
@@ -67,6 +70,8 @@ enum Command {
     Policy(policy::Arguments),
     /// Show what a source in shadow mode would have done, to decide whether it may do more.
     Promote(promote::Arguments),
+    /// Verify, sign and hand out the audit.
+    Audit(audit::Arguments),
     /// Make tokens for the API.
     Token(token::Arguments),
 }
@@ -103,6 +108,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Backup(arguments) => backup::run(&arguments),
         Command::Policy(arguments) => policy::run(&arguments),
         Command::Promote(arguments) => promote::run(&arguments),
+        Command::Audit(arguments) => audit::run(&arguments),
         Command::Token(arguments) => token::run(&arguments),
     };
     exit::code(result)

@@ -7,11 +7,13 @@ use jiff::Timestamp;
 use tokio::signal::unix::Signal;
 use tokio::{task, time};
 
+use crate::audit::{ConfigurationAct, Digest};
 use crate::clock::Clock;
 use crate::config::{self, Complaint, Complaints, Config, Files, Fixed, Loaded, Secrets};
 use crate::telemetry::{Metrics, metric};
 
 use super::Live;
+use super::assemble::{as_recorded, as_refused};
 
 /// How often the files are looked at. A change is applied when the next look finds no further one, so that what is written
 /// bit by bit is not read half.
@@ -71,13 +73,19 @@ impl Reloader {
     async fn reload(&mut self) {
         let path = self.in_use.path.clone();
         let loaded = task::spawn_blocking(move || config::load_with_files(&path, Secrets::Read)).await;
-        let Ok(Loaded { config, files, fixed }) = loaded else {
+        let Ok(Loaded { config, files, fixed, file }) = loaded else {
             tracing::error!("the configuration could not be read again: reading it broke off");
             return self.show(false);
         };
         // A bad one is looked at again when one of its files changes.
         self.in_use.files = files;
-        let taken = self.take_over(config);
+        let taken = match config {
+            Ok(config) => self.take_over(config).await,
+            Err(complaints) => Err(complaints.into()),
+        };
+        if let Err(error) = &taken {
+            self.record_refusal(file, error).await;
+        }
         self.show(taken.is_ok());
         match taken {
             Ok(()) => tell_use(&self.in_use.fixed.changed(&fixed)),
@@ -85,10 +93,20 @@ impl Reloader {
         }
     }
 
-    fn take_over(&self, config: Result<Config, Complaints>) -> anyhow::Result<()> {
-        let config = config?;
+    /// Records it before it is in use: what is not in the audit does not count.
+    async fn take_over(&self, config: Config) -> anyhow::Result<()> {
         warn(&config.warnings);
+        let read = as_recorded(&config, ConfigurationAct::Reloaded);
+        self.live.record(read, self.clock.now()).await?;
         self.live.apply(config)
+    }
+
+    async fn record_refusal(&self, file: Digest, error: &anyhow::Error) {
+        let complaints = error.downcast_ref::<Complaints>().and_then(|complaints| complaints.0.first());
+        let problem = complaints.map_or_else(|| error.to_string(), ToString::to_string);
+        if let Err(error) = self.live.record(as_refused(file, problem), self.clock.now()).await {
+            tracing::error!(%error, "the audit does not have that a configuration was refused");
+        }
     }
 
     fn show(&self, is_good: bool) {

@@ -44,7 +44,7 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
-    let Loaded { config, files, fixed } = config::load_with_files(&arguments.file.config, Secrets::Read);
+    let Loaded { config, files, fixed, .. } = config::load_with_files(&arguments.file.config, Secrets::Read);
     let config = config?;
     let _logs = start_logs(config.log_format, config.log_level).context(NO_LOGS)?;
     reload::warn(&config.warnings);
@@ -70,15 +70,26 @@ async fn serve(config: Config, in_use: InUse) -> anyhow::Result<()> {
     let hangup = signal(SignalKind::hangup())?;
     let clock = Clock::system();
     let certificate = config.tls_files.clone().zip(config.http.tls.clone());
-    let Service { address, server, dispatcher, key_fetcher, alert_fetcher, pruner, store, metrics, live } =
-        assemble(config, clock.clone()).await?;
+    let Service {
+        address,
+        server,
+        dispatcher,
+        key_fetcher,
+        alert_fetcher,
+        pruner,
+        checkpoints,
+        store,
+        metrics,
+        live,
+    } = assemble(config, clock.clone()).await?;
     let (stop, stopped) = watch::channel(false);
     let server_handle = server.handle();
     let mut tasks = JoinSet::new();
     tasks.spawn(dispatcher.run(stopped.clone()));
     tasks.spawn(key_fetcher.run(stopped.clone()));
     tasks.spawn(alert_fetcher.run(stopped.clone()));
-    tasks.spawn(pruner.run(stopped));
+    tasks.spawn(pruner.run(stopped.clone()));
+    tasks.spawn(checkpoints.run(stopped));
     tasks.spawn(async move { drop(server.await) });
     let reloader = Reloader::new(in_use, live, metrics.clone(), clock.clone());
     let reload = tasks.spawn(reloader.run(hangup));

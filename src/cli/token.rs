@@ -12,6 +12,7 @@ use crate::store::{NewToken, Scope, add_token};
 
 use super::ConfigFile;
 use super::exit::{say, say_error};
+use super::operator::operator;
 
 #[derive(Debug, ClapArgs)]
 pub(super) struct Arguments {
@@ -33,7 +34,7 @@ enum What {
             long = "scope",
             value_name = "SCOPE",
             required = true,
-            help = "actions:read, actions:complete, actions:cancel, deliveries:replay or metrics; may be given more than once"
+            help = "actions:read, actions:complete, actions:cancel, deliveries:replay, audit:read or metrics; may be given more than once"
         )]
         scopes: Vec<Scope>,
         /// How many days it lives.
@@ -59,7 +60,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         created_at: now,
         expires_at,
     };
-    add_token(&config.store, &kept)?;
+    add_token(&config.store, &kept, &operator())?;
     if *json {
         let scopes: Vec<&str> = scopes.iter().map(|scope| scope.as_str()).collect();
         let facts = json!({"token": token.reveal(), "id": token.id(), "name": name, "scopes": scopes,

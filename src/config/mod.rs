@@ -1,5 +1,6 @@
 //! Reads the configuration: one TOML file and the secret files that it names, all complaints at once.
 
+mod audit;
 mod auth;
 mod complaint;
 mod defender;
@@ -25,7 +26,9 @@ use std::path::Path;
 use jiff::SignedDuration;
 use tracing::level_filters::LevelFilter;
 
+use crate::audit::Digest;
 use crate::budget::Reserve;
+use crate::checkpoints::Options as CheckpointOptions;
 use crate::defender::Options as DefenderOptions;
 use crate::dispatch::{self, Settle};
 use crate::graph::Options as GraphOptions;
@@ -54,6 +57,10 @@ pub struct Config {
     pub store: store::Options,
     /// How long it keeps what is over.
     pub retention: store::Retention,
+    /// With what the audit is signed; nothing if it is not.
+    pub checkpoints: Option<CheckpointOptions>,
+    /// The digest of the file that it was read from.
+    pub file: Digest,
     /// How to reach Defender.
     pub defender: DefenderOptions,
     /// How to reach Microsoft Graph, if alerts are fetched there.
@@ -86,6 +93,8 @@ pub struct Loaded {
     pub files: Files,
     /// What cannot change while the service runs.
     pub fixed: Fixed,
+    /// The digest of the configuration file.
+    pub file: Digest,
 }
 
 /// Reads a configuration file.
@@ -96,16 +105,21 @@ pub fn load(path: &Path, secrets: Secrets) -> Result<Config, Complaints> {
 /// Reads a configuration file, and tells what it was read from.
 pub fn load_with_files(path: &Path, secrets: Secrets) -> Loaded {
     let document = Document::open(path);
+    let file = Digest::of(document.text().as_bytes());
     let (config, fixed) = match document.parse() {
         Some(root) => {
             let mut fixed = Fixed::read(document.text(), &root);
             let root = Section::root(&document, &root);
             let config = sections(&root, secrets);
+            let audit = audit::read(&root, secrets);
             root.finish();
             if let Some(config) = &config {
                 fixed.add_secret("defender.client_secret", &config.defender.app.client_secret);
             }
-            (config, fixed)
+            if let Some(secret) = &audit.secret {
+                fixed.add_secret("audit.signing_key", secret);
+            }
+            (config.map(|config| Config { checkpoints: audit.options, file, ..config }), fixed)
         }
         None => (None, Fixed::default()),
     };
@@ -115,7 +129,7 @@ pub fn load_with_files(path: &Path, secrets: Secrets) -> Loaded {
         Some(config) if complaints.is_empty() => Ok(Config { warnings, ..config }),
         Some(_) | None => Err(complaints),
     };
-    Loaded { config, files, fixed }
+    Loaded { config, files, fixed, file }
 }
 
 /// Reads every section, so that every complaint is made, and only then gives up.
@@ -143,6 +157,8 @@ fn sections(root: &Section<'_>, secrets: Secrets) -> Option<Config> {
         tls_files: server.tls_files,
         store: store?,
         retention,
+        checkpoints: None,
+        file: Digest::START,
         defender: defender?,
         graph: match graph {
             Graph::Off => None,

@@ -3,6 +3,7 @@
 
 mod actions;
 mod admission;
+mod audit;
 mod auth;
 pub(crate) mod body;
 mod bucket;
@@ -242,6 +243,7 @@ const ROUTES: &[Route] = &[
     },
     Route { method: "GET", path: "/v1/deliveries/{id}", handler: || web::get().to(deliveries::one) },
     Route { method: "GET", path: "/v1/budget", handler: || web::get().to(budget::show) },
+    Route { method: "GET", path: "/v1/audit", handler: || web::get().to(audit::list) },
     Route { method: "GET", path: "/livez", handler: || web::get().to(health::live) },
     Route { method: "GET", path: "/readyz", handler: || web::get().to(health::ready) },
     Route { method: "GET", path: "/metrics", handler: || web::get().to(health::metrics) },

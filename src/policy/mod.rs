@@ -13,6 +13,7 @@ mod promotion;
 mod protect;
 mod settings;
 mod verdict;
+mod version;
 
 use std::sync::Arc;
 

@@ -6,10 +6,19 @@ use crate::alert::{Advance, Change, HeldReason, State, Target, millis};
 
 use super::StoreError;
 use super::rows::to_json;
-use super::{intent, seal};
+use super::{audit, intent, seal};
 
-/// Applies a move; returns false, and does nothing, if the action is not where it was expected.
+/// Applies a move and records it; returns false, and does nothing, if the action is not where it was expected.
 pub(super) fn apply(tx: &Transaction<'_>, advance: &Advance) -> Result<bool, StoreError> {
+    let is_applied = unrecorded(tx, advance)?;
+    if is_applied {
+        audit::moved(tx, advance)?;
+    }
+    Ok(is_applied)
+}
+
+/// Applies a move that the caller records in the audit.
+pub(super) fn unrecorded(tx: &Transaction<'_>, advance: &Advance) -> Result<bool, StoreError> {
     let found: Option<(i64, String)> = tx
         .prepare_cached("SELECT seq, state FROM actions WHERE id = ?1")?
         .query_row([advance.action.to_string()], |row| Ok((row.get(0)?, row.get(1)?)))

@@ -7,8 +7,10 @@ use crate::alert::{
     Action, ActionId, Advance, CancelCall, Cancellation, Change, Patch, Sharer, State, Who, Wish, comment,
     millis,
 };
+use crate::audit::Act;
 
 use super::StoreError;
+use super::audit::{self, Administered};
 use super::rows::Columns;
 use super::{advance, intent};
 
@@ -114,7 +116,14 @@ fn keep(
         why,
         next_at.map(millis),
     ])?;
-    Ok(())
+    audit::administered(
+        tx,
+        &Administered {
+            action: Some(cancel.action),
+            reason: Some(cancel.reason.clone()),
+            ..Administered::new(&cancel.who, Act::CancelAction, cancel.now)
+        },
+    )
 }
 
 fn end(

@@ -3,11 +3,12 @@
 use jiff::Timestamp;
 use rusqlite::{Transaction, params};
 
-use crate::alert::{ActionId, CancelOutcome, MachineActionId, State, millis};
+use crate::alert::{ActionId, CancelOutcome, MachineActionId, State, Who, millis};
+use crate::audit::Deed;
 
-use super::StoreError;
 use super::cancel::{self, CancelNote};
 use super::intent;
+use super::{StoreError, audit};
 
 /// The proof that a cancel call is on disk: who wants it, why, and that it is made now.
 ///
@@ -81,12 +82,11 @@ pub(super) fn record(
          WHERE action_seq = (SELECT seq FROM actions WHERE id = ?1)",
     )?
     .execute(params![id.to_string(), millis(now)])?;
-    Ok(Some(RecordedCancel {
-        action: id,
-        machine_action: machine_action.id,
-        comment: format!("Cancelled by {}: {}", wish.by, wish.reason),
-        tries: wish.tries.saturating_add(1),
-    }))
+    let comment = format!("Cancelled by {}: {}", wish.by, wish.reason);
+    let tries = wish.tries.saturating_add(1);
+    let deed = Deed::CancelCall { attempt: tries, comment: comment.clone() };
+    audit::about(tx, id, now, &wish.by, deed)?;
+    Ok(Some(RecordedCancel { action: id, machine_action: machine_action.id, comment, tries }))
 }
 
 /// Records how a cancel call ended, and when to look at Defender's list again.
@@ -119,6 +119,8 @@ pub(super) fn record_outcome(
         said,
         refusal.and_then(|refusal| refusal.correlation_id.as_deref()),
     ])?;
+    let answer = audit::answered(outcome.as_str(), status, said, refusal);
+    audit::about(tx, note.action, now, &Who::Defender, Deed::CancelOutcome { answer })?;
     cancel::note(tx, note)?;
     cancel::look_soon(tx, note.action, State::Submitted, look_at)
 }

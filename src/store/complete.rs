@@ -6,9 +6,11 @@ use rusqlite::{Transaction, params};
 use crate::alert::{
     Action, ActionId, Advance, Change, Completion, MachineId, Patch, Sha1, State, Who, after, millis,
 };
+use crate::audit::Act;
 use crate::policy::HOLD_LIMIT;
 
 use super::StoreError;
+use super::audit::{self, Administered};
 use super::{advance, intent, seal};
 
 /// What a person adds to a held action.
@@ -61,6 +63,7 @@ pub(super) fn complete(tx: &Transaction<'_>, complete: &Complete) -> Result<Comp
     keep(tx, complete)?;
     seal_completed(tx, &action, complete)?;
     advance::apply(tx, &resume(&action, complete))?;
+    record(tx, &action, complete)?;
     Ok(Completed::Resumed)
 }
 
@@ -99,6 +102,24 @@ fn seal_completed(tx: &Transaction<'_>, action: &Action, complete: &Complete) ->
         at: complete.now,
     };
     seal::write(tx, &Action { completion: Some(completion), ..action.clone() })
+}
+
+fn record(tx: &Transaction<'_>, action: &Action, complete: &Complete) -> Result<(), StoreError> {
+    let told = |machine_id: Option<MachineId>, sha1: Option<Sha1>| {
+        let machine = machine_id.map(|id| format!("machine {id}"));
+        let file = sha1.map(|sha1| format!("SHA1 {sha1}"));
+        let told: Vec<_> = machine.into_iter().chain(file).collect();
+        told.join(", ")
+    };
+    let before = action.completion.as_ref();
+    let done = Administered {
+        action: Some(complete.action),
+        reason: Some(complete.reason.clone()),
+        before: before.map(|before| told(before.machine_id, before.sha1)),
+        after: Some(told(complete.machine_id, complete.sha1)),
+        ..Administered::new(&complete.who, Act::CompleteAction, complete.now)
+    };
+    audit::administered(tx, &done)
 }
 
 fn resume(action: &Action, complete: &Complete) -> Advance {

@@ -31,6 +31,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0007_queue.sql"),
     include_str!("migrations/0008_retention.sql"),
     include_str!("migrations/0009_guards.sql"),
+    include_str!("migrations/0011_audit.sql"),
 ];
 
 /// How long a connection waits for another process, such as `token create`, to finish writing. A delivery is answered

@@ -5,9 +5,9 @@ use rusqlite::Transaction;
 
 use crate::policy::{Approvals, Decided, Undecided, decided};
 
-use super::advance;
 use super::ledger::Counted;
 use super::{Store, StoreError};
+use super::{advance, audit};
 
 impl Store {
     /// Decides actions, one after the other, and moves them; `None` for those that somebody else has moved meanwhile.
@@ -41,9 +41,10 @@ fn decide(
         facts.own = counted.facts(tx)?;
     }
     let decided = decided(undecided, &facts, &Approvals::default(), now);
-    if !advance::apply(tx, &decided.advance)? {
+    if !advance::unrecorded(tx, &decided.advance)? {
         return Ok(None);
     }
+    audit::decided(tx, &decided.advance, undecided.policy.as_ref(), now)?;
     if let Some(counted) = counted.filter(|_| decided.verdict.would_be_sent()) {
         counted.keep(tx)?;
     }

@@ -7,12 +7,13 @@ use crate::alert::{
     Action, ActionId, Advance, Change, MachineId, Outcome, Patch, Sha1, State, Target, Tried, Who, after,
     from_millis, millis,
 };
+use crate::audit::Deed;
 use crate::policy::{Approvals, Candidate, Decision, Facts, HOLD_LIMIT, Policy, Verdict, decide};
 
 use super::ledger::Counted;
 use super::rows::{self, ACTION, ACTIONS, Columns};
 use super::share::{self, Twin};
-use super::{Store, StoreError, advance, cancel, remembered, restore};
+use super::{Store, StoreError, advance, audit, cancel, remembered, restore};
 
 /// How long an action waits for the end of a machine action that is being cancelled.
 const CANCEL_WAIT: SignedDuration = SignedDuration::from_secs(10);
@@ -138,7 +139,7 @@ fn record(
     let facts = Facts { own: counted.facts(tx)?, ..weighed.facts.clone() };
     let verdict = decide(&candidate, &facts, &Approvals::default(), &weighed.policy, now);
     if verdict.decision != Decision::Send {
-        overrule(tx, &action, &verdict, now)?;
+        overrule(tx, &action, &verdict, &weighed.policy, now)?;
         return Ok(Intent::Overruled(verdict));
     }
     if let Some(twin) = share::find(tx, &action, target, share_window, now)? {
@@ -148,7 +149,7 @@ fn record(
         return Ok(Intent::Gone);
     }
     counted.keep(tx)?;
-    let recorded = write(tx, &action, target, verdict.facts(), now)?;
+    let recorded = write(tx, &action, target, (&weighed.policy, verdict.facts()), now)?;
     Ok(Intent::Recorded(recorded))
 }
 
@@ -157,15 +158,20 @@ fn write(
     tx: &Transaction<'_>,
     action: &Action,
     target: Target,
-    facts: Vec<String>,
+    (policy, facts): (&Policy, Vec<String>),
     now: Timestamp,
 ) -> Result<RecordedIntent, StoreError> {
     let tried = tried(tx, action)?;
     let attempt = tried.attempt;
     keep(tx, action.id, attempt, now)?;
     let why = format!("attempt {attempt}: the intent is on disk, the call may leave");
-    advance::apply(tx, &to(action, State::Sending, why, facts, now))?;
-    Ok(RecordedIntent { action: action.id, tried, target, comment: action.comment() })
+    let advance = to(action, State::Sending, why, facts, now);
+    advance::unrecorded(tx, &advance)?;
+    let comment = action.comment();
+    let (policy, moves) = (audit::version(policy), audit::moves(&advance));
+    let deed = Deed::Intent { attempt, policy, comment: comment.clone(), moves };
+    audit::about(tx, action.id, now, &Who::Bridge, deed)?;
+    Ok(RecordedIntent { action: action.id, tried, target, comment })
 }
 
 /// Returns an action that still waits to be sent, and for what; one whose target is served already ends here.
@@ -311,14 +317,15 @@ fn overrule(
     tx: &Transaction<'_>,
     action: &Action,
     verdict: &Verdict,
+    policy: &Policy,
     now: Timestamp,
 ) -> Result<(), StoreError> {
     let mut advance = to(action, verdict.state(), verdict.reason.clone(), verdict.facts(), now);
     if verdict.decision == Decision::Hold {
         advance.patch.expires_at = Some(after(now, HOLD_LIMIT));
     }
-    advance::apply(tx, &advance)?;
-    Ok(())
+    advance::unrecorded(tx, &advance)?;
+    audit::decided(tx, &advance, Some(policy), now)
 }
 
 fn to(action: &Action, state: State, why: String, facts: Vec<String>, at: Timestamp) -> Advance {
@@ -358,8 +365,10 @@ pub(super) fn record_outcome(
         said,
         refusal.and_then(|refusal| refusal.correlation_id.as_deref()),
     ])?;
-    advance::apply(tx, advance)?;
-    Ok(())
+    // The answer is recorded also where somebody else has moved the action meanwhile.
+    let moves = if advance::unrecorded(tx, advance)? { audit::moves(advance) } else { Vec::new() };
+    let answer = audit::answered(outcome.as_str(), status, said, refusal);
+    audit::about(tx, advance.action, now, &Who::Defender, Deed::Outcome { attempt, answer, moves })
 }
 
 /// Turns every `sending` into `uncertain`, and makes all of these due for a look.

@@ -7,8 +7,10 @@ use rusqlite::{OptionalExtension as _, Transaction, params, params_from_iter};
 use std::collections::BTreeMap;
 
 use crate::alert::{Action, MachineId, Mode, Sha1, Target, Who, before, from_millis, millis};
+use crate::audit::Act;
 use crate::policy::{Fact, LONGEST_PERIOD, Limit, LimitKey, OwnFacts, Policy};
 
+use super::audit::{self, Administered};
 use super::{Store, StoreError};
 
 /// How long after it was undone a quarantine is not repeated (reference, safety 3.2).
@@ -193,7 +195,13 @@ fn mark_undone(tx: &Transaction<'_>, mark: &UndoMark) -> Result<(), StoreError> 
         mark.who.to_string(),
         mark.reason,
     ])?;
-    Ok(())
+    let done = Administered {
+        to: Some(format!("machine {}, SHA1 {}", mark.machine_id, mark.sha1)),
+        reason: Some(mark.reason.clone()),
+        after: Some(format!("until {:.0}", mark.until)),
+        ..Administered::new(&mark.who, Act::UndoAction, mark.at)
+    };
+    audit::administered(tx, &done)
 }
 
 fn unsigned(count: i64) -> u64 {

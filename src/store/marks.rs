@@ -19,6 +19,8 @@ pub(super) enum Mark {
     RestoredFrom,
     /// For which restore the calls of its last hour were counted.
     CallsCounted,
+    /// Which entry of the audit has the last checkpoint.
+    AuditCheckpoint,
 }
 
 impl Mark {
@@ -30,6 +32,7 @@ impl Mark {
             Self::RestoredAt => "restored_at",
             Self::RestoredFrom => "restored_from",
             Self::CallsCounted => "calls_counted",
+            Self::AuditCheckpoint => "audit_checkpoint",
         }
     }
 

@@ -5,6 +5,7 @@
 
 mod accept;
 mod advance;
+mod audit;
 mod backup;
 mod calls;
 mod cancel;
@@ -50,6 +51,7 @@ use crate::alert::{
 };
 
 pub use accept::{Accept, Accepted, AcceptedAction, AcceptedAlert, Receipt};
+pub use audit::{AuditHead, AuditRow, read_audit, sign_audit, verify_audit};
 pub use backup::{Backup, BackupError, back_up};
 pub use cancel::{Cancel, CancelNote, Cancelled};
 pub use cancel_call::RecordedCancel;

@@ -4,9 +4,11 @@ use jiff::Timestamp;
 use rusqlite::Transaction;
 
 use crate::alert::{Alert, DeliveryId, GraphAlertId, RefusedAlert, SourceName, SubscriptionNotice, Who};
+use crate::audit::Act;
 
 use super::StoreError;
 use super::accept::{Batch, Receipt, alert_ids, keep_alerts, renew_delivery};
+use super::audit::{self, Administered};
 use super::rows::Columns;
 
 /// What a kept delivery is now read as.
@@ -54,5 +56,10 @@ pub(super) fn replay(tx: &Transaction<'_>, replay: &Replay) -> Result<Option<Rec
         ids.extend(alert_ids(&replay.alerts).into_iter().filter(|id| !before.iter().any(|had| had == id)));
         renew_delivery(tx, &batch, &ids)?;
     }
+    let done = Administered {
+        to: Some(format!("delivery {}", replay.delivery_id)),
+        ..Administered::new(&replay.who, Act::ReplayDelivery, replay.now)
+    };
+    audit::administered(tx, &done)?;
     keep_alerts(tx, &batch).map(Some)
 }

@@ -6,7 +6,7 @@ use rusqlite::{Connection, Transaction, params};
 use crate::alert::{Action, Advance, Api, Change, Moment, Patch, State, Who, after, from_millis, millis};
 
 use super::marks::Mark;
-use super::{Store, StoreError, advance, calls};
+use super::{Store, StoreError, advance, audit, calls};
 
 /// How far a sender's clock may be ahead (policy's guard allows as much).
 const CLOCK_SKEW: SignedDuration = SignedDuration::from_mins(5);
@@ -57,6 +57,7 @@ fn take_up(tx: &Transaction<'_>, now: Timestamp) -> Result<Option<Restored>, Sto
     Mark::RestoredAt.write(tx, millis(now))?;
     Mark::RestoredFrom.write(tx, backup_at)?;
     Mark::BackupAt.clear(tx)?;
+    audit::restored(tx, from_millis(backup_at), now)?;
     last(tx)
 }
 

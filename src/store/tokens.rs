@@ -4,10 +4,12 @@ use std::fmt;
 use std::str::FromStr;
 
 use jiff::Timestamp;
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, TransactionBehavior, params};
 
-use crate::alert::millis;
+use crate::alert::{Who, millis};
+use crate::audit::Act;
 
+use super::audit::{self, Administered};
 use super::rows::Columns;
 use super::{Options, StoreError, connection, lock};
 
@@ -22,17 +24,20 @@ pub enum Scope {
     ActionsCancel,
     /// Read kept deliveries again.
     DeliveriesReplay,
+    /// Read the audit.
+    AuditRead,
     /// Read metrics.
     Metrics,
 }
 
 impl Scope {
     /// All scopes.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::ActionsRead,
         Self::ActionsComplete,
         Self::ActionsCancel,
         Self::DeliveriesReplay,
+        Self::AuditRead,
         Self::Metrics,
     ];
 
@@ -43,6 +48,7 @@ impl Scope {
             Self::ActionsComplete => "actions:complete",
             Self::ActionsCancel => "actions:cancel",
             Self::DeliveriesReplay => "deliveries:replay",
+            Self::AuditRead => "audit:read",
             Self::Metrics => "metrics",
         }
     }
@@ -57,7 +63,7 @@ impl fmt::Display for Scope {
 /// A word that is no scope.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "unknown scope {0:?}; there are actions:read, actions:complete, actions:cancel, deliveries:replay and metrics"
+    "unknown scope {0:?}; there are actions:read, actions:complete, actions:cancel, deliveries:replay, audit:read and metrics"
 )]
 pub struct UnknownScope(String);
 
@@ -103,15 +109,28 @@ pub struct StoredToken {
 }
 
 /// Adds an API token to a database that a server may be using at the same time.
-pub fn add_token(options: &Options, token: &NewToken) -> Result<(), StoreError> {
+pub fn add_token(options: &Options, token: &NewToken, who: &Who) -> Result<(), StoreError> {
     match lock::take(&options.path) {
-        Ok(_lock) => add(&connection::open_and_migrate(&options.path)?, token),
-        Err(StoreError::InUse(_)) => add(&connection::open_beside(&options.path)?, token),
+        Ok(_lock) => add(&mut connection::open_and_migrate(&options.path)?, token, who),
+        Err(StoreError::InUse(_)) => add(&mut connection::open_beside(&options.path)?, token, who),
         Err(error) => Err(error),
     }
 }
 
-fn add(db: &Connection, token: &NewToken) -> Result<(), StoreError> {
+fn add(db: &mut Connection, token: &NewToken, who: &Who) -> Result<(), StoreError> {
+    let tx = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    insert(&tx, token)?;
+    let scopes: Vec<&str> = token.scopes.iter().map(|scope| scope.as_str()).collect();
+    let done = Administered {
+        to: Some(format!("token {} {:?}", token.id, token.name)),
+        after: Some(format!("{}, until {:.0}", scopes.join(" "), token.expires_at)),
+        ..Administered::new(who, Act::CreateToken, token.created_at)
+    };
+    audit::administered(&tx, &done)?;
+    Ok(tx.commit()?)
+}
+
+fn insert(db: &Connection, token: &NewToken) -> Result<(), StoreError> {
     let scopes: Vec<&str> = token.scopes.iter().map(|scope| scope.as_str()).collect();
     db.execute(
         "INSERT INTO tokens (id, name, scopes, secret_sha256, created_at, expires_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",

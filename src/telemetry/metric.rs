@@ -143,6 +143,15 @@ pub const DEFENDER_REQUESTS: Metric = counter(
     "Requests to Defender, Graph and Entra ID, by API and HTTP status; status none if no answer came.",
 );
 
+/// How many entries the audit has.
+pub const AUDIT_ENTRIES: Metric = gauge("quarantine_bridge_audit_entries", "Entries in the audit.");
+
+/// When the audit was last signed.
+pub const AUDIT_CHECKPOINT: Metric = gauge(
+    "quarantine_bridge_audit_checkpoint_timestamp_seconds",
+    "When the last checkpoint of the audit was signed, in seconds since 1970; 0 if none was.",
+);
+
 /// Outcomes of quarantine calls.
 pub const OUTCOMES: Metric = counter(
     "quarantine_bridge_outcomes_total",

@@ -226,6 +226,7 @@ fn may(method: &str, template: &str, holder: &str) -> bool {
         ("GET", "/v1/actions" | "/v1/actions/{id}" | "/v1/deliveries/{id}" | "/v1/budget") => {
             holder == "actions:read"
         }
+        ("GET", "/v1/audit") => holder == "audit:read",
         ("POST", "/v1/actions/{id}/complete") => holder == "actions:complete",
         ("POST", "/v1/actions/{id}/cancel") => holder == "actions:cancel",
         ("POST", "/v1/deliveries/{id}/replay") => holder == "deliveries:replay",

@@ -13,6 +13,8 @@
 )]
 
 mod api;
+mod audit;
+mod audit_mutations;
 mod backpressure;
 mod breaker;
 mod budget;

@@ -21,6 +21,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0007_queue.sql", SEVENTH),
     ("0008_retention.sql", EIGHTH),
     ("0009_guards.sql", NINTH),
+    ("0011_audit.sql", ELEVENTH),
 ];
 
 const FIRST: &str = "395a7fe3e0960a7e1b7de0f7b097c1f31a5bcace4efc03cd7ac8bd61bcb7e378";
@@ -39,6 +40,8 @@ const SIXTH: &str = "488d7eb890ceb9f10e5e531e9df9835b0d1e0ada13034ea5d9620b38bb2
 const SEVENTH: &str = "14f0a9aef9fdd18b0ca40d5f0dc7c5a4bdca242fbe4c774305fadbbf837f3818";
 
 const EIGHTH: &str = "37addbe983c5be992bd08f60d3cbdff9b146ea8a6270e7facf412beb60ea8f66";
+
+const ELEVENTH: &str = "9e22afc3ec942552bee11df43e9daeb9a05c8a5d861c04701cfeac3557576ffd";
 
 fn folder() -> (TempDir, Options) {
     let folder = tempfile::tempdir().unwrap();

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 /// A file of a module stands before the module itself. An entry such as `store::RecordedIntent` allows that item only.
 const TABLE: &[(&str, &[&str], &[&str])] = &[
     ("alert", &[], &[]),
+    ("audit", &["alert"], &[]),
     ("budget", &["alert"], &[]),
     ("clock", &["alert"], &[]),
     ("telemetry", &[], &["std::io", "std::thread"]),
@@ -21,7 +22,7 @@ const TABLE: &[(&str, &[&str], &[&str])] = &[
     ("policy", &["alert"], &[]),
     (
         "store",
-        &["alert", "policy", "ingest::Verified"],
+        &["alert", "audit", "policy", "ingest::Verified"],
         &["rusqlite", "tokio", "std::fs", "std::io", "std::thread"],
     ),
     ("microsoft/answer", &["alert"], &[]),
@@ -77,11 +78,14 @@ const TABLE: &[(&str, &[&str], &[&str])] = &[
         &["actix_web", "reqwest", "tokio", "std::net", "std::io"],
     ),
     ("retention", &["store", "clock", "telemetry"], &["tokio"]),
+    ("checkpoints", &["alert", "audit", "store", "clock", "telemetry"], &["tokio"]),
     (
         "config",
         &[
             "alert",
+            "audit",
             "budget",
+            "checkpoints",
             "clock",
             "ingest",
             "mapping",
@@ -102,7 +106,9 @@ const TABLE: &[(&str, &[&str], &[&str])] = &[
         "cli",
         &[
             "alert",
+            "audit",
             "budget",
+            "checkpoints",
             "clock",
             "config",
             "defender",

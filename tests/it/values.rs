@@ -93,7 +93,13 @@ fn every_word_is_read_back() {
     for mode in Mode::ALL {
         assert_eq!(mode.as_str().parse(), Ok(mode));
     }
-    for who in [Who::Source, Who::Bridge, Who::Defender, Who::Token("token:a b".to_owned())] {
+    for who in [
+        Who::Source,
+        Who::Bridge,
+        Who::Defender,
+        Who::Token("token:a b".to_owned()),
+        Who::Operator("uid 0".to_owned()),
+    ] {
         assert_eq!(who.to_string().parse::<Who>(), Ok(who));
     }
     assert!("High".parse::<Severity>().is_err());

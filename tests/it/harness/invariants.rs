@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 
+use quarantine_bridge::audit::Verifier;
+use quarantine_bridge::store::{Options as StoreOptions, verify_audit};
 use rusqlite::{Connection, OpenFlags};
 
 use super::Bridge;
@@ -14,6 +16,7 @@ pub(super) fn check(bridge: &Bridge) {
     check_every_cancel_has_a_record(bridge, &db);
     check_one_machine_action_each(bridge);
     check_history_is_a_chain(&db);
+    check_the_audit(bridge, &db);
 }
 
 fn check_every_call_has_an_intent(bridge: &Bridge, db: &Connection) {
@@ -27,6 +30,29 @@ fn check_every_cancel_has_a_record(bridge: &Bridge, db: &Connection) {
         db.query_row("SELECT coalesce(sum(calls), 0) FROM cancellations", [], |row| row.get(0)).unwrap();
     let calls = i64::try_from(bridge.cancels().len()).unwrap();
     assert!(calls <= records, "{calls} cancel calls, but only {records} records on disk");
+}
+
+/// Nothing was sent that is not in the audit, and the audit is as it was written.
+fn check_the_audit(bridge: &Bridge, db: &Connection) {
+    let options = StoreOptions { path: bridge.database() };
+    let verified = verify_audit(&options, Verifier::new(Vec::new(), &[])).unwrap().unwrap();
+    let of_kind = |kind: &str| -> i64 {
+        let sql = "SELECT count(*) FROM audit WHERE entry ->> '$.deed.kind' = ?1";
+        db.query_row(sql, [kind], |row| row.get(0)).unwrap()
+    };
+    let calls = i64::try_from(bridge.quarantines().len() - bridge.lost_calls).unwrap();
+    assert!(calls <= of_kind("intent"), "{calls} calls, but only {} in the audit", of_kind("intent"));
+    let cancels = i64::try_from(bridge.cancels().len()).unwrap();
+    assert!(cancels <= of_kind("cancel_call"), "{cancels} cancel calls, but only {}", of_kind("cancel_call"));
+    let answered: i64 = db
+        .query_row("SELECT count(*) FROM attempts WHERE outcome IS NOT NULL", [], |row| row.get(0))
+        .unwrap();
+    assert!(
+        answered <= of_kind("outcome"),
+        "{answered} answers, but only {} in the audit",
+        of_kind("outcome")
+    );
+    assert!(verified.entries > 0, "the configuration is in the audit");
 }
 
 fn check_one_machine_action_each(bridge: &Bridge) {

@@ -18,7 +18,8 @@ use std::sync::Arc;
 
 use actix_web::dev::ServerHandle;
 use jiff::{SignedDuration, Timestamp};
-use quarantine_bridge::alert::{Alert, EntityPair, Mode, Severity, SourceName, after};
+use quarantine_bridge::alert::{Alert, EntityPair, Mode, Severity, SourceName, Who, after};
+use quarantine_bridge::audit::Digest;
 use quarantine_bridge::cli::{Live, Service, assemble};
 use quarantine_bridge::clock::Clock;
 use quarantine_bridge::config::{Complaints, Config};
@@ -159,8 +160,18 @@ impl Bridge {
     ) -> Self {
         let config = config(&setup, &simulator, &folder);
         let store_options = config.store.clone();
-        let Service { address, server, dispatcher, key_fetcher, alert_fetcher, pruner, metrics, store, live } =
-            assemble(config, clock.clone()).await.unwrap();
+        let Service {
+            address,
+            server,
+            dispatcher,
+            key_fetcher,
+            alert_fetcher,
+            pruner,
+            metrics,
+            store,
+            live,
+            ..
+        } = assemble(config, clock.clone()).await.unwrap();
         let handle = server.handle();
         let (fetching, stopped) = watch::channel(false);
         tasks.spawn(key_fetcher.run(stopped));
@@ -470,6 +481,8 @@ fn config(setup: &Setup, simulator: &Simulator, folder: &TempDir) -> Config {
         tls_files: None,
         store: StoreOptions { path: folder.path().join("bridge.db") },
         retention: setup.retention,
+        checkpoints: None,
+        file: Digest::START,
         defender: defender::Options {
             api_url: setup.api_url.clone().unwrap_or(simulator.url()).parse().unwrap(),
             app: app.clone(),
@@ -530,7 +543,7 @@ fn token(store: &StoreOptions, clock: &Clock, scopes: &[Scope]) -> String {
         created_at: now,
         expires_at: after(now, SignedDuration::from_hours(24 * 365)),
     };
-    add_token(store, &kept).unwrap();
+    add_token(store, &kept, &Who::Operator("test".to_owned())).unwrap();
     token.reveal()
 }
 

@@ -1,0 +1,69 @@
+//! `GET /v1/audit`: the audit, a page at a time.
+
+use std::fmt::Display;
+use std::str::FromStr;
+
+use actix_web::web::Data;
+use actix_web::{HttpRequest, HttpResponse};
+use serde_json::{Value, json};
+use url::form_urlencoded;
+
+use crate::store::{AuditRow, Scope};
+
+use super::problem::{Problem, ProblemKind};
+use super::{Context, auth, view};
+
+/// How many entries a page has, and how many at most.
+const PAGE: u32 = 50;
+const PAGE_MAX: u32 = 200;
+
+/// The text of an entry is what its hash is made of, so it is handed out as a text, and read as well.
+pub(super) async fn list(request: HttpRequest, context: Data<Context>) -> Result<HttpResponse, Problem> {
+    auth::require(&request, &context, Scope::AuditRead).await?;
+    let (after, limit) = filter(request.query_string())?;
+    let rows = context.store.audit(after, limit).await?;
+    let head = context.store.audit_head().await?;
+    let next = rows.last().map(|row| row.seq).filter(|last| *last < head.entries);
+    Ok(HttpResponse::Ok().json(json!({
+        "entries": rows.iter().map(entry).collect::<Vec<_>>(),
+        "next_after": next,
+        "head": {
+            "entries": head.entries, "hash": head.digest.to_string(),
+            "checkpoint_at": view::time(head.checkpoint_at),
+        },
+    })))
+}
+
+fn entry(row: &AuditRow) -> Value {
+    let read: Value = serde_json::from_str(&row.text).unwrap_or(Value::Null);
+    json!({"seq": row.seq, "hash": row.digest.to_string(), "text": row.text, "entry": read})
+}
+
+fn filter(query: &str) -> Result<(u64, u32), Problem> {
+    let (mut after, mut limit) = (0, PAGE);
+    for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+        match name.as_ref() {
+            "after" => after = parse(&name, &value)?,
+            "limit" => limit = parse(&name, &value)?,
+            _ => {
+                let detail = format!("There is no parameter {name:?}; there are after and limit.");
+                return Err(Problem::new(ProblemKind::InvalidParameter, detail));
+            }
+        }
+    }
+    if (1..=PAGE_MAX).contains(&limit) {
+        return Ok((after, limit));
+    }
+    let detail = format!("limit must be 1 to {PAGE_MAX}.");
+    Err(Problem::new(ProblemKind::InvalidParameter, detail))
+}
+
+fn parse<T>(name: &str, value: &str) -> Result<T, Problem>
+where
+    T: FromStr,
+    T::Err: Display,
+{
+    value
+        .parse()
+        .map_err(|error: T::Err| Problem::new(ProblemKind::InvalidParameter, format!("{name}: {error}")))
+}
