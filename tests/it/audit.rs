@@ -241,8 +241,8 @@ fn signed_installation(more: &str) -> (Installation, String) {
     let made = installation.run(&["audit", "key", "audit-key"]);
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
     let public = String::from_utf8(made.stdout).unwrap().trim().to_owned();
-    let mode = fs::metadata(installation.path("audit-key")).unwrap().permissions().mode() & 0o777;
-    assert_eq!(mode, 0o600);
+    let bits = fs::metadata(installation.path("audit-key")).unwrap().permissions().mode() & 0o777;
+    assert_eq!(bits, 0o600);
     installation.edit("[store]", "[audit]\nsigning_key = { file = \"audit-key\" }\n\n[store]");
     (installation, public)
 }
