@@ -3,6 +3,8 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use futures_util::StreamExt as _;
+use futures_util::stream;
 use tokio::time::Instant;
 
 use crate::audit;
@@ -23,27 +25,40 @@ const MOMENT_MS: RangeInclusive<u64> = 150..=3_000;
 /// Calls a minute where the limit itself is under fire.
 const TIGHT: usize = 30;
 
+/// Rounds that run beside each other, each with its own service: one that starts leaves time to the others.
+const ROUNDS_AT_ONCE: usize = 4;
+
 pub(crate) async fn run(plan: Plan) -> Vec<Row> {
-    let mut random = Random::new(plan.seed, "kill");
+    let rounds = (0..plan.size).map(|round| one_round(plan.seed, round));
+    let parts: Vec<_> = stream::iter(rounds).buffer_unordered(ROUNDS_AT_ONCE).collect().await;
     let mut row = Row::new("kill -9 at random moments");
     let mut caught = 0;
-    for _ in 0..plan.size {
-        let mut site = Site::new(FAST).await;
-        kills(&mut site, &mut random, KILLS, ALERTS).await;
-        let serving = site.serve().await;
-        let under_fire = site.accepted.len();
-        site.send_all(0..ALERTS).await;
-        let records = site.audit(&mut row).await;
-        row.trials += KILLS;
-        audit::require_success(&records, &mut row);
-        row.require(records.len() == ALERTS, format!("{} of {ALERTS} actions", records.len()));
-        row.require(under_fire > ALERTS / 8, format!("only {under_fire} were accepted between kills"));
-        caught += audit::went_through(&records, "uncertain");
-        row.require(serving.terminate().await == Some(0), "no clean end");
+    for (part, caught_there) in parts {
+        row.add(part);
+        caught += caught_there;
     }
     row.note(format!("{caught} kills came between an intent and its outcome"));
     row.require(caught > 0, "no kill came between an intent and its outcome");
-    vec![row, limits(&mut random).await]
+    vec![row, limits(&mut Random::new(plan.seed, "limits")).await]
+}
+
+/// All kills on one database, and whether all came to its end; and how many calls were caught between intent and outcome.
+async fn one_round(seed: u64, round: usize) -> (Row, usize) {
+    let begin = Instant::now();
+    let mut row = Row::new("kill -9 at random moments");
+    let mut site = Site::new(FAST).await;
+    kills(&mut site, &mut Random::new(seed, &format!("kill {round}")), KILLS, ALERTS).await;
+    row.trials = KILLS;
+    let serving = site.serve().await;
+    let under_fire = site.accepted.len();
+    site.send_all(0..ALERTS).await;
+    let records = site.audit(&mut row).await;
+    audit::require_success(&records, &mut row);
+    row.require(records.len() == ALERTS, format!("{} of {ALERTS} actions", records.len()));
+    row.require(under_fire > ALERTS / 8, format!("only {under_fire} were accepted between kills"));
+    row.require(serving.terminate().await == Some(0), "no clean end");
+    println!("kill: round {round} took {} s, failed: {}", begin.elapsed().as_secs(), row.has_failed());
+    (row, audit::went_through(&records, "uncertain"))
 }
 
 /// Starts, sends, and kills at some moment; every fourth kill may come before the service is ready.

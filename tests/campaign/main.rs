@@ -1,7 +1,8 @@
 //! A black-box campaign: the real binary under faults, and what it promised checked from outside.
 //!
 //! `cargo test --test campaign` runs the short form. `-- --size 25` makes it 25 times as long, `--only NAME,NAME` runs
-//! some families, `--seed N` repeats a run. It ends with a table, and fails if a figure is wrong or a family did not strike.
+//! some families, `--seed N` repeats a run. `QUARANTINE_BRIDGE_BINARY` names another binary than the one built beside it,
+//! by its whole path. It ends with a table, and fails if a figure is wrong or a family did not strike.
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,

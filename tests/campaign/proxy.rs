@@ -48,14 +48,14 @@ pub(crate) enum Fault {
     RequestReset,
     /// The connection is closed as soon as it stands.
     Closed,
+    /// The simulator acts; something else is answered.
+    Said(String),
     /// The simulator acts and nothing more happens on the connection.
     Stall,
     /// Something that is no HTTP is answered; the simulator has nothing.
     Garbage,
     /// The answer comes a byte at a time.
     Slow,
-    /// None.
-    Pass,
     /// Stands still at a point, and tells it.
     Halt(Point, oneshot::Sender<()>),
 }
@@ -63,6 +63,8 @@ pub(crate) enum Fault {
 #[derive(Debug, Default)]
 struct State {
     faults: VecDeque<(Place, Fault)>,
+    /// For the next quarantine call to a machine.
+    at_machines: HashMap<String, Fault>,
     always: HashMap<Place, fn() -> Fault>,
     struck: usize,
     database: Option<PathBuf>,
@@ -114,6 +116,11 @@ impl Proxy {
         self.with(|state| state.faults.push_back((place, fault)));
     }
 
+    /// Plays a fault on the next quarantine call to this machine.
+    pub(crate) fn play_at(&self, machine: String, fault: Fault) {
+        self.with(|state| state.at_machines.insert(machine, fault));
+    }
+
     /// Plays a fault on every connection for this, once those that were ordered one by one are over.
     pub(crate) fn always(&self, place: Place, fault: fn() -> Fault) {
         self.with(|state| state.always.insert(place, fault));
@@ -123,6 +130,7 @@ impl Proxy {
     pub(crate) fn calm(&self) {
         self.with(|state| {
             state.faults.clear();
+            state.at_machines.clear();
             state.always.clear();
         });
     }
@@ -162,7 +170,8 @@ impl Proxy {
         let Some(place) = read_request(&mut bridge, &mut request).await else {
             return;
         };
-        let fault = self.strike(place);
+        let machine = machine_of(&request).filter(|_| place == Place::Quarantine);
+        let fault = self.strike(place, machine.as_deref());
         match fault {
             Some(Fault::Halt(Point::RequestBegun | Point::RequestRead, tell)) => {
                 return stand_still(&mut bridge, tell).await;
@@ -174,7 +183,9 @@ impl Proxy {
             }
             _ => {}
         }
-        self.look_for_intent(place, &request);
+        if let Some(machine) = machine {
+            self.look_for_intent(&machine);
+        }
         if let Ok(answer) = self.ask(&request).await {
             answer_with(&mut bridge, &answer, fault).await;
         }
@@ -195,12 +206,14 @@ impl Proxy {
         })
     }
 
-    fn strike(&self, place: Place) -> Option<Fault> {
+    fn strike(&self, place: Place, machine: Option<&str>) -> Option<Fault> {
         self.with(|state| {
+            let at_machine = machine.and_then(|machine| state.at_machines.remove(machine));
             let index = state.faults.iter().position(|(at, _)| *at == place);
-            let fault = match index {
-                Some(index) => state.faults.remove(index).map(|(_, fault)| fault),
-                None => state.always.get(&place).map(|fault| fault()),
+            let fault = match (at_machine, index) {
+                (Some(fault), _) => Some(fault),
+                (None, Some(index)) => state.faults.remove(index).map(|(_, fault)| fault),
+                (None, None) => state.always.get(&place).map(|fault| fault()),
             };
             state.struck += usize::from(fault.is_some());
             fault
@@ -222,12 +235,7 @@ impl Proxy {
     }
 
     /// A call whose intent another process cannot see in the database is one that a crash would forget.
-    fn look_for_intent(&self, place: Place, request: &[u8]) {
-        let head = String::from_utf8_lossy(request);
-        let machine = head.split("/machines/").nth(1).and_then(|rest| rest.split('/').next());
-        let (Place::Quarantine, Some(machine)) = (place, machine) else {
-            return;
-        };
+    fn look_for_intent(&self, machine: &str) {
         let database = self.with(|state| {
             *state.calls.entry(machine.to_owned()).or_default() += 1;
             state.database.clone()
@@ -259,6 +267,13 @@ fn count_intents(path: &Path, machine: &str) -> Option<usize> {
         "SELECT count(*) FROM attempts t JOIN actions a ON a.seq = t.action_seq WHERE a.machine_id = ?1";
     let count: i64 = db.query_row(sql, [machine], |row| row.get(0)).ok()?;
     usize::try_from(count).ok()
+}
+
+/// Which device a request is about.
+fn machine_of(request: &[u8]) -> Option<String> {
+    let head = String::from_utf8_lossy(request);
+    let rest = head.split("/machines/").nth(1)?;
+    rest.split('/').next().map(str::to_owned)
 }
 
 /// Reads the rest of a request; says what it is for.
@@ -300,6 +315,7 @@ async fn answer_with(bridge: &mut TcpStream, answer: &[u8], fault: Option<Fault>
             drop(bridge.write_all(&answer[..answer.len() * permille / 1_000]).await);
         }
         Some(Fault::AnswerReset) => drop(bridge.set_zero_linger()),
+        Some(Fault::Said(text)) => drop(bridge.write_all(text.as_bytes()).await),
         Some(Fault::Stall) => wait_for_end(bridge).await,
         Some(Fault::Slow) => {
             for byte in answer {
@@ -317,7 +333,7 @@ async fn answer_with(bridge: &mut TcpStream, answer: &[u8], fault: Option<Fault>
             drop(bridge.write_all(answer).await);
             stand_still(bridge, tell).await;
         }
-        Some(Fault::RequestReset | Fault::Closed | Fault::Garbage | Fault::Pass) | None => {
+        Some(Fault::RequestReset | Fault::Closed | Fault::Garbage) | None => {
             drop(bridge.write_all(answer).await);
             wait_for_end(bridge).await;
         }

@@ -25,6 +25,8 @@ pub(crate) struct Row {
     pub(crate) lost: usize,
     /// Machine actions beyond the first for the same device, file and alert.
     pub(crate) doubled: usize,
+    /// How many of those are the documented ones: each must be shown by the bridge itself.
+    pub(crate) documented: usize,
     /// Alerts that did not come to a final state.
     pub(crate) unsettled: usize,
     pub(crate) notes: Vec<String>,
@@ -67,17 +69,25 @@ impl Row {
         self.accepted += part.accepted;
         self.lost += part.lost;
         self.doubled += part.doubled;
+        self.documented += part.documented;
         self.unsettled += part.unsettled;
         self.breaches.extend(part.breaches);
     }
 
     pub(crate) fn has_failed(&self) -> bool {
-        self.lost + self.doubled + self.unsettled > 0 || !self.breaches.is_empty() || self.trials == 0
+        self.lost + self.unsettled > 0
+            || self.doubled != self.documented
+            || !self.breaches.is_empty()
+            || self.trials == 0
     }
 
     /// A line of the table.
     pub(crate) fn line(&self) -> String {
-        let Self { fault, trials, accepted, lost, doubled, unsettled, .. } = self;
+        let Self { fault, trials, accepted, lost, unsettled, .. } = self;
+        let doubled = match self.documented {
+            0 => self.doubled.to_string(),
+            documented => format!("{}, documented {documented}", self.doubled),
+        };
         let failed = if self.has_failed() { "FAILED " } else { "" };
         let notes = self.notes.join("; ");
         format!("| {fault} | {trials} | {accepted} | {lost} | {doubled} | {unsettled} | {failed}{notes} |")

@@ -112,6 +112,13 @@ impl Site {
         response.text().await.unwrap_or_default()
     }
 
+    /// The sum of all values of a metric that have this label; 0 if there is none.
+    pub(crate) async fn metric(&self, name: &str, label: &str) -> usize {
+        let text = self.metrics().await;
+        let lines = text.lines().filter(|line| line.starts_with(name) && line.contains(label));
+        lines.filter_map(|line| line.rsplit(' ').next()?.parse::<usize>().ok()).sum()
+    }
+
     /// Starts the service and waits until it accepts deliveries.
     pub(crate) async fn serve(&self) -> Serving {
         let serving = self.installation.serve();

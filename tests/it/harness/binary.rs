@@ -1,5 +1,6 @@
 //! The real binary, its configuration, and the commands a person types.
 
+use std::env;
 use std::fs;
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
@@ -163,8 +164,10 @@ pub(crate) fn set_mode(path: &Path, mode: u32) {
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
 }
 
+/// A command of the binary: of the one that was built with the tests, or of the one that `QUARANTINE_BRIDGE_BINARY` names.
 pub(crate) fn command(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_quarantine-bridge"));
+    let built = || env!("CARGO_BIN_EXE_quarantine-bridge").into();
+    let mut command = Command::new(env::var_os("QUARANTINE_BRIDGE_BINARY").unwrap_or_else(built));
     command.args(arguments).stdin(Stdio::null());
     command
 }
