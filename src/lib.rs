@@ -15,6 +15,7 @@ pub mod dispatch;
 pub mod graph;
 pub mod http;
 pub mod ingest;
+pub mod kill_switch;
 pub mod mapping;
 pub mod microsoft;
 pub mod oidc;

@@ -175,6 +175,10 @@ pub enum Act {
     CreateToken,
     /// Mark a quarantine as undone.
     UndoAction,
+    /// Turn the kill switch on.
+    TurnKillSwitchOn,
+    /// Turn the kill switch off.
+    TurnKillSwitchOff,
 }
 
 impl Act {
@@ -186,6 +190,8 @@ impl Act {
             Self::ReplayDelivery => "replay_delivery",
             Self::CreateToken => "create_token",
             Self::UndoAction => "undo_action",
+            Self::TurnKillSwitchOn => "turn_kill_switch_on",
+            Self::TurnKillSwitchOff => "turn_kill_switch_off",
         }
     }
 }

@@ -21,6 +21,7 @@ use crate::dispatch::{self, Dispatcher};
 use crate::graph::{self, AlertFetcher, Graph, MaxAges};
 use crate::http::{self, Bound, Sources};
 use crate::ingest::jwt::Issuer;
+use crate::kill_switch::SwitchWatch;
 use crate::mapping::{BuiltIn, Format, Mapper};
 use crate::oidc::{self, Fetcher, Keys};
 use crate::policy::Policy;
@@ -47,6 +48,8 @@ pub struct Service {
     pub pruner: Pruner,
     /// The loop that has the audit signed.
     pub checkpoints: Checkpoints,
+    /// The loop that looks for the signal file of the kill switch.
+    pub switch_watch: SwitchWatch,
     /// The durable state.
     pub store: Store,
     /// The metrics.
@@ -130,6 +133,10 @@ pub async fn assemble(config: Config, clock: Clock) -> anyhow::Result<Service> {
     let metrics = Metrics::new();
     let store = Store::open(&config.store)?;
     store.record_configuration(as_recorded(&config, ConfigurationAct::Loaded), clock.now()).await?;
+    let mut switch_watch =
+        SwitchWatch::new(store.clone(), clock.clone(), metrics.clone(), config.signal_file.clone());
+    // Before anything can be sent.
+    switch_watch.look().await?;
     let mapper = Mapper::start(MAPPER_THREADS).context("the threads for payloads cannot be started")?;
     let (ready, is_ready) = watch::channel(false);
     let defender = Defender::new(&config.defender, clock.clone(), metrics.clone())?;
@@ -165,6 +172,7 @@ pub async fn assemble(config: Config, clock: Clock) -> anyhow::Result<Service> {
         alert_fetcher,
         pruner,
         checkpoints,
+        switch_watch,
         store,
         metrics,
         live,

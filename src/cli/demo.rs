@@ -206,6 +206,7 @@ fn config(simulator: &Simulator, folder: &Path, key: SigningKey) -> anyhow::Resu
         http: HttpOptions::new("127.0.0.1:0".parse()?, vec![source]),
         tls_files: None,
         store: StoreOptions { path: folder.join("bridge.db") },
+        signal_file: None,
         retention: Retention::default(),
         checkpoints: None,
         file: Digest::START,

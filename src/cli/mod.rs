@@ -12,6 +12,7 @@ mod explain;
 mod formats;
 mod formats_test;
 mod formats_try;
+mod kill_switch;
 mod operator;
 mod policy;
 mod policy_test;
@@ -72,6 +73,8 @@ enum Command {
     Promote(promote::Arguments),
     /// Verify, sign and hand out the audit.
     Audit(audit::Arguments),
+    /// Stop every new call to Defender, or let calls go out again.
+    KillSwitch(kill_switch::Arguments),
     /// Make tokens for the API.
     Token(token::Arguments),
 }
@@ -109,6 +112,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Policy(arguments) => policy::run(&arguments),
         Command::Promote(arguments) => promote::run(&arguments),
         Command::Audit(arguments) => audit::run(&arguments),
+        Command::KillSwitch(arguments) => kill_switch::run(&arguments),
         Command::Token(arguments) => token::run(&arguments),
     };
     exit::code(result)

@@ -78,6 +78,7 @@ async fn serve(config: Config, in_use: InUse) -> anyhow::Result<()> {
         alert_fetcher,
         pruner,
         checkpoints,
+        switch_watch,
         store,
         metrics,
         live,
@@ -89,7 +90,8 @@ async fn serve(config: Config, in_use: InUse) -> anyhow::Result<()> {
     tasks.spawn(key_fetcher.run(stopped.clone()));
     tasks.spawn(alert_fetcher.run(stopped.clone()));
     tasks.spawn(pruner.run(stopped.clone()));
-    tasks.spawn(checkpoints.run(stopped));
+    tasks.spawn(checkpoints.run(stopped.clone()));
+    tasks.spawn(switch_watch.run(stopped));
     tasks.spawn(async move { drop(server.await) });
     let reloader = Reloader::new(in_use, live, metrics.clone(), clock.clone());
     let reload = tasks.spawn(reloader.run(hangup));

@@ -21,7 +21,7 @@ mod sources;
 mod tls;
 
 use std::ops::RangeInclusive;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use jiff::SignedDuration;
 use tracing::level_filters::LevelFilter;
@@ -55,6 +55,8 @@ pub struct Config {
     pub tls_files: Option<TlsFiles>,
     /// Where the store lives.
     pub store: store::Options,
+    /// The file whose presence turns the kill switch on.
+    pub signal_file: Option<PathBuf>,
     /// How long it keeps what is over.
     pub retention: store::Retention,
     /// With what the audit is signed; nothing if it is not.
@@ -137,6 +139,7 @@ fn sections(root: &Section<'_>, secrets: Secrets) -> Option<Config> {
     root.allow_environment(root.boolean("allow_environment_secrets").unwrap_or(false));
     let server = server::read(root, secrets);
     let store = store(root);
+    let signal_file = signal_file(root);
     let defender = defender::read(root, secrets);
     let log = log(root);
     let graph = graph::read(root, defender.as_ref().map(|options| &options.app));
@@ -156,6 +159,7 @@ fn sections(root: &Section<'_>, secrets: Secrets) -> Option<Config> {
         http: http::Options { sources: sources.all, ..server.http },
         tls_files: server.tls_files,
         store: store?,
+        signal_file,
         retention,
         checkpoints: None,
         file: Digest::START,
@@ -188,6 +192,20 @@ fn store(root: &Section<'_>) -> Option<store::Options> {
         .required_text("path", "name the database file, such as \"/var/lib/quarantine-bridge/bridge.db\"");
     section.finish();
     Some(store::Options { path: section.resolve(path?) })
+}
+
+fn signal_file(root: &Section<'_>) -> Option<PathBuf> {
+    let section = root.section_or_empty("kill_switch");
+    let file = section.text("file");
+    if file.is_some_and(str::is_empty) {
+        section.complain(
+            "file",
+            "names no file",
+            "name one, such as \"/run/quarantine-bridge/stop\", or leave it out",
+        );
+    }
+    section.finish();
+    file.map(|file| section.resolve(file))
 }
 
 fn log(root: &Section<'_>) -> Option<(LogFormat, LevelFilter)> {

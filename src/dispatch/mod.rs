@@ -21,6 +21,7 @@ mod recount;
 pub mod resolve;
 mod send;
 mod step;
+mod stop;
 mod track;
 mod upstreams;
 mod waited;

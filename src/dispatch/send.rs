@@ -8,7 +8,7 @@ use tokio::time;
 
 use crate::alert::{
     Action, Advance, Anchor, Api, MachineId, Outcome, Question, State, Steady, Target, Tried, Trouble,
-    Upstream,
+    Upstream, after,
 };
 use crate::budget::{Permit, Queue, Share};
 use crate::clock::Clock;
@@ -21,7 +21,7 @@ use super::breaker::{Heard, Pass};
 use super::calls::number;
 use super::facts::{Gathered, gather};
 use super::hold::heard_of_token;
-use super::{Dispatcher, Done, Options, Passes, decide, step};
+use super::{Dispatcher, Done, Options, Passes, decide, step, stop};
 
 /// How long to wait before an outcome is written again after the store could not take it.
 const RECORD_RETRY: Duration = Duration::from_secs(1);
@@ -84,6 +84,9 @@ impl Dispatcher {
         }
         if let Some(wake) = self.start_recount(now) {
             return Ok(wake);
+        }
+        if self.store.kill_switch().await?.is_on {
+            return Ok(after(now, stop::LOOK_AGAIN));
         }
         let places = self.options.in_flight_max.saturating_sub(self.busy.len());
         // Who may use all of the limits may not wait longer than the others: then nobody can be sent.
@@ -259,6 +262,7 @@ impl Sending {
         let now = self.clock.now();
         let steady = self.anchor.time_of(self.clock.steady());
         let weighed = Weighed { policy, facts: self.facts.clone(), steady };
+        let turns = self.store.kill_switch_turns();
         let recorded = self.store.record_intent(self.action.id, weighed, share_window, now).await?;
         let intent = match recorded {
             Intent::Recorded(intent) => intent,
@@ -266,10 +270,15 @@ impl Sending {
                 tracing::info!(action = %self.action.id, %with, "a machine action is shared, no call is made");
                 return Ok(Ended::Shared);
             }
-            Intent::Overruled(_) | Intent::Gone => return Ok(Ended::NotCalled),
+            Intent::Overruled(_) | Intent::Gone | Intent::Stopped => return Ok(Ended::NotCalled),
         };
         let tried = intent.tried();
-        let outcome = self.defender.stop_and_quarantine(&token, intent).await;
+        // Nothing is waited for between this and the call.
+        if turns.has_changed().unwrap_or(true) {
+            self.record(&tried, &stop::not_begun()).await?;
+            return Ok(Ended::NotCalled);
+        }
+        let outcome = stop::until_stopped(turns, self.defender.stop_and_quarantine(&token, intent)).await;
         // A role that was given meanwhile stands in a fresh token only.
         if matches!(outcome, Outcome::Unauthorized(_) | Outcome::Forbidden(_)) {
             self.defender.forget(&token).await;

@@ -29,7 +29,8 @@ pub(super) async fn ready(context: Data<Context>) -> Result<HttpResponse, Proble
     if !context.store.is_writable().await {
         return Err(Problem::new(ProblemKind::NotReady, "The store cannot be written."));
     }
-    Ok(HttpResponse::Ok().json(json!({"ready": true})))
+    let kill_switch = if context.store.kill_switch().await?.is_on { "on" } else { "off" };
+    Ok(HttpResponse::Ok().json(json!({"ready": true, "kill_switch": kill_switch})))
 }
 
 pub(super) async fn metrics(request: HttpRequest, context: Data<Context>) -> Result<HttpResponse, Problem> {

@@ -18,6 +18,7 @@ mod failures;
 mod health;
 mod hooks;
 mod key_uses;
+mod kill_switch;
 mod listener;
 mod places;
 pub(crate) mod problem;
@@ -244,6 +245,9 @@ const ROUTES: &[Route] = &[
     Route { method: "GET", path: "/v1/deliveries/{id}", handler: || web::get().to(deliveries::one) },
     Route { method: "GET", path: "/v1/budget", handler: || web::get().to(budget::show) },
     Route { method: "GET", path: "/v1/audit", handler: || web::get().to(audit::list) },
+    Route { method: "GET", path: "/v1/kill-switch", handler: || web::get().to(kill_switch::show) },
+    Route { method: "POST", path: "/v1/kill-switch/on", handler: || web::post().to(kill_switch::turn_on) },
+    Route { method: "POST", path: "/v1/kill-switch/off", handler: || web::post().to(kill_switch::turn_off) },
     Route { method: "GET", path: "/livez", handler: || web::get().to(health::live) },
     Route { method: "GET", path: "/readyz", handler: || web::get().to(health::ready) },
     Route { method: "GET", path: "/metrics", handler: || web::get().to(health::metrics) },

@@ -13,7 +13,7 @@ use crate::policy::{Approvals, Candidate, Decision, Facts, HOLD_LIMIT, Policy, V
 use super::ledger::Counted;
 use super::rows::{self, ACTION, ACTIONS, Columns};
 use super::share::{self, Twin};
-use super::{Store, StoreError, advance, audit, cancel, remembered, restore};
+use super::{Store, StoreError, advance, audit, cancel, remembered, restore, switch};
 
 /// How long an action waits for the end of a machine action that is being cancelled.
 const CANCEL_WAIT: SignedDuration = SignedDuration::from_secs(10);
@@ -39,6 +39,8 @@ pub enum Intent {
     /// Another action of ours has sent for the same device and file: this one shares its machine action, and no call
     /// is made.
     Shared(ActionId),
+    /// The kill switch is on: the action stays as it is.
+    Stopped,
     /// The action is not queued any more, or is to be cancelled, or a call for its machine is in flight.
     Gone,
 }
@@ -131,6 +133,9 @@ fn record(
     share_window: SignedDuration,
     now: Timestamp,
 ) -> Result<Intent, StoreError> {
+    if switch::is_on(tx)? {
+        return Ok(Intent::Stopped);
+    }
     let Some((action, target)) = waiting(tx, id, now)? else {
         return Ok(Intent::Gone);
     };

@@ -21,6 +21,8 @@ pub(super) enum Mark {
     CallsCounted,
     /// Which entry of the audit has the last checkpoint.
     AuditCheckpoint,
+    /// Whether the signal file of the kill switch was there when it was last looked for: 1 if so, or if that was not known.
+    SignalFile,
 }
 
 impl Mark {
@@ -33,6 +35,7 @@ impl Mark {
             Self::RestoredFrom => "restored_from",
             Self::CallsCounted => "calls_counted",
             Self::AuditCheckpoint => "audit_checkpoint",
+            Self::SignalFile => "signal_file",
         }
     }
 

@@ -33,6 +33,7 @@ mod seal;
 mod shadowed;
 mod share;
 mod soundness;
+mod switch;
 mod tokens;
 mod unfinished;
 mod work;
@@ -69,6 +70,9 @@ pub use replay::Replay;
 pub use restore::Restored;
 pub use shadowed::{ShadowFilter, shadowed};
 pub use soundness::check_database;
+pub use switch::{
+    KillSwitch, Turn, TurnOff, TurnOn, TurnedOff, kill_switch_beside, turn_off_beside, turn_on_beside,
+};
 pub use tokens::{NewToken, Scope, StoredToken, UnknownScope, add_token};
 
 use connection::Readers;
@@ -97,6 +101,8 @@ pub struct Store {
     work_arrived: Arc<Notify>,
     /// Told when there may be alerts to fetch.
     fetch_wanted: Arc<Notify>,
+    /// Counts how often the kill switch was turned on, for what is about to be sent.
+    kill_switch_turns: watch::Sender<u64>,
 }
 
 impl Store {
@@ -117,6 +123,7 @@ impl Store {
             unfinished: Unfinished::new(unfinished),
             work_arrived: Arc::default(),
             fetch_wanted: Arc::default(),
+            kill_switch_turns: watch::Sender::new(0),
         }
     }
 

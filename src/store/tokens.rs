@@ -22,6 +22,10 @@ pub enum Scope {
     ActionsComplete,
     /// Cancel actions.
     ActionsCancel,
+    /// Turn the kill switch on.
+    KillSwitchOn,
+    /// Turn the kill switch off.
+    KillSwitchOff,
     /// Read kept deliveries again.
     DeliveriesReplay,
     /// Read the audit.
@@ -32,12 +36,14 @@ pub enum Scope {
 
 impl Scope {
     /// All scopes.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 8] = [
         Self::ActionsRead,
         Self::ActionsComplete,
         Self::ActionsCancel,
         Self::DeliveriesReplay,
         Self::AuditRead,
+        Self::KillSwitchOn,
+        Self::KillSwitchOff,
         Self::Metrics,
     ];
 
@@ -49,6 +55,8 @@ impl Scope {
             Self::ActionsCancel => "actions:cancel",
             Self::DeliveriesReplay => "deliveries:replay",
             Self::AuditRead => "audit:read",
+            Self::KillSwitchOn => "kill-switch:on",
+            Self::KillSwitchOff => "kill-switch:off",
             Self::Metrics => "metrics",
         }
     }
@@ -63,7 +71,8 @@ impl fmt::Display for Scope {
 /// A word that is no scope.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "unknown scope {0:?}; there are actions:read, actions:complete, actions:cancel, deliveries:replay, audit:read and metrics"
+    "unknown scope {0:?}; there are actions:read, actions:complete, actions:cancel, deliveries:replay, kill-switch:on, \
+     kill-switch:off, audit:read and metrics"
 )]
 pub struct UnknownScope(String);
 

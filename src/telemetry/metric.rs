@@ -300,6 +300,10 @@ pub const LOG_LINES_DROPPED: Metric = counter(
     "Log lines dropped because standard error is full, broken, or read too slowly.",
 );
 
+/// Whether the kill switch is on.
+pub const KILL_SWITCH: Metric =
+    gauge("quarantine_bridge_kill_switch", "1 while the kill switch is on and nothing is sent, else 0.");
+
 /// All metrics.
 pub const ALL: &[Metric] = &[
     BUILD_INFO,
@@ -335,6 +339,7 @@ pub const ALL: &[Metric] = &[
     DEVICES_WAITED_FOR,
     LONGEST_WAIT,
     SENDING_PAUSED,
+    KILL_SWITCH,
     BREAKER_OPEN,
     SHARED,
     UNCERTAIN_AGE,

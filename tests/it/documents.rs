@@ -89,6 +89,7 @@ fn the_example_configuration_has_every_key() {
     for section in [
         "[server]",
         "[store]",
+        "[kill_switch]",
         "[defender]",
         "[graph]",
         "[budget]",
@@ -122,7 +123,7 @@ fn every_command_in_the_readme_is_one() {
         let within = within.iter().flat_map(|begin| line.split(begin.as_str()).skip(1));
         let shown = line.trim().strip_prefix("quarantine-bridge ").into_iter().chain(within);
         for rest in shown {
-            let word: String = rest.chars().take_while(char::is_ascii_lowercase).collect();
+            let word: String = rest.chars().take_while(|it| it.is_ascii_lowercase() || *it == '-').collect();
             assert!(help.contains(&format!("\n  {word} ")), "{word:?} is no command: {line}");
             seen.insert(word);
         }

@@ -198,7 +198,10 @@ async fn nobody_gets_a_2xx_who_should_not() {
         for (holder, credential) in &holders {
             let request = client.request(method.parse().unwrap(), bridge.url(&path));
             let body = match template {
-                "/v1/actions/{id}/complete" | "/v1/actions/{id}/cancel" => b"{\"reason\": \"r\"}".to_vec(),
+                "/v1/actions/{id}/complete"
+                | "/v1/actions/{id}/cancel"
+                | "/v1/kill-switch/on"
+                | "/v1/kill-switch/off" => b"{\"reason\": \"r\"}".to_vec(),
                 _ => bridge.alert("a2", MACHINE, SHA1),
             };
             let request = if method == "POST" { request.body(body) } else { request };
@@ -223,12 +226,15 @@ fn may(method: &str, template: &str, holder: &str) -> bool {
         ("POST", "/v1/hooks/{source}") => holder == "the source",
         // The source's token is for the header, and there is no such address.
         ("POST", "/v1/hooks/{source}/{token}") => false,
-        ("GET", "/v1/actions" | "/v1/actions/{id}" | "/v1/deliveries/{id}" | "/v1/budget") => {
-            holder == "actions:read"
-        }
+        (
+            "GET",
+            "/v1/actions" | "/v1/actions/{id}" | "/v1/deliveries/{id}" | "/v1/budget" | "/v1/kill-switch",
+        ) => holder == "actions:read",
         ("GET", "/v1/audit") => holder == "audit:read",
         ("POST", "/v1/actions/{id}/complete") => holder == "actions:complete",
         ("POST", "/v1/actions/{id}/cancel") => holder == "actions:cancel",
+        ("POST", "/v1/kill-switch/on") => holder == "kill-switch:on",
+        ("POST", "/v1/kill-switch/off") => holder == "kill-switch:off",
         ("POST", "/v1/deliveries/{id}/replay") => holder == "deliveries:replay",
         _ => panic!("say who may {method} {template}"),
     }

@@ -45,6 +45,7 @@ mod intents;
 mod jaq;
 mod jwt;
 mod jwt_source;
+mod kill_switch;
 mod logs;
 mod lookups;
 mod oidc;

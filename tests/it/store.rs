@@ -22,6 +22,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0008_retention.sql", EIGHTH),
     ("0009_guards.sql", NINTH),
     ("0011_audit.sql", ELEVENTH),
+    ("0012_kill_switch.sql", TWELFTH),
 ];
 
 const FIRST: &str = "395a7fe3e0960a7e1b7de0f7b097c1f31a5bcace4efc03cd7ac8bd61bcb7e378";
@@ -34,6 +35,8 @@ const FOURTH: &str = "a7414dae0ff54b9d51e7ab4569832bd4fb4730f5c74df86c300b494fc8
 
 const FIFTH: &str = "5c7b253a92166a180eb3ad8b16be9338d95146a37c4151a8a32f442460a27a2b";
 const NINTH: &str = "494c8aa97e1e1a3d230bc71d14be6c28672d4b86936c82364f32f58197e3331d";
+
+const TWELFTH: &str = "63e09bcf9dad5246fd00a6f435eeb0335d77ea434ad75b2fdbee0b1529e2ebf3";
 
 const SIXTH: &str = "488d7eb890ceb9f10e5e531e9df9835b0d1e0ada13034ea5d9620b38bb28b6fd";
 

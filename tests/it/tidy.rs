@@ -77,6 +77,7 @@ const TABLE: &[(&str, &[&str], &[&str])] = &[
         &["alert", "clock", "ingest", "outgoing", "spool", "http::body", "http::problem", "http::trace"],
         &["actix_web", "reqwest", "tokio", "std::net", "std::io"],
     ),
+    ("kill_switch", &["store", "clock", "telemetry"], &["tokio", "std::fs", "std::io"]),
     ("retention", &["store", "clock", "telemetry"], &["tokio"]),
     ("checkpoints", &["alert", "audit", "store", "clock", "telemetry"], &["tokio"]),
     (
@@ -116,6 +117,7 @@ const TABLE: &[(&str, &[&str], &[&str])] = &[
             "graph",
             "http",
             "ingest",
+            "kill_switch",
             "mapping",
             "microsoft",
             "oidc",

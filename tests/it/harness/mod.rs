@@ -167,6 +167,7 @@ impl Bridge {
             key_fetcher,
             alert_fetcher,
             pruner,
+            switch_watch,
             metrics,
             store,
             live,
@@ -174,7 +175,8 @@ impl Bridge {
         } = assemble(config, clock.clone()).await.unwrap();
         let handle = server.handle();
         let (fetching, stopped) = watch::channel(false);
-        tasks.spawn(key_fetcher.run(stopped));
+        tasks.spawn(key_fetcher.run(stopped.clone()));
+        tasks.spawn(switch_watch.run(stopped));
         tasks.spawn(async move { server.await.unwrap() });
         let token = token(&store_options, &clock, &[Scope::ActionsRead, Scope::Metrics]);
         Self {
@@ -480,6 +482,7 @@ fn config(setup: &Setup, simulator: &Simulator, folder: &TempDir) -> Config {
         },
         tls_files: None,
         store: StoreOptions { path: folder.path().join("bridge.db") },
+        signal_file: Some(folder.path().join("stop")),
         retention: setup.retention,
         checkpoints: None,
         file: Digest::START,

@@ -1,0 +1,261 @@
+//! The kill switch on disk: every turn of it, of which the newest is how it stands.
+//!
+//! Turning it on and recording an intent are writes of one database, one after the other: once a turn is committed, no
+//! intent is recorded any more. What was recorded just before learns of it by [`Store::kill_switch_turns`].
+
+use jiff::Timestamp;
+use rusqlite::{Connection, Transaction, TransactionBehavior, params};
+use tokio::sync::watch;
+
+use crate::alert::{ActionId, Who, millis};
+use crate::audit::Act;
+
+use super::audit::{self, Administered};
+use super::cancel::{self, Cancel};
+use super::marks::Mark;
+use super::rows::Columns;
+use super::{Options, Store, StoreError, connection, lock};
+
+/// The wish to turn the kill switch on.
+#[derive(Debug, Clone)]
+pub struct TurnOn {
+    /// Who wants it.
+    pub who: Who,
+    /// Why, in one line.
+    pub reason: String,
+    /// Whether our machine actions that are not over are to be cancelled.
+    pub cancels: bool,
+    /// Now.
+    pub now: Timestamp,
+}
+
+/// The wish to turn the kill switch off.
+#[derive(Debug, Clone)]
+pub struct TurnOff {
+    /// Who wants it.
+    pub who: Who,
+    /// Why, in one line.
+    pub reason: String,
+    /// Now.
+    pub now: Timestamp,
+}
+
+/// How the kill switch stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KillSwitch {
+    /// No new call is made.
+    pub is_on: bool,
+    /// The signal file was there when it was last looked for, or that could not be known.
+    pub is_signalled: bool,
+    /// How it came to be so; `None` if it was never turned.
+    pub last: Option<Turn>,
+}
+
+/// One turn of the kill switch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Turn {
+    /// Its number.
+    pub seq: i64,
+    /// When.
+    pub at: Timestamp,
+    /// Who.
+    pub who: Who,
+    /// Why.
+    pub reason: String,
+}
+
+/// What came of the wish to turn it off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TurnedOff {
+    /// It is off.
+    Off,
+    /// It was off before.
+    AlreadyOff,
+    /// It stays on: the signal file is there, or it is not known whether it is.
+    Signalled,
+}
+
+impl Store {
+    /// Turns the kill switch on; returns how many cancellations that has begun.
+    ///
+    /// When this answers, no intent is recorded any more, and calls whose intent was recorded before and that did not begin
+    /// are not made.
+    pub async fn turn_on(&self, on: TurnOn) -> Result<usize, StoreError> {
+        let turns = self.kill_switch_turns.clone();
+        let begun = self
+            .writer
+            .write(move |tx| {
+                // Before the commit: whoever waits for its answer may be gone when it comes.
+                turns.send_modify(|turns| *turns = turns.wrapping_add(1));
+                turn_on(tx, &on)
+            })
+            .await?;
+        if begun > 0 {
+            self.work_arrived.notify_one();
+        }
+        Ok(begun)
+    }
+
+    /// Turns the kill switch off, unless the signal file is there.
+    pub async fn turn_off(&self, off: TurnOff) -> Result<TurnedOff, StoreError> {
+        let turned = self.writer.write(move |tx| turn_off(tx, &off)).await?;
+        self.work_arrived.notify_one();
+        Ok(turned)
+    }
+
+    /// Notes whether the signal file says that the switch is on, and turns it on if so. Its absence turns nothing off.
+    pub async fn note_signal(&self, reason: Option<String>, now: Timestamp) -> Result<(), StoreError> {
+        let stands = self.kill_switch().await?;
+        let is_signalled = reason.is_some();
+        if stands.is_signalled == is_signalled && (stands.is_on || !is_signalled) {
+            return Ok(());
+        }
+        if is_signalled {
+            self.kill_switch_was_turned_on();
+        }
+        self.writer.write(move |tx| note_signal(tx, reason, now)).await
+    }
+
+    /// Returns how the kill switch stands.
+    pub async fn kill_switch(&self) -> Result<KillSwitch, StoreError> {
+        self.readers.read(read).await
+    }
+
+    /// Tells when the kill switch was turned on.
+    pub fn kill_switch_turns(&self) -> watch::Receiver<u64> {
+        self.kill_switch_turns.subscribe()
+    }
+
+    /// Tells everybody here that the switch was turned on by somebody else, such as a command.
+    pub fn kill_switch_was_turned_on(&self) {
+        self.kill_switch_turns.send_modify(|turns| *turns = turns.wrapping_add(1));
+    }
+
+    /// Tells dispatch that there may be work again.
+    pub fn kill_switch_was_turned_off(&self) {
+        self.work_arrived.notify_one();
+    }
+}
+
+/// Says whether the switch is on.
+pub(super) fn is_on(db: &Connection) -> Result<bool, StoreError> {
+    Ok(read(db)?.is_on)
+}
+
+/// Reads how the switch stands.
+fn read(db: &Connection) -> Result<KillSwitch, StoreError> {
+    let is_signalled = Mark::SignalFile.read(db)?.is_some_and(|there| there != 0);
+    let mut statement = db.prepare_cached("SELECT * FROM switch_turns ORDER BY seq DESC LIMIT 1")?;
+    let mut found = statement.query([])?;
+    let Some(row) = found.next()? else {
+        return Ok(KillSwitch { is_on: is_signalled, is_signalled, last: None });
+    };
+    let columns = Columns(row);
+    let is_on: bool = columns.raw("is_on")?;
+    let last = Turn {
+        seq: columns.raw("seq")?,
+        at: columns.time("at")?,
+        who: columns.parsed("who")?,
+        reason: columns.raw("reason")?,
+    };
+    Ok(KillSwitch { is_on: is_on || is_signalled, is_signalled, last: Some(last) })
+}
+
+fn turn_on(tx: &Transaction<'_>, on: &TurnOn) -> Result<usize, StoreError> {
+    if !is_on(tx)? {
+        keep(tx, true, (&on.who, &on.reason), on.now)?;
+    }
+    if !on.cancels {
+        return Ok(0);
+    }
+    let mut begun: usize = 0;
+    for action in at_defender(tx)? {
+        let cancel = Cancel {
+            action,
+            reason: format!("kill switch: {}", on.reason),
+            who: on.who.clone(),
+            now: on.now,
+        };
+        cancel::request(tx, &cancel)?;
+        begun = begun.saturating_add(1);
+    }
+    Ok(begun)
+}
+
+/// Returns the actions that were sent, or may have been, and are not over. The machine action of each is ours: what somebody
+/// else made ends an action as superseded.
+fn at_defender(tx: &Transaction<'_>) -> Result<Vec<ActionId>, StoreError> {
+    let mut statement =
+        tx.prepare_cached("SELECT id FROM actions WHERE state IN ('sending', 'uncertain', 'submitted')")?;
+    let mut found = statement.query([])?;
+    let mut ids = Vec::new();
+    while let Some(row) = found.next()? {
+        ids.push(Columns(row).parsed("id")?);
+    }
+    Ok(ids)
+}
+
+fn turn_off(tx: &Transaction<'_>, off: &TurnOff) -> Result<TurnedOff, StoreError> {
+    let stands = read(tx)?;
+    if stands.is_signalled {
+        return Ok(TurnedOff::Signalled);
+    }
+    if !stands.is_on {
+        return Ok(TurnedOff::AlreadyOff);
+    }
+    keep(tx, false, (&off.who, &off.reason), off.now)?;
+    Ok(TurnedOff::Off)
+}
+
+fn note_signal(tx: &Transaction<'_>, reason: Option<String>, now: Timestamp) -> Result<(), StoreError> {
+    let was_on = is_on(tx)?;
+    Mark::SignalFile.write(tx, i64::from(reason.is_some()))?;
+    match reason {
+        Some(reason) if !was_on => keep(tx, true, (&Who::Bridge, &reason), now),
+        Some(_) | None => Ok(()),
+    }
+}
+
+fn keep(
+    tx: &Transaction<'_>,
+    is_on: bool,
+    (who, reason): (&Who, &str),
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    tx.prepare_cached("INSERT INTO switch_turns (at, is_on, who, reason) VALUES (?1, ?2, ?3, ?4)")?
+        .execute(params![millis(now), is_on, who.to_string(), reason])?;
+    let act = if is_on { Act::TurnKillSwitchOn } else { Act::TurnKillSwitchOff };
+    let done = Administered { reason: Some(reason.to_owned()), ..Administered::new(who, act, now) };
+    audit::administered(tx, &done)
+}
+
+/// Turns the switch on in a database that a server may be using at the same time; returns how many cancellations that has
+/// begun.
+pub fn turn_on_beside(options: &Options, on: &TurnOn) -> Result<usize, StoreError> {
+    beside(options, |tx| turn_on(tx, on))
+}
+
+/// Turns the switch off in a database that a server may be using at the same time.
+pub fn turn_off_beside(options: &Options, off: &TurnOff) -> Result<TurnedOff, StoreError> {
+    beside(options, |tx| turn_off(tx, off))
+}
+
+/// Reads how the switch stands in a database that a server may be using at the same time.
+pub fn kill_switch_beside(options: &Options) -> Result<KillSwitch, StoreError> {
+    beside(options, |tx| read(tx))
+}
+
+fn beside<T>(
+    options: &Options,
+    work: impl FnOnce(&Transaction<'_>) -> Result<T, StoreError>,
+) -> Result<T, StoreError> {
+    let (mut db, _lock) = match lock::take(&options.path) {
+        Ok(lock) => (connection::open_and_migrate(&options.path)?, Some(lock)),
+        Err(StoreError::InUse(_)) => (connection::open_beside(&options.path)?, None),
+        Err(error) => return Err(error),
+    };
+    let tx = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let done = work(&tx)?;
+    tx.commit()?;
+    Ok(done)
+}
