@@ -38,6 +38,8 @@ pub struct Action {
     pub target: Option<Target>,
     /// What a person added to it last.
     pub completion: Option<Completion>,
+    /// When a person last approved what held it.
+    pub approved_at: Option<Timestamp>,
     /// Why it is held, where that is because device or file are not known.
     pub held_reason: Option<HeldReason>,
     /// When the alert was on disk.
@@ -57,8 +59,13 @@ pub struct Action {
 impl Action {
     /// Returns since when the action counts as fresh: since the alert happened, or since a person last looked at it.
     pub fn fresh_since(&self) -> Option<Timestamp> {
-        let looked_at = self.completion.as_ref().map(|completion| completion.at);
+        let looked_at = self.looked_at();
         self.occurred_at.map(|at| looked_at.map_or(at, |looked_at| looked_at.max(at)))
+    }
+
+    /// Returns when a person last looked at it, to complete or to approve it.
+    pub fn looked_at(&self) -> Option<Timestamp> {
+        self.completion.as_ref().map(|completion| completion.at).max(self.approved_at)
     }
 
     /// Returns the comment that Defender keeps with the call.

@@ -100,7 +100,8 @@ impl State {
     /// The moves that exist; whatever is not listed is a bug.
     fn next_states(self) -> &'static [Self] {
         match self {
-            Self::Accepted | Self::Held => &[Self::Resolving, Self::Expired, Self::Cancelled],
+            Self::Accepted => &[Self::Resolving, Self::Expired, Self::Cancelled],
+            Self::Held => &[Self::Resolving, Self::Denied, Self::Expired, Self::Cancelled],
             Self::Resolving => &[Self::Decided, Self::Held, Self::Expired, Self::Cancelled],
             Self::Decided => {
                 &[Self::Queued, Self::Held, Self::Denied, Self::Shadowed, Self::Expired, Self::Cancelled]

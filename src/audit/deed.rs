@@ -169,6 +169,10 @@ pub enum Act {
     CompleteAction,
     /// Ask for an action to end.
     CancelAction,
+    /// Approve what holds an action.
+    ApproveAction,
+    /// Deny a held action.
+    DenyAction,
     /// Read a kept delivery again.
     ReplayDelivery,
     /// Make a token of the API.
@@ -187,6 +191,8 @@ impl Act {
         match self {
             Self::CompleteAction => "complete_action",
             Self::CancelAction => "cancel_action",
+            Self::ApproveAction => "approve_action",
+            Self::DenyAction => "deny_action",
             Self::ReplayDelivery => "replay_delivery",
             Self::CreateToken => "create_token",
             Self::UndoAction => "undo_action",

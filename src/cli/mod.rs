@@ -12,6 +12,7 @@ mod explain;
 mod formats;
 mod formats_test;
 mod formats_try;
+mod judge;
 mod kill_switch;
 mod operator;
 mod policy;
@@ -75,6 +76,10 @@ enum Command {
     Audit(audit::Arguments),
     /// Stop every new call to Defender, or let calls go out again.
     KillSwitch(kill_switch::Arguments),
+    /// Approve what holds an action, with a token of your own.
+    Approve(judge::Approve),
+    /// Deny a held action, with a token of your own.
+    Deny(judge::Deny),
     /// Make tokens for the API.
     Token(token::Arguments),
 }
@@ -113,6 +118,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Promote(arguments) => promote::run(&arguments),
         Command::Audit(arguments) => audit::run(&arguments),
         Command::KillSwitch(arguments) => kill_switch::run(&arguments),
+        Command::Approve(arguments) => judge::approve(&arguments),
+        Command::Deny(arguments) => judge::deny(&arguments),
         Command::Token(arguments) => token::run(&arguments),
     };
     exit::code(result)

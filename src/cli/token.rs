@@ -34,7 +34,7 @@ enum What {
             long = "scope",
             value_name = "SCOPE",
             required = true,
-            help = "actions:read, actions:complete, actions:cancel, deliveries:replay, kill-switch:on, kill-switch:off, audit:read or metrics; may be given more than once"
+            help = "actions:read, actions:complete, actions:cancel, actions:approve, deliveries:replay, kill-switch:on, kill-switch:off, audit:read or metrics; may be given more than once"
         )]
         scopes: Vec<Scope>,
         /// How many days it lives.

@@ -39,6 +39,7 @@ pub(super) async fn metrics(request: HttpRequest, context: Data<Context>) -> Res
         let count = u32::try_from(count).unwrap_or(u32::MAX);
         context.metrics.set(&metric::ACTIONS, &[("state", state.as_str())], f64::from(count));
     }
+    show_held(&context).await?;
     show_pending(&context).await?;
     let since = context.store.uncertain_since().await?;
     let age = since.map_or(SignedDuration::ZERO, |since| context.clock.now().duration_since(since));
@@ -46,6 +47,16 @@ pub(super) async fn metrics(request: HttpRequest, context: Data<Context>) -> Res
     context.key_uses.show(&Arc::clone(&context.sources.borrow()), &context.metrics);
     let text = context.metrics.render();
     Ok(HttpResponse::Ok().content_type("text/plain; version=0.0.4; charset=utf-8").body(text))
+}
+
+/// Shows how many actions have waited for a person for long. These are the reminders: alert on them.
+async fn show_held(context: &Context) -> Result<(), Problem> {
+    for (word, minutes) in [("15m", 15), ("60m", 60), ("240m", 240)] {
+        let since = before(context.clock.now(), SignedDuration::from_mins(minutes));
+        let count = context.store.held_since(since).await?;
+        context.metrics.set(&metric::HELD_LONG, &[("waited", word)], f64::from(count));
+    }
+    Ok(())
 }
 
 /// Shows what waits for devices at Defender: how many by source, and how long the oldest does.

@@ -3,6 +3,7 @@
 
 mod actions;
 mod admission;
+mod approvals;
 mod audit;
 mod auth;
 pub(crate) mod body;
@@ -236,6 +237,12 @@ const ROUTES: &[Route] = &[
         path: "/v1/actions/{id}/complete",
         handler: || web::post().to(actions::complete),
     },
+    Route {
+        method: "POST",
+        path: "/v1/actions/{id}/approve",
+        handler: || web::post().to(approvals::approve),
+    },
+    Route { method: "POST", path: "/v1/actions/{id}/deny", handler: || web::post().to(approvals::deny) },
     Route { method: "POST", path: "/v1/actions/{id}/cancel", handler: || web::post().to(cancel::cancel) },
     Route {
         method: "POST",

@@ -36,6 +36,8 @@ pub enum ProblemKind {
     NotCancellable,
     /// The signal file keeps the kill switch on.
     SignalFile,
+    /// The action does not wait for a person's decision, or not for this.
+    NotApprovable,
     /// The delivery's source is not configured any more.
     SourceUnknown,
     /// The body is too long.
@@ -95,6 +97,7 @@ pub const TABLE: &[Row] = &[
     row(ProblemKind::NotCompletable, "not-completable", 409, "The action does not wait for this."),
     row(ProblemKind::NotCancellable, "not-cancellable", 409, "The action is over."),
     row(ProblemKind::SignalFile, "signal-file", 409, "The signal file keeps the kill switch on."),
+    row(ProblemKind::NotApprovable, "not-approvable", 409, "The action does not wait for this decision."),
     row(ProblemKind::SourceUnknown, "source-unknown", 409, "The source is not configured any more."),
     row(ProblemKind::TooLarge, "too-large", 413, "The body is too long."),
     row(ProblemKind::UnsupportedMediaType, "unsupported-media-type", 415, "The body is not plain JSON."),

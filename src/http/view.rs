@@ -9,7 +9,7 @@ use crate::alert::{
     Action, CancelCall, Cancellation, Change, Completion, Fetch, HeldReason, MachineEntity, Severity,
     Standing, State, Unsettled, before,
 };
-use crate::store::{ActionRecord, Attempt, DeliveryRecord, Unread};
+use crate::store::{ActionRecord, Attempt, DeliveryRecord, Hold, KeptWord, Unread};
 
 /// How long an action may be Pending at Defender before the device is named as the reason.
 pub(super) const DEVICE_IS_SLOW: SignedDuration = SignedDuration::from_mins(2);
@@ -49,6 +49,8 @@ pub(super) fn action(record: &ActionRecord, now: Timestamp) -> Value {
         "waiting_for": waiting_for(record, now),
         "waiting_for_device_since": time(waiting_for_device_since(action, now)),
         "cancellation": record.cancellation.as_ref().map(|it| cancellation(it, action.state)),
+        "holds": holds(record),
+        "approvals": record.words.iter().map(word).collect::<Vec<_>>(),
         "accepted_at": time(Some(action.accepted_at)),
         "changed_at": time(Some(action.changed_at)),
         "expires_at": time(action.expires_at),
@@ -122,6 +124,24 @@ fn cancellation(cancellation: &Cancellation, state: State) -> Value {
         "requested_at": time(Some(cancellation.requested_at)), "why": cancellation.why,
         "calls": cancellation.calls, "next_at": time(next_at),
         "last_call": cancellation.last_call.as_ref().map(cancel_call),
+    })
+}
+
+/// The guards that hold it, and who has approved each.
+fn holds(record: &ActionRecord) -> Vec<Value> {
+    let by = |guard: &String| -> Vec<String> {
+        let approving =
+            record.words.iter().filter(|word| word.word == "approve" && word.guards.contains(guard));
+        approving.map(|word| word.who.to_string()).collect()
+    };
+    let one = |hold: &Hold| json!({"guard": hold.guard, "approvers": hold.approvers, "approved_by": by(&hold.guard)});
+    record.holds.iter().map(one).collect()
+}
+
+fn word(word: &KeptWord) -> Value {
+    json!({
+        "word": word.word, "by": word.who.to_string(), "holds": word.guards, "reason": word.reason,
+        "at": time(Some(word.at)),
     })
 }
 

@@ -88,7 +88,7 @@ pub struct Candidate {
     pub severity: Option<Severity>,
     /// When the alert happened.
     pub occurred_at: Option<Timestamp>,
-    /// When a person last completed the action.
+    /// When a person last completed or approved the action.
     pub completed_at: Option<Timestamp>,
     /// Device and file, or why they are not known.
     pub target: Result<Target, Unresolved>,
@@ -100,7 +100,7 @@ impl Candidate {
         Self {
             severity: action.severity,
             occurred_at: action.occurred_at,
-            completed_at: action.completion.as_ref().map(|completion| completion.at),
+            completed_at: action.looked_at(),
             target,
         }
     }

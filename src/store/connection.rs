@@ -33,6 +33,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0009_guards.sql"),
     include_str!("migrations/0011_audit.sql"),
     include_str!("migrations/0012_kill_switch.sql"),
+    include_str!("migrations/0013_approvals.sql"),
 ];
 
 /// How long a connection waits for another process, such as `token create`, to finish writing. A delivery is answered

@@ -3,11 +3,11 @@
 use jiff::Timestamp;
 use rusqlite::Transaction;
 
-use crate::policy::{Approvals, Decided, Undecided, decided};
+use crate::policy::{Decided, Undecided, decided};
 
 use super::ledger::Counted;
 use super::{Store, StoreError};
-use super::{advance, audit};
+use super::{advance, approvals, audit};
 
 impl Store {
     /// Decides actions, one after the other, and moves them; `None` for those that somebody else has moved meanwhile.
@@ -40,10 +40,11 @@ fn decide(
     if let Some(counted) = counted {
         facts.own = counted.facts(tx)?;
     }
-    let decided = decided(undecided, &facts, &Approvals::default(), now);
+    let decided = decided(undecided, &facts, &approvals::of(tx, undecided.action.id)?, now);
     if !advance::unrecorded(tx, &decided.advance)? {
         return Ok(None);
     }
+    approvals::keep_holds(tx, undecided.action.id, &decided.verdict)?;
     audit::decided(tx, &decided.advance, undecided.policy.as_ref(), now)?;
     if let Some(counted) = counted.filter(|_| decided.verdict.would_be_sent()) {
         counted.keep(tx)?;

@@ -8,12 +8,12 @@ use crate::alert::{
     from_millis, millis,
 };
 use crate::audit::Deed;
-use crate::policy::{Approvals, Candidate, Decision, Facts, HOLD_LIMIT, Policy, Verdict, decide};
+use crate::policy::{Candidate, Decision, Facts, HOLD_LIMIT, Policy, Verdict, decide};
 
 use super::ledger::Counted;
 use super::rows::{self, ACTION, ACTIONS, Columns};
 use super::share::{self, Twin};
-use super::{Store, StoreError, advance, audit, cancel, remembered, restore, switch};
+use super::{Store, StoreError, advance, approvals, audit, cancel, remembered, restore, switch};
 
 /// How long an action waits for the end of a machine action that is being cancelled.
 const CANCEL_WAIT: SignedDuration = SignedDuration::from_secs(10);
@@ -142,7 +142,7 @@ fn record(
     let candidate = Candidate::of(&action, Ok(target));
     let counted = Counted { action: &action, target, policy: &weighed.policy, at: weighed.steady };
     let facts = Facts { own: counted.facts(tx)?, ..weighed.facts.clone() };
-    let verdict = decide(&candidate, &facts, &Approvals::default(), &weighed.policy, now);
+    let verdict = decide(&candidate, &facts, &approvals::of(tx, id)?, &weighed.policy, now);
     if verdict.decision != Decision::Send {
         overrule(tx, &action, &verdict, &weighed.policy, now)?;
         return Ok(Intent::Overruled(verdict));
@@ -330,6 +330,7 @@ fn overrule(
         advance.patch.expires_at = Some(after(now, HOLD_LIMIT));
     }
     advance::unrecorded(tx, &advance)?;
+    approvals::keep_holds(tx, action.id, verdict)?;
     audit::decided(tx, &advance, Some(policy), now)
 }
 

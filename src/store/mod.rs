@@ -5,6 +5,7 @@
 
 mod accept;
 mod advance;
+mod approvals;
 mod audit;
 mod backup;
 mod calls;
@@ -52,6 +53,7 @@ use crate::alert::{
 };
 
 pub use accept::{Accept, Accepted, AcceptedAction, AcceptedAlert, Receipt};
+pub use approvals::{Hold, Judge, Judged, KeptWord, Word};
 pub use audit::{AuditHead, AuditRow, read_audit, sign_audit, verify_audit};
 pub use backup::{Backup, BackupError, back_up};
 pub use cancel::{Cancel, CancelNote, Cancelled};

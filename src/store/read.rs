@@ -9,6 +9,7 @@ use crate::alert::{
 };
 
 use super::StoreError;
+use super::approvals::{self, Hold, KeptWord};
 use super::cancel;
 use super::fetches;
 use super::rows::{self, ACTION, ACTIONS, Columns};
@@ -24,6 +25,10 @@ pub struct ActionRecord {
     pub attempts: Vec<Attempt>,
     /// Who wants it cancelled, if anybody does.
     pub cancellation: Option<Cancellation>,
+    /// The guards that hold it.
+    pub holds: Vec<Hold>,
+    /// What persons have said about it, oldest first.
+    pub words: Vec<KeptWord>,
     /// The other actions that have its machine action.
     pub shared_with: Vec<ActionId>,
     /// Somebody else's machine action that does the same.
@@ -134,6 +139,11 @@ fn record(db: &Connection, row: &rusqlite::Row<'_>) -> Result<ActionRecord, Stor
     let action = rows::action(row)?;
     Ok(ActionRecord {
         cancellation: cancel::find(db, action.id)?,
+        holds: match action.state {
+            State::Held => approvals::holds(db, action.id)?,
+            _ => Vec::new(),
+        },
+        words: approvals::words(db, action.id)?,
         shared_with: shared_with(db, &action)?,
         superseded_by: superseded_by(&Columns(row))?,
         unread: unread(&action, &Columns(row))?,

@@ -23,7 +23,8 @@ pub(super) const ACTION: &str = "a.seq, a.id, a.delivery_id, a.source, l.alert_i
     a.machine_found_at, a.given_sha1, a.given_sha256, a.given_md5, a.given_file_name, a.file_found_at, a.machine_id, a.sha1, a.accepted_at, a.state, a.changed_at, a.expires_at,
     a.attempts, a.machine_action_id, a.machine_action_status, a.machine_action_since, a.intent_at,
     a.first_intent_at, a.empty_reads, a.empty_read_at, a.held_reason, a.completed_machine_id, a.completed_sha1,
-    a.completed_by, a.completed_at, a.superseded_by_id, a.superseded_by_requestor, a.superseded_by_status, a.seal";
+    a.completed_by, a.completed_at, a.superseded_by_id, a.superseded_by_requestor, a.superseded_by_status, a.seal,
+    (SELECT max(p.at) FROM approvals p WHERE p.action_seq = a.seq AND p.word = 'approve') AS approved_at";
 
 /// Every action with its alert.
 pub(super) const ACTIONS: &str = "actions a JOIN alerts l ON l.seq = a.alert_seq";
@@ -120,6 +121,7 @@ pub(super) fn unchecked_action(row: &Row<'_>) -> Result<Action, StoreError> {
         pair: pair(&columns)?,
         target: target.map(|(machine_id, sha1)| Target { machine_id, sha1 }),
         completion: completion(&columns)?,
+        approved_at: columns.maybe_time("approved_at")?,
         held_reason: columns.maybe("held_reason")?,
         accepted_at: columns.time("accepted_at")?,
         state: columns.parsed("state")?,

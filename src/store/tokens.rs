@@ -22,6 +22,8 @@ pub enum Scope {
     ActionsComplete,
     /// Cancel actions.
     ActionsCancel,
+    /// Approve or deny held actions.
+    ActionsApprove,
     /// Turn the kill switch on.
     KillSwitchOn,
     /// Turn the kill switch off.
@@ -36,10 +38,11 @@ pub enum Scope {
 
 impl Scope {
     /// All scopes.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::ActionsRead,
         Self::ActionsComplete,
         Self::ActionsCancel,
+        Self::ActionsApprove,
         Self::DeliveriesReplay,
         Self::AuditRead,
         Self::KillSwitchOn,
@@ -53,6 +56,7 @@ impl Scope {
             Self::ActionsRead => "actions:read",
             Self::ActionsComplete => "actions:complete",
             Self::ActionsCancel => "actions:cancel",
+            Self::ActionsApprove => "actions:approve",
             Self::DeliveriesReplay => "deliveries:replay",
             Self::AuditRead => "audit:read",
             Self::KillSwitchOn => "kill-switch:on",
@@ -71,7 +75,7 @@ impl fmt::Display for Scope {
 /// A word that is no scope.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "unknown scope {0:?}; there are actions:read, actions:complete, actions:cancel, deliveries:replay, kill-switch:on, \
+    "unknown scope {0:?}; there are actions:read, actions:complete, actions:cancel, actions:approve, deliveries:replay, kill-switch:on, \
      kill-switch:off, audit:read and metrics"
 )]
 pub struct UnknownScope(String);

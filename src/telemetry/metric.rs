@@ -127,6 +127,12 @@ pub const STATE_CHANGES: Metric =
 /// Unfinished actions by state.
 pub const ACTIONS: Metric = gauge("quarantine_bridge_actions", "Unfinished actions, by state.");
 
+/// Actions that have waited for a person for long, by how long at least.
+pub const HELD_LONG: Metric = gauge(
+    "quarantine_bridge_held_long",
+    "Actions that have waited for a person for so long or longer: 15m, 60m, 240m. After 24 h they expire.",
+);
+
 /// Decisions of policy, by source and decision.
 pub const DECISIONS: Metric =
     counter("quarantine_bridge_decisions_total", "Decisions of policy, by source and decision.");
@@ -323,6 +329,7 @@ pub const ALL: &[Metric] = &[
     CLOCK_SKEW,
     STATE_CHANGES,
     ACTIONS,
+    HELD_LONG,
     DECISIONS,
     GUARDS,
     DEFENDER_REQUESTS,

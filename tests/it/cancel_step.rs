@@ -39,6 +39,7 @@ fn action() -> Action {
         },
         target: Some(target),
         completion: None,
+        approved_at: None,
         held_reason: None,
         accepted_at: start_of_time(),
         state: State::Submitted,

@@ -34,7 +34,7 @@ fn without_a_command_the_commands_are_shown() {
     assert_eq!(output.status.code(), Some(2));
     for word in [
         "serve", "demo", "check", "explain", "sign", "send", "relay", "spool", "simulate", "formats",
-        "policy", "promote", "token",
+        "policy", "promote", "approve", "deny", "token",
     ] {
         assert!(err(&output).contains(&format!("\n  {word}")), "{word}");
     }

@@ -9,6 +9,7 @@ use quarantine_bridge::http::{ApiToken, paths};
 use quarantine_bridge::ingest::{
     ClientStates, Gate, Place, Preset, Scheme, SecretEncoding, Signature, SigningKey, StaticToken, Tokens,
 };
+use quarantine_bridge::simulator::Machine;
 use quarantine_bridge::store::Scope;
 use reqwest::Client;
 use serde_json::json;
@@ -177,6 +178,18 @@ async fn nobody_gets_a_2xx_who_should_not() {
     let accepted = bridge.send(accepted).await.body;
     let action = accepted["alerts"][0]["actions"][0]["id"].as_str().unwrap().to_owned();
     let delivery = accepted["delivery_id"].as_str().unwrap().to_owned();
+    let server = "9".repeat(40);
+    let device =
+        Machine { id: server.clone(), os_platform: "WindowsServer2022".to_owned(), ..Machine::default() };
+    bridge.simulator.with(|state| state.world.machines.push(device));
+    let mut waiting = Vec::new();
+    for alert_id in ["to approve", "to deny"] {
+        let sent =
+            bridge.request("/v1/hooks/soc").bearer_auth(TOKEN).body(bridge.alert(alert_id, &server, SHA1));
+        let sent = bridge.send(sent).await.body;
+        waiting.push(sent["alerts"][0]["actions"][0]["id"].as_str().unwrap().to_owned());
+    }
+    bridge.drain().await;
     let mut holders: Vec<(String, Option<String>)> = vec![
         ("nobody".to_owned(), None),
         ("a stranger's API token".to_owned(), Some(ApiToken::generate().reveal())),
@@ -191,6 +204,8 @@ async fn nobody_gets_a_2xx_who_should_not() {
     for (method, template) in paths() {
         let id = match template {
             "/v1/actions/{id}/complete" => &held,
+            "/v1/actions/{id}/approve" => &waiting[0],
+            "/v1/actions/{id}/deny" => &waiting[1],
             _ if template.contains("deliveries") => &delivery,
             _ => &action,
         };
@@ -200,8 +215,12 @@ async fn nobody_gets_a_2xx_who_should_not() {
             let body = match template {
                 "/v1/actions/{id}/complete"
                 | "/v1/actions/{id}/cancel"
+                | "/v1/actions/{id}/deny"
                 | "/v1/kill-switch/on"
                 | "/v1/kill-switch/off" => b"{\"reason\": \"r\"}".to_vec(),
+                "/v1/actions/{id}/approve" => {
+                    b"{\"holds\": [\"os\", \"seen_on_device\"], \"reason\": \"r\"}".to_vec()
+                }
                 _ => bridge.alert("a2", MACHINE, SHA1),
             };
             let request = if method == "POST" { request.body(body) } else { request };
@@ -235,6 +254,7 @@ fn may(method: &str, template: &str, holder: &str) -> bool {
         ("POST", "/v1/actions/{id}/cancel") => holder == "actions:cancel",
         ("POST", "/v1/kill-switch/on") => holder == "kill-switch:on",
         ("POST", "/v1/kill-switch/off") => holder == "kill-switch:off",
+        ("POST", "/v1/actions/{id}/approve" | "/v1/actions/{id}/deny") => holder == "actions:approve",
         ("POST", "/v1/deliveries/{id}/replay") => holder == "deliveries:replay",
         _ => panic!("say who may {method} {template}"),
     }

@@ -13,6 +13,7 @@
 )]
 
 mod api;
+mod approvals;
 mod audit;
 mod audit_mutations;
 mod backpressure;

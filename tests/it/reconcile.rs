@@ -35,6 +35,7 @@ fn unsettled() -> Unsettled {
         pair: EntityPair { machine, file, candidates: Vec::new(), found_at: FoundAt::default() },
         target: Some(target),
         completion: None,
+        approved_at: None,
         held_reason: None,
         accepted_at: start_of_time(),
         state: State::Uncertain,

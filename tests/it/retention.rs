@@ -31,8 +31,18 @@ async fn quarantine(bridge: &mut Bridge, alert_id: &str, machine: &str) -> Strin
 
 fn rows(bridge: &Bridge) -> Vec<(&'static str, i64)> {
     let db = Connection::open(bridge.database()).unwrap();
-    let tables =
-        ["actions", "alerts", "attempts", "cancellations", "deliveries", "fetches", "history", "remembered"];
+    let tables = [
+        "actions",
+        "alerts",
+        "approvals",
+        "attempts",
+        "cancellations",
+        "deliveries",
+        "fetches",
+        "history",
+        "holds",
+        "remembered",
+    ];
     tables.map(|table| (table, count(&db, table))).to_vec()
 }
 

@@ -23,6 +23,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0009_guards.sql", NINTH),
     ("0011_audit.sql", ELEVENTH),
     ("0012_kill_switch.sql", TWELFTH),
+    ("0013_approvals.sql", THIRTEENTH),
 ];
 
 const FIRST: &str = "395a7fe3e0960a7e1b7de0f7b097c1f31a5bcace4efc03cd7ac8bd61bcb7e378";
@@ -34,6 +35,8 @@ const THIRD: &str = "91ff1284e38bc6dee28c438aa13eff41d817409b5daae511a4bc07d6bd1
 const FOURTH: &str = "a7414dae0ff54b9d51e7ab4569832bd4fb4730f5c74df86c300b494fc88b1a84";
 
 const FIFTH: &str = "5c7b253a92166a180eb3ad8b16be9338d95146a37c4151a8a32f442460a27a2b";
+const THIRTEENTH: &str = "5ec01a6b85cc344714fbf2e965566a8a2ed816512313154d7c0b59ed6a8015bd";
+
 const NINTH: &str = "494c8aa97e1e1a3d230bc71d14be6c28672d4b86936c82364f32f58197e3331d";
 
 const TWELFTH: &str = "63e09bcf9dad5246fd00a6f435eeb0335d77ea434ad75b2fdbee0b1529e2ebf3";

@@ -178,7 +178,7 @@ impl Bridge {
         tasks.spawn(key_fetcher.run(stopped.clone()));
         tasks.spawn(switch_watch.run(stopped));
         tasks.spawn(async move { server.await.unwrap() });
-        let token = token(&store_options, &clock, &[Scope::ActionsRead, Scope::Metrics]);
+        let token = token(&store_options, &clock, "test", &[Scope::ActionsRead, Scope::Metrics]);
         Self {
             clock,
             simulator,
@@ -259,7 +259,12 @@ impl Bridge {
 
     /// Another token, for other scopes.
     pub(crate) fn new_token(&self, scopes: &[Scope]) -> String {
-        token(&StoreOptions { path: self.database() }, &self.clock, scopes)
+        self.token_of("test", scopes)
+    }
+
+    /// A token of this name.
+    pub(crate) fn token_of(&self, name: &str, scopes: &[Scope]) -> String {
+        token(&StoreOptions { path: self.database() }, &self.clock, name, scopes)
     }
 
     /// Posts a signed body to the source.
@@ -535,12 +540,12 @@ pub(crate) fn without_facts(guards: &mut Guards) {
     }
 }
 
-fn token(store: &StoreOptions, clock: &Clock, scopes: &[Scope]) -> String {
+fn token(store: &StoreOptions, clock: &Clock, name: &str, scopes: &[Scope]) -> String {
     let token = http::ApiToken::generate();
     let now = clock.now();
     let kept = NewToken {
         id: token.id().to_owned(),
-        name: "test".to_owned(),
+        name: name.to_owned(),
         scopes: scopes.to_vec(),
         secret_sha256: token.secret_sha256(),
         created_at: now,

@@ -1,0 +1,106 @@
+//! `POST /v1/actions/{id}/approve` and `/deny`: a person decides about a held action.
+
+use actix_web::web::{Data, Path, Payload};
+use actix_web::{HttpRequest, HttpResponse};
+use serde::Deserialize;
+
+use crate::alert::{ActionId, State, Who};
+use crate::store::{Judge, Judged, Scope, Word};
+use crate::telemetry::metric;
+
+use super::actions::{read_json, reason};
+use super::problem::{Problem, ProblemKind};
+use super::{Context, auth, body, view};
+
+/// What is said to approve an action.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Approval {
+    holds: Vec<String>,
+    reason: String,
+}
+
+/// What is said to deny it.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Denial {
+    reason: String,
+}
+
+/// Answers 200 once nothing that was seen holds the action any more, 202 while another person must approve too.
+pub(super) async fn approve(
+    request: HttpRequest,
+    path: Path<String>,
+    payload: Payload,
+    context: Data<Context>,
+) -> Result<HttpResponse, Problem> {
+    let (who, action) = begin(&request, &path, &context).await?;
+    let said: Approval = read_json(&body::read(&request, payload, &context.long_bodies).await?)?;
+    let mut holds = said.holds;
+    holds.sort_unstable();
+    holds.dedup();
+    if holds.is_empty() {
+        let detail = "holds must name the guards whose holds are approved, as the action shows them.";
+        return Err(Problem::new(ProblemKind::InvalidBody, detail));
+    }
+    judge(&context, action, who, (Word::Approve { holds }, said.reason)).await
+}
+
+/// Answers 200: the action is denied.
+pub(super) async fn deny(
+    request: HttpRequest,
+    path: Path<String>,
+    payload: Payload,
+    context: Data<Context>,
+) -> Result<HttpResponse, Problem> {
+    let (who, action) = begin(&request, &path, &context).await?;
+    let said: Denial = read_json(&body::read(&request, payload, &context.long_bodies).await?)?;
+    judge(&context, action, who, (Word::Deny, said.reason)).await
+}
+
+async fn begin(request: &HttpRequest, path: &str, context: &Context) -> Result<(Who, ActionId), Problem> {
+    let who = auth::require(request, context, Scope::ActionsApprove).await?;
+    Ok((who, path.parse().or(Err(Problem::nothing_here()))?))
+}
+
+async fn judge(
+    context: &Context,
+    action: ActionId,
+    who: Who,
+    (word, why): (Word, String),
+) -> Result<HttpResponse, Problem> {
+    let judge = Judge { action, word, reason: reason(&why)?, who: who.clone(), now: context.clock.now() };
+    let judged = context.store.judge(judge).await?;
+    tracing::info!(%action, %who, ?judged, "judgement");
+    let mut answer = match judged {
+        Judged::Resumed | Judged::Denied => {
+            let state = if judged == Judged::Denied { State::Denied } else { State::Resolving };
+            context.metrics.count(&metric::STATE_CHANGES, &[("state", state.as_str())]);
+            HttpResponse::Ok()
+        }
+        Judged::Already => HttpResponse::Ok(),
+        Judged::Kept => HttpResponse::Accepted(),
+        refused => return Err(refusal(&refused)),
+    };
+    let record = context.store.action(action).await?.ok_or_else(Problem::nothing_here)?;
+    Ok(answer.json(view::action(&record, context.clock.now())))
+}
+
+fn refusal(judged: &Judged) -> Problem {
+    let no = |detail: String| Problem::new(ProblemKind::NotApprovable, detail);
+    match judged {
+        Judged::OwnAction => {
+            let detail = "Whoever has brought an action about, as its source, by a replay or by completing it, may not \
+                          decide about it.";
+            Problem::new(ProblemKind::Forbidden, detail)
+        }
+        Judged::NotHeld(state) => no(format!("It is {state}; only a held action waits for a person.")),
+        Judged::NoSuchHold(guard) => no(format!("{guard:?} does not hold it. Its holds are in the action.")),
+        Judged::NotApprovable(guard) => {
+            no(format!("{guard} holds because something is missing that no approval can stand for."))
+        }
+        Judged::Missing | Judged::Resumed | Judged::Kept | Judged::Denied | Judged::Already => {
+            Problem::nothing_here()
+        }
+    }
+}
