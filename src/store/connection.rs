@@ -31,9 +31,9 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0007_queue.sql"),
     include_str!("migrations/0008_retention.sql"),
     include_str!("migrations/0009_guards.sql"),
-    include_str!("migrations/0011_audit.sql"),
-    include_str!("migrations/0012_kill_switch.sql"),
-    include_str!("migrations/0013_approvals.sql"),
+    include_str!("migrations/0010_audit.sql"),
+    include_str!("migrations/0011_kill_switch.sql"),
+    include_str!("migrations/0012_approvals.sql"),
 ];
 
 /// How long a connection waits for another process, such as `token create`, to finish writing. A delivery is answered

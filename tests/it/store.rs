@@ -21,9 +21,9 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0007_queue.sql", SEVENTH),
     ("0008_retention.sql", EIGHTH),
     ("0009_guards.sql", NINTH),
-    ("0011_audit.sql", ELEVENTH),
-    ("0012_kill_switch.sql", TWELFTH),
-    ("0013_approvals.sql", THIRTEENTH),
+    ("0010_audit.sql", TENTH),
+    ("0011_kill_switch.sql", ELEVENTH),
+    ("0012_approvals.sql", TWELFTH),
 ];
 
 const FIRST: &str = "395a7fe3e0960a7e1b7de0f7b097c1f31a5bcace4efc03cd7ac8bd61bcb7e378";
@@ -35,11 +35,11 @@ const THIRD: &str = "91ff1284e38bc6dee28c438aa13eff41d817409b5daae511a4bc07d6bd1
 const FOURTH: &str = "a7414dae0ff54b9d51e7ab4569832bd4fb4730f5c74df86c300b494fc88b1a84";
 
 const FIFTH: &str = "5c7b253a92166a180eb3ad8b16be9338d95146a37c4151a8a32f442460a27a2b";
-const THIRTEENTH: &str = "5ec01a6b85cc344714fbf2e965566a8a2ed816512313154d7c0b59ed6a8015bd";
+const TWELFTH: &str = "5ec01a6b85cc344714fbf2e965566a8a2ed816512313154d7c0b59ed6a8015bd";
 
 const NINTH: &str = "494c8aa97e1e1a3d230bc71d14be6c28672d4b86936c82364f32f58197e3331d";
 
-const TWELFTH: &str = "63e09bcf9dad5246fd00a6f435eeb0335d77ea434ad75b2fdbee0b1529e2ebf3";
+const ELEVENTH: &str = "63e09bcf9dad5246fd00a6f435eeb0335d77ea434ad75b2fdbee0b1529e2ebf3";
 
 const SIXTH: &str = "488d7eb890ceb9f10e5e531e9df9835b0d1e0ada13034ea5d9620b38bb28b6fd";
 
@@ -47,7 +47,7 @@ const SEVENTH: &str = "14f0a9aef9fdd18b0ca40d5f0dc7c5a4bdca242fbe4c774305fadbbf8
 
 const EIGHTH: &str = "37addbe983c5be992bd08f60d3cbdff9b146ea8a6270e7facf412beb60ea8f66";
 
-const ELEVENTH: &str = "9e22afc3ec942552bee11df43e9daeb9a05c8a5d861c04701cfeac3557576ffd";
+const TENTH: &str = "9e22afc3ec942552bee11df43e9daeb9a05c8a5d861c04701cfeac3557576ffd";
 
 fn folder() -> (TempDir, Options) {
     let folder = tempfile::tempdir().unwrap();

@@ -1,2 +1,3 @@
-INSERT INTO switch_turns (at, is_on, who, reason) VALUES
-  (1772366400000, 1, 'token:soc', 'a wrong rule'), (1772366460000, 0, 'operator:uid 0', 'the rule is mended');
+INSERT INTO holds (action_seq, guard, approvers) SELECT min(seq), 'os', 1 FROM actions;
+INSERT INTO approvals (action_seq, word, who, guards, reason, at)
+SELECT min(seq), 'approve', 'token:alice', '["os"]', 'looked at it', 1772366400000 FROM actions;
