@@ -27,7 +27,6 @@ mod client;
 mod complete;
 mod connections;
 mod contract;
-mod crash;
 mod damage;
 mod dispatch;
 mod documents;
