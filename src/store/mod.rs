@@ -31,6 +31,7 @@ mod restore;
 mod room;
 mod rows;
 mod seal;
+mod set_back;
 mod shadowed;
 mod share;
 mod soundness;
