@@ -112,6 +112,13 @@ impl Breaker {
         self.position = next;
     }
 
+    /// The time of day was set back by so much: it does not stay open longer for that.
+    pub fn set_back(&mut self, by: SignedDuration) {
+        if let Position::Open { until, .. } = &mut self.position {
+            *until = before(*until, by);
+        }
+    }
+
     fn counts(&self, pass: Pass) -> bool {
         matches!(
             (&self.position, pass),

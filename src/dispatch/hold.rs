@@ -2,12 +2,13 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::alert::{BreakerReport, BreakerState, OpenBreaker, Trouble, Unsettled, Upstream, after};
+use crate::alert::{BreakerReport, BreakerState, OpenBreaker, Trouble, Unsettled, Upstream, after, before};
 use crate::defender::{ReadError, TokenError};
 use crate::store::StoreError;
 use crate::telemetry::metric;
 
 use super::breaker::{Heard, Pass};
+use super::day::Day;
 use super::{Dispatcher, STORE_RETRY};
 
 impl Dispatcher {
@@ -56,6 +57,23 @@ impl Dispatcher {
     pub(super) fn store_failed(&mut self, error: &StoreError, now: Timestamp) {
         self.store_retry_at = after(now, STORE_RETRY);
         tracing::error!(%error, "the store could not take an intent; nothing is sent without one");
+    }
+
+    /// Lets nothing wait longer because the time of day was set back.
+    pub(super) async fn heed_clock(&mut self, now: Timestamp) -> Result<(), StoreError> {
+        let day = Day::new(now, self.clock.steady());
+        if let Some(by) = self.day.was_set_back(day) {
+            tracing::warn!(seconds = by.as_secs(), "the time of day was set back; waits end by the new time");
+            self.store.set_back(by, now).await?;
+            self.upstreams.set_back(by);
+            self.lookups.set_back(by);
+            let times = [&mut self.next_look, &mut self.next_expiry, &mut self.store_retry_at];
+            for time in times.into_iter().chain([&mut self.next_alarm]).chain(&mut self.taken_at) {
+                *time = before(*time, by);
+            }
+        }
+        self.day = day;
+        Ok(())
     }
 
     /// Tells that Defender's list cannot be read; loudly when a person must do something.

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::alert::{Action, Api, Found, LookupApi, Question, Steady, after};
+use crate::alert::{Action, Api, Found, LookupApi, Question, Steady, after, before};
 use crate::budget::{Permit, Share};
 use crate::defender::{Defender, LookedUp, ReadError};
 use crate::store::StoreError;
@@ -89,6 +89,17 @@ impl Lookups {
             LookupApi::Files => &mut self.files,
             LookupApi::FileStats => &mut self.file_stats,
             LookupApi::FileMachines => &mut self.file_machines,
+        }
+    }
+
+    /// The time of day was set back by so much: nothing is left alone longer for that.
+    pub(super) fn set_back(&mut self, by: SignedDuration) {
+        let lanes = [&mut self.machines, &mut self.files, &mut self.file_stats, &mut self.file_machines];
+        for lane in lanes {
+            lane.paused_until = before(lane.paused_until, by);
+        }
+        for failed in self.failed.values_mut() {
+            failed.again_at = before(failed.again_at, by);
         }
     }
 

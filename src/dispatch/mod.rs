@@ -1,7 +1,7 @@
 //! The loop that takes an action from acceptance to its end, at its own pace.
 //!
 //! `turn` does all that is due and starts what takes time; `run` repeats it. What must be exact is in pure files:
-//! `answers`, `backoff`, `breaker`, `cancel`, `first_look`, `reconcile`, `resolve`, `step`, `track`, `upstreams`, `waited`.
+//! `answers`, `backoff`, `breaker`, `cancel`, `day`, `first_look`, `reconcile`, `resolve`, `step`, `track`, `upstreams`, `waited`.
 
 mod answers;
 mod backoff;
@@ -9,6 +9,7 @@ mod breaker;
 mod calls;
 mod cancel;
 mod cancelling;
+mod day;
 mod decide;
 mod decided;
 mod facts;
@@ -55,6 +56,7 @@ pub use upstreams::{Passes, Upstreams};
 
 use calls::{Calls, Shown};
 use cancelling::{CancelEnded, Cancelling};
+use day::Day;
 use decide::{Next, SourceRules};
 use first_look::FirstLook;
 use look::Looked;
@@ -160,6 +162,8 @@ pub struct Dispatcher {
     /// Unsettled actions for which the list was not read yet: until then nothing is sent.
     first_look: FirstLook,
     waited: Waited,
+    /// Both clocks in the last turn.
+    day: Day,
     /// When the store is tried again after it could not take an intent.
     store_retry_at: Timestamp,
     /// When it may be said again, loudly, that the list cannot be read.
@@ -235,6 +239,7 @@ impl Dispatcher {
             upstreams: Upstreams::default(),
             first_look: FirstLook::new(unsettled),
             waited: Waited::new(steady),
+            day: Day::new(now, steady),
             store_retry_at: Timestamp::MIN,
             next_alarm: Timestamp::MIN,
             taken_at: None,
@@ -297,6 +302,7 @@ impl Dispatcher {
     /// Does all that is due and starts what takes time; returns when to come back.
     pub async fn turn(&mut self) -> Result<Timestamp, StoreError> {
         let now = self.clock.now();
+        self.heed_clock(now).await?;
         self.adopt_changes();
         self.apply_cancellations(now).await?;
         self.expire(now).await?;

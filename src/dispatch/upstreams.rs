@@ -1,6 +1,6 @@
 //! The breakers together: which calls may leave, and what holds sending. Pure.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::alert::{BreakerReport, Upstream};
 
@@ -60,6 +60,13 @@ impl Upstreams {
     /// Draws the conclusion from a call.
     pub fn hear(&mut self, upstream: Upstream, pass: Pass, heard: Heard, now: Timestamp) {
         self.breaker_mut(upstream).hear(pass, heard, now);
+    }
+
+    /// The time of day was set back by so much.
+    pub fn set_back(&mut self, by: SignedDuration) {
+        for upstream in Upstream::ALL {
+            self.breaker_mut(upstream).set_back(by);
+        }
     }
 
     /// Says whether no quarantine call leaves.

@@ -27,7 +27,10 @@ pub(super) async fn ready(context: Data<Context>) -> Result<HttpResponse, Proble
         return Err(Problem::new(ProblemKind::NotReady, "The service is starting."));
     }
     if !context.store.is_writable().await {
-        return Err(Problem::new(ProblemKind::NotReady, "The store cannot be written."));
+        return Err(Problem::new(
+            ProblemKind::NotReady,
+            "The store cannot be written, or its disk is nearly full.",
+        ));
     }
     let kill_switch = if context.store.kill_switch().await?.is_on { "on" } else { "off" };
     Ok(HttpResponse::Ok().json(json!({"ready": true, "kill_switch": kill_switch})))

@@ -29,8 +29,10 @@ mod read;
 mod remembered;
 mod replay;
 mod restore;
+mod room;
 mod rows;
 mod seal;
+mod set_back;
 mod shadowed;
 mod share;
 mod soundness;
@@ -78,6 +80,7 @@ pub use switch::{
 pub use tokens::{NewToken, Scope, StoredToken, UnknownScope, add_token};
 
 use connection::Readers;
+use room::Room;
 use unfinished::Unfinished;
 use writer::Writer;
 
@@ -99,6 +102,7 @@ pub struct Store {
     writer: Writer,
     readers: Readers,
     unfinished: Unfinished,
+    room: Room,
     /// Told when there may be new work for dispatch.
     work_arrived: Arc<Notify>,
     /// Told when there may be alerts to fetch.
@@ -115,7 +119,7 @@ impl Store {
         let unfinished = total(&read::count_unfinished(&connection)?);
         let writer = Writer::start(connection, lock)?;
         let readers = Readers::new(&options.path, writer.health().clone());
-        Ok(Self::over(writer, readers, unfinished))
+        Ok(Self { room: Room::of(&options.path), ..Self::over(writer, readers, unfinished) })
     }
 
     fn over(writer: Writer, readers: Readers, unfinished: u64) -> Self {
@@ -123,6 +127,7 @@ impl Store {
             writer,
             readers,
             unfinished: Unfinished::new(unfinished),
+            room: Room::unlimited(),
             work_arrived: Arc::default(),
             fetch_wanted: Arc::default(),
             kill_switch_turns: watch::Sender::new(0),
@@ -384,10 +389,11 @@ impl Store {
         self.readers.read(move |db| tokens::find(db, &id)).await
     }
 
-    /// Says whether the store can be written; where the last write failed, by writing.
+    /// Says whether a delivery can be written: by the room on the disk, and where the last write failed, by writing.
     pub async fn is_writable(&self) -> bool {
         let health = *self.health().borrow();
         match health {
+            Health::Fine | Health::NotWritable if !self.room.is_enough() => false,
             Health::Fine => true,
             Health::NotWritable => self.writer.write(work::probe).await.is_ok(),
             Health::Broken => false,

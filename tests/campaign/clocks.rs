@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use jiff::{SignedDuration, Timestamp};
-use quarantine_bridge::alert::after;
+use quarantine_bridge::alert::{after, before};
 use quarantine_bridge::clock::Clock;
 
 use crate::audit;
@@ -22,6 +22,9 @@ const STEPS: [(&str, i64, i64); 6] = [
     ("set forwards by 1 h and right again", 3_600, 0),
     ("set back by 1 h and right again", -3_600, 0),
 ];
+
+/// How long ago the alerts happened.
+const HAPPENED: SignedDuration = SignedDuration::from_hours(72);
 
 /// Calls a minute, for the bridge and for the simulator.
 const CALLS: usize = 20;
@@ -52,6 +55,8 @@ async fn step(name: &str, first: i64, second: i64) -> Row {
     let config = CONFIG.iter().fold(FAST.to_owned(), |text, (from, to)| text.replace(from, to));
     let mut site = Site::new(&config).await;
     site.installation.edit("min_severity = \"low\"", "min_severity = \"low\"\nmax_age = \"9d\"");
+    // Days ago, so that none lies in the future of a clock that was set back: such an alert is held.
+    site.occurred_at = before(Clock::system().now(), HAPPENED);
     site.simulator.with(|state| {
         state.switches.per_minute = u32::try_from(CALLS).unwrap();
         state.switches.list_lag_ms = 20_000;
@@ -67,7 +72,6 @@ async fn step(name: &str, first: i64, second: i64) -> Row {
     for seconds in [first, second] {
         site.ahead = SignedDuration::from_secs(seconds);
         clock.set(site.ahead);
-        site.occurred_at = after(Clock::system().now(), site.ahead);
         // Deliveries wake the dispatcher, and are signed by the clock as it is now.
         let more = site.accepted.len();
         site.send_all(more..more + 5).await;

@@ -15,6 +15,7 @@
 )]
 
 mod audit;
+mod backup;
 mod clocks;
 mod corrupt;
 mod disk;
@@ -63,6 +64,7 @@ const FAMILIES: &[Family] = &[
     Family { name: "signals", run: |plan| Box::pin(signals::run(plan)) },
     Family { name: "disk", run: |plan| Box::pin(disk::run(plan)) },
     Family { name: "migration", run: |plan| Box::pin(migration::run(plan)) },
+    Family { name: "backup", run: |plan| Box::pin(backup::run(plan)) },
     Family { name: "output", run: |plan| Box::pin(output::run(plan)) },
     Family { name: "instances", run: |plan| Box::pin(instances::run(plan)) },
 ];

@@ -28,7 +28,6 @@ mod client;
 mod complete;
 mod connections;
 mod contract;
-mod crash;
 mod damage;
 mod dispatch;
 mod documents;

@@ -5,7 +5,7 @@ use quarantine_bridge::alert::Mode;
 use quarantine_bridge::simulator::{Fault, FaultKind, Machine, Place};
 use serde_json::{Value, json};
 
-use crate::harness::{Bridge, MACHINE, SHA1};
+use crate::harness::{Bridge, MACHINE, SHA1, Setup, without_facts};
 
 const ANALYST: &str = "Analyst@contoso.com";
 
@@ -300,4 +300,29 @@ async fn an_action_during_whose_calls_the_service_ends_again_and_again_lets_othe
     assert_eq!((&queued["state"], bridge.quarantines().len()), (&json!("queued"), 3), "it waits 4 s");
     bridge.run_for(seconds(40)).await;
     assert_eq!(bridge.state(&id).await, "succeeded");
+}
+
+/// Both the waits on disk and those of the breaker and the looks go by the time of day.
+#[tokio::test]
+async fn a_clock_that_is_set_back_by_four_minutes_holds_nothing_up_for_four_minutes() {
+    let mut bridge = Bridge::with(Setup { guards: without_facts, ..Setup::default() }).await;
+    // As many as open the breaker; none of them arrives.
+    bridge.simulator.play(fault(Place::Quarantine, FaultKind::RequestLost, 3));
+    let mut ids = Vec::new();
+    for n in 0..6 {
+        ids.push(bridge.accept(&format!("a{n}"), &format!("{n:040x}"), SHA1).await);
+    }
+    bridge.drain().await;
+
+    bridge.clock.set_by(SignedDuration::from_mins(-4));
+    bridge.run_for(seconds(55)).await;
+    assert_eq!(bridge.quarantines().len(), 6, "what was lost waits for the settle time by the steady clock");
+    bridge.run_for(seconds(95)).await;
+
+    // The others were taken before, by a Defender whose clock was set back too.
+    for id in &ids[..3] {
+        let action = bridge.action(id).await;
+        assert_eq!(action["state"], "succeeded", "{action}");
+    }
+    assert_eq!((bridge.quarantines().len(), bridge.simulator.machine_actions().len()), (9, 6));
 }

@@ -57,6 +57,7 @@ const TABLE: &[(&str, &[&str], &[&str])] = &[
     ("dispatch/track", &["alert"], &[]),
     ("dispatch/cancel", &["alert"], &[]),
     ("dispatch/waited", &["alert"], &[]),
+    ("dispatch/day", &["alert"], &[]),
     ("dispatch/resolve", &["alert"], &[]),
     ("dispatch/answers", &["alert"], &[]),
     ("dispatch/decide", &["alert", "policy"], &[]),

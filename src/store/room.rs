@@ -1,0 +1,42 @@
+//! How much room is left on the disk under the store.
+
+use std::path::{Path, PathBuf};
+
+use rustix::fs::statvfs;
+
+/// What must be left for the store to count as writable: a delivery of the largest size with its alerts, and a page for each
+/// action that moves meanwhile.
+const ROOM_MIN: u64 = 8 * 1024 * 1024;
+
+/// The disk under the store; none where nothing is kept.
+#[derive(Debug, Clone)]
+pub(super) struct Room {
+    folder: Option<PathBuf>,
+}
+
+impl Room {
+    /// The disk on which this file lies.
+    pub(super) fn of(database: &Path) -> Self {
+        // A path without a folder is in the one we are in.
+        let folder = database.parent().filter(|folder| !folder.as_os_str().is_empty());
+        Self { folder: Some(folder.unwrap_or(Path::new(".")).to_owned()) }
+    }
+
+    /// No disk.
+    pub(super) fn unlimited() -> Self {
+        Self { folder: None }
+    }
+
+    /// Says whether there is enough for what may come next.
+    ///
+    /// A small write may still fit where a delivery would not. Where the system does not tell, what writes say counts alone.
+    pub(super) fn is_enough(&self) -> bool {
+        self.folder.as_deref().and_then(left).is_none_or(|left| left >= ROOM_MIN)
+    }
+}
+
+/// How many bytes may still be written by whoever is not root.
+fn left(folder: &Path) -> Option<u64> {
+    let disk = statvfs(folder).ok()?;
+    Some(disk.f_bavail.saturating_mul(disk.f_frsize))
+}
