@@ -1,7 +1,7 @@
 //! The durable promise to call Defender once, and what came of it.
 
 use jiff::{SignedDuration, Timestamp};
-use rusqlite::{OptionalExtension as _, Transaction, params};
+use rusqlite::{Transaction, params};
 
 use crate::alert::{
     Action, ActionId, Advance, Change, MachineId, Outcome, Patch, Sha1, State, Target, Tried, Who, after,
@@ -13,7 +13,7 @@ use crate::policy::{Candidate, Decision, Facts, HOLD_LIMIT, Policy, Verdict, dec
 use super::ledger::Counted;
 use super::rows::{self, ACTION, ACTIONS, Columns};
 use super::share::{self, Twin};
-use super::{Store, StoreError, advance, approvals, audit, cancel, remembered, restore, switch};
+use super::{Store, StoreError, advance, approvals, audit, cancel, restore, sent, switch};
 
 /// How long an action waits for the end of a machine action that is being cancelled.
 const CANCEL_WAIT: SignedDuration = SignedDuration::from_secs(10);
@@ -194,7 +194,7 @@ fn waiting(
     if call_in_flight(tx, target.machine_id)? || cancel::is_wanted(tx, id)? {
         return Ok(None);
     }
-    if let Some(why) = sent_already(tx, &action, target)? {
+    if let Some(why) = sent::already(tx, &action, target)? {
         advance::apply(tx, &to(&action, State::Superseded, why, Vec::new(), now))?;
         return Ok(None);
     }
@@ -275,40 +275,6 @@ pub(super) fn load(tx: &Transaction<'_>, id: ActionId) -> Result<Option<Action>,
         return Ok(Some(action));
     }
     Err(StoreError::Corrupt(format!("action {} stands in the place of {id}", action.id)))
-}
-
-/// Says in SQL whether an action of this table's name was sent, or another machine action stands for it. What was cancelled
-/// before it was sent was not.
-pub(super) fn was_sent(action: &str) -> String {
-    format!(
-        "({action}.state IN ('sending', 'uncertain', 'submitted', 'succeeded', 'failed', 'timed_out', 'superseded', 'rejected')
-         OR ({action}.state = 'cancelled' AND {action}.machine_action_id IS NOT NULL))"
-    )
-}
-
-/// Says by which other action of the same alert, there or deleted, this target was acted on, if it was.
-fn sent_already(tx: &Transaction<'_>, action: &Action, target: Target) -> Result<Option<String>, StoreError> {
-    if let Some(twin) = sent_before(tx, action.id, target)? {
-        return Ok(Some(format!("action {twin} of the same alert was sent for this device and file")));
-    }
-    let why = "an action of the same alert was sent for this device and file; retention has deleted it";
-    Ok(remembered::was_sent(tx, action, target)?.then(|| why.to_owned()))
-}
-
-/// Finds another action of the same alert that was sent for the same target: an alert may name a device or a file in two
-/// ways, and each makes an action of its own.
-fn sent_before(tx: &Transaction<'_>, id: ActionId, target: Target) -> Result<Option<String>, StoreError> {
-    let mut statement = tx.prepare_cached(&format!(
-        "SELECT b.id FROM actions a JOIN actions b ON b.alert_seq = a.alert_seq AND b.seq <> a.seq
-         WHERE a.id = ?1 AND b.machine_id = ?2 AND b.sha1 = ?3 AND {}",
-        was_sent("b")
-    ))?;
-    let found = statement
-        .query_row(params![id.to_string(), target.machine_id.to_string(), target.sha1.to_string()], |row| {
-            row.get(0)
-        })
-        .optional()?;
-    Ok(found)
 }
 
 fn call_in_flight(tx: &Transaction<'_>, machine_id: MachineId) -> Result<bool, StoreError> {

@@ -32,6 +32,7 @@ mod restore;
 mod room;
 mod rows;
 mod seal;
+mod sent;
 mod set_back;
 mod shadowed;
 mod share;
@@ -387,17 +388,6 @@ impl Store {
     /// Returns an API token by its public id.
     pub async fn token(&self, id: String) -> Result<Option<StoredToken>, StoreError> {
         self.readers.read(move |db| tokens::find(db, &id)).await
-    }
-
-    /// Says whether a delivery can be written: by the room on the disk, and where the last write failed, by writing.
-    pub async fn is_writable(&self) -> bool {
-        let health = *self.health().borrow();
-        match health {
-            Health::Fine | Health::NotWritable if !self.room.is_enough() => false,
-            Health::Fine => true,
-            Health::NotWritable => self.writer.write(work::probe).await.is_ok(),
-            Health::Broken => false,
-        }
     }
 }
 

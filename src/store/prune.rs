@@ -12,7 +12,7 @@ use crate::alert::{DeliveryId, State, after, before, from_millis, millis};
 use super::marks::Mark;
 use super::remembered::{self, Key, KnownDelivery};
 use super::rows::Columns;
-use super::{Store, StoreError, intent};
+use super::{Store, StoreError, sent};
 
 /// How many actions, deliveries or keys are looked at in one write. Some milliseconds, whatever the disk.
 const ACTIONS_MAX: u32 = 16;
@@ -196,7 +196,7 @@ fn remember_alert(tx: &Transaction<'_>, alert_seq: i64, ended_at: i64) -> Result
     let mut statement = tx.prepare_cached(&format!(
         "SELECT l.source, l.alert_id, a.pair_key, a.machine_id, a.sha1, {} AS was_sent
          FROM actions a JOIN alerts l ON l.seq = a.alert_seq WHERE a.alert_seq = ?1",
-        intent::was_sent("a")
+        sent::was_sent("a")
     ))?;
     let mut rows = statement.query([alert_seq])?;
     while let Some(row) = rows.next()? {

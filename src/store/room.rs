@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::statvfs;
 
+use super::{Health, Store, work};
+
 /// What must be left for the store to count as writable: a delivery of the largest size with its alerts, and a page for each
 /// action that moves meanwhile.
 const ROOM_MIN: u64 = 8 * 1024 * 1024;
@@ -32,6 +34,19 @@ impl Room {
     /// A small write may still fit where a delivery would not. Where the system does not tell, what writes say counts alone.
     pub(super) fn is_enough(&self) -> bool {
         self.folder.as_deref().and_then(left).is_none_or(|left| left >= ROOM_MIN)
+    }
+}
+
+impl Store {
+    /// Says whether a delivery can be written: by the room on the disk, and where the last write failed, by writing.
+    pub async fn is_writable(&self) -> bool {
+        let health = *self.health().borrow();
+        match health {
+            Health::Fine | Health::NotWritable if !self.room.is_enough() => false,
+            Health::Fine => true,
+            Health::NotWritable => self.writer.write(work::probe).await.is_ok(),
+            Health::Broken => false,
+        }
     }
 }
 
