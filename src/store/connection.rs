@@ -149,26 +149,28 @@ fn check_ours(connection: &Connection, path: &Path) -> Result<(), StoreError> {
     if id == APPLICATION_ID || (id == 0 && tables == 0) { Ok(()) } else { Err(foreign()) }
 }
 
-/// Applies what is missing, each migration in a transaction of its own.
+/// Applies what is missing in one transaction: seals need the newest schema, and a database between two schemas would look as if
+/// it had them.
 fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
     let (found, known) = (schema_version(connection)?, newest_version());
     if found > known {
         return Err(StoreError::Newer { found, known });
     }
-    for (version, migration) in (1_i64..).zip(MIGRATIONS) {
-        if version <= found {
-            continue;
-        }
-        let tx = connection.transaction()?;
-        tx.execute_batch(migration)?;
-        // At the newest schema, for that is the one that actions can be read in.
-        if version == known && found < seal::SINCE_SCHEMA {
-            seal::seal_unfinished(&tx)?;
-        }
-        tx.pragma_update(None, "application_id", APPLICATION_ID)?;
-        tx.pragma_update(None, "user_version", version)?;
-        tx.commit()?;
+    if found == known {
+        return Ok(());
     }
+    let tx = connection.transaction()?;
+    for (version, migration) in (1_i64..).zip(MIGRATIONS) {
+        if version > found {
+            tx.execute_batch(migration)?;
+        }
+    }
+    if found < seal::SINCE_SCHEMA {
+        seal::seal_unfinished(&tx)?;
+    }
+    tx.pragma_update(None, "application_id", APPLICATION_ID)?;
+    tx.pragma_update(None, "user_version", known)?;
+    tx.commit()?;
     Ok(())
 }
 
