@@ -180,22 +180,17 @@ fn minutes(row: &Section<'_>, key: &'static str, text: &str) -> Option<u16> {
 fn files(section: &Section<'_>, name: &str, guards: &mut Guards, now: Timestamp) {
     let path = section.resolve(name);
     section.note_file(&path);
-    let is_small = fs::metadata(&path).is_ok_and(|metadata| metadata.len() <= FILE_BYTES_MAX);
+    if fs::metadata(&path).is_ok_and(|metadata| metadata.len() > FILE_BYTES_MAX) {
+        return section.complain("never_quarantine", format!("{} is too long", path.display()), "split it");
+    }
     let text = match fs::read_to_string(&path) {
-        Ok(text) if is_small => text,
-        Ok(_) => {
-            return section.complain(
-                "never_quarantine",
-                format!("{} is too long", path.display()),
-                "split it",
-            );
-        }
+        Ok(text) => text,
         Err(error) => {
             let problem = format!("{}: {error}", path.display());
             return section.complain("never_quarantine", problem, "name a readable file");
         }
     };
-    let rows = Arc::make_mut(&mut guards.protected_files);
+    let mut rows = Vec::new();
     let mut over = 0_u32;
     for (number, line) in (1_u32..).zip(text.lines()) {
         let line = line.trim();
@@ -210,8 +205,9 @@ fn files(section: &Section<'_>, name: &str, guards: &mut Guards, now: Timestamp)
         };
         let ends_soon = file.expires_at.is_some_and(|at| at < after(now, ENDS_SOON));
         over = over.saturating_add(u32::from(ends_soon));
-        rows.insert(sha1, file);
+        rows.push((sha1, file));
     }
+    Arc::make_mut(&mut guards.protected_files).extend(rows);
     if over > 0 {
         let problem = format!("{over} rows of {} have ended or end within 7 days", path.display());
         section.warn("never_quarantine", problem, "renew them or take them away");

@@ -29,7 +29,8 @@ pub use guard::{Answer, Finding, Guard, UnknownGuard};
 pub use limits::{LONGEST_PERIOD, Limit, LimitKey, UnknownLimitKey, default_limits};
 pub use promotion::{Against, Promotion, Reason, Shadowed, promotion};
 pub use protect::{
-    BUILT_IN_FILES, DeviceTrait, ProtectedDevice, ProtectedFile, built_in_devices, built_in_files,
+    BUILT_IN_FILES, DeviceTrait, ProtectedDevice, ProtectedFile, ProtectedFiles, built_in_devices,
+    built_in_files,
 };
 pub use settings::{Guards, Need, No, OsRule, PrevalenceRule, Switch};
 pub use verdict::{Decision, OpenHold, Verdict, decide, source_unknown};

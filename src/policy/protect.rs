@@ -1,8 +1,10 @@
 //! Devices and files that are protected, and the built-in ones.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use jiff::Timestamp;
+use sha2::{Digest as _, Sha256};
 
 use crate::alert::Sha1;
 
@@ -74,6 +76,49 @@ impl ProtectedFile {
     pub fn counts(&self, now: Timestamp) -> bool {
         self.expires_at.is_none_or(|at| now < at)
     }
+}
+
+/// The files that are never quarantined, by their SHA1: there may be very many.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ProtectedFiles {
+    rows: BTreeMap<Sha1, ProtectedFile>,
+    digest: [u8; 32],
+}
+
+impl Default for ProtectedFiles {
+    /// Those that are protected whatever the configuration says.
+    fn default() -> Self {
+        let rows = built_in_files();
+        Self { digest: digest(&rows), rows }
+    }
+}
+
+impl fmt::Debug for ProtectedFiles {
+    /// The digest stands for the rows: each decision names its policy by what this shows.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ProtectedFiles({}, {})", self.rows.len(), hex::encode(self.digest))
+    }
+}
+
+impl ProtectedFiles {
+    /// Returns the row of a file.
+    pub fn get(&self, sha1: &Sha1) -> Option<&ProtectedFile> {
+        self.rows.get(sha1)
+    }
+
+    /// Adds rows; a later one of the same file takes the place of an earlier.
+    pub fn extend(&mut self, rows: impl IntoIterator<Item = (Sha1, ProtectedFile)>) {
+        self.rows.extend(rows);
+        self.digest = digest(&self.rows);
+    }
+}
+
+fn digest(rows: &BTreeMap<Sha1, ProtectedFile>) -> [u8; 32] {
+    let mut digest = Sha256::new();
+    for row in rows {
+        digest.update(format!("{row:?}"));
+    }
+    digest.finalize().into()
 }
 
 /// Contents that lie on every device and are nobody's program, by their SHA1.

@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use jiff::SignedDuration;
 
-use crate::alert::{Severity, Sha1};
+use crate::alert::Severity;
 
 use super::freeze::Freeze;
 use super::guard::Guard;
 use super::limits::{Limit, default_limits};
-use super::protect::{ProtectedDevice, ProtectedFile, built_in_devices, built_in_files};
+use super::protect::{ProtectedDevice, ProtectedFiles, built_in_devices};
 
 /// What a guard says when it does not pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -100,7 +100,7 @@ pub struct Guards {
     /// The devices that are protected.
     pub protected_devices: Arc<Vec<ProtectedDevice>>,
     /// The files that are never quarantined.
-    pub protected_files: Arc<BTreeMap<Sha1, ProtectedFile>>,
+    pub protected_files: Arc<ProtectedFiles>,
     /// Signers whose files are left alone if their certificate is valid.
     pub trusted_publishers: Vec<String>,
     /// Defender's words for files that are not bad.
@@ -127,7 +127,7 @@ impl Default for Guards {
             os: OsRule { server: Some(No::Hold), other: No::Deny },
             last_seen_max: SignedDuration::from_hours(7 * 24),
             protected_devices: Arc::new(built_in_devices()),
-            protected_files: Arc::new(built_in_files()),
+            protected_files: Arc::default(),
             trusted_publishers: Vec::new(),
             clean_determinations: vec!["Clean".to_owned()],
             prevalence: PrevalenceRule {

@@ -261,7 +261,7 @@ fn about_protection() -> Vec<Row> {
             case.guards().set(Guard::ProtectedFile, Some(no));
             let file =
                 ProtectedFile { owner: "it-ops".to_owned(), reason: "our own agent".to_owned(), expires_at };
-            Arc::make_mut(&mut case.guards().protected_files).insert(SHA1.parse().unwrap(), file);
+            Arc::make_mut(&mut case.guards().protected_files).extend([(SHA1.parse().unwrap(), file)]);
         })
     };
     let now = start_of_time();
@@ -697,6 +697,22 @@ fn guards_and_answers_are_read_back_from_the_lines_of_the_history() {
     }
     assert_eq!(Finding::read("machine: 1111 as the alert gives it"), None);
     assert_eq!(Finding::read("no such guard: hold, x"), None);
+}
+
+/// The audit names policies by it.
+#[test]
+fn a_policy_with_another_list_of_protected_files_has_another_version() {
+    let listed = |reason: &str| {
+        let (owner, reason) = ("soc".to_owned(), reason.to_owned());
+        let file = ProtectedFile { owner, reason, expires_at: None };
+        good().policy.with_guards(|guards| {
+            Arc::make_mut(&mut guards.protected_files).extend([(SHA1.parse().unwrap(), file)]);
+        })
+    };
+    let (one, other) = (listed("a tool of our own"), listed("a tool of theirs"));
+    assert_eq!(one.version(), listed("a tool of our own").version());
+    assert_ne!(one.version(), other.version());
+    assert_ne!(one.version(), good().policy.version());
 }
 
 #[test]

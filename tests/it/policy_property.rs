@@ -178,7 +178,7 @@ impl Dice {
         if self.is_wild() {
             let (owner, reason) = ("x".to_owned(), "x".to_owned());
             let file = ProtectedFile { owner, reason, expires_at: self.expiry() };
-            Arc::make_mut(&mut guards.protected_files).insert(SHA1.parse().unwrap(), file);
+            Arc::make_mut(&mut guards.protected_files).extend([(SHA1.parse().unwrap(), file)]);
         }
         guards.trusted_publishers = vec!["Contoso".to_owned()];
         guards
