@@ -91,8 +91,7 @@ impl SwitchWatch {
             Signal::Present => Some("the signal file is there".to_owned()),
             Signal::Unknown(why) => Some(format!("it is not known whether the signal file is there: {why}")),
         };
-        self.store.note_signal(reason, self.clock.now()).await?;
-        let stands = self.store.kill_switch().await?;
+        let stands = self.store.note_signal(reason, self.clock.now()).await?;
         self.tell(&stands);
         self.seen = Some(stands);
         Ok(())

@@ -56,7 +56,16 @@ impl Anchor {
     pub fn time_of(self, reading: Steady) -> Timestamp {
         after(self.at, reading.since(self.steady))
     }
+
+    /// Returns by how much the time of day was set back since, if it was.
+    pub fn was_set_back(self, now: Timestamp, steady: Steady) -> Option<SignedDuration> {
+        let back = self.time_of(steady).duration_since(now);
+        (back >= STEP_MIN).then_some(back)
+    }
 }
+
+/// Less is what clocks are kept right by.
+const STEP_MIN: SignedDuration = SignedDuration::from_secs(1);
 
 fn clamped_millis(by: SignedDuration) -> i64 {
     i64::try_from(by.as_millis()).unwrap_or(if by.is_negative() { i64::MIN } else { i64::MAX })

@@ -1,9 +1,11 @@
 //! `kill-switch`: turns it, beside a running service or without one.
 
+use anyhow::Context as _;
 use clap::{Args as ClapArgs, Subcommand};
 use jiff::Timestamp;
 use serde_json::json;
 
+use crate::alert::{REASON_CHARS_MAX, reason_text};
 use crate::clock::Clock;
 use crate::config::{self, Secrets};
 use crate::store::{
@@ -101,10 +103,7 @@ fn show(file: &ConfigFile, as_json: bool) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A reason is for people: one line that says something.
 fn said(reason: &str) -> anyhow::Result<String> {
-    let reason = reason.trim();
-    let is_sound = !reason.is_empty() && !reason.chars().any(char::is_control);
-    anyhow::ensure!(is_sound, "--reason must be one line that says something");
-    Ok(reason.to_owned())
+    let told = || format!("--reason must be one line of 1 to {REASON_CHARS_MAX} visible characters");
+    reason_text(reason).with_context(told)
 }

@@ -58,7 +58,10 @@ impl Defender {
     ) -> Result<Found, ReadError> {
         let api = question.api().as_str();
         let mut url = url;
-        let (mut all, mut seen_on) = (Vec::new(), Vec::new());
+        let mut list = match question {
+            Question::FileMachines(_) => Found::SeenOn(Vec::new()),
+            _ => Found::Machines(Vec::new()),
+        };
         for _ in 0..PAGES_MAX {
             *calls = calls.saturating_add(1);
             let answer = self.get(token, url, api).await?;
@@ -73,27 +76,25 @@ impl Defender {
                     let body = read::body(&answer, self.now())?;
                     return Ok(Found::Stats(Some(traits::stats(&body, *sha1)?)));
                 }
-                Question::FileMachines(_) => {
-                    let page = read::page(&answer, self.now())?;
-                    seen_on.extend(page.items.iter().filter_map(machine_id));
-                    let Some(next) = page.next_link else {
-                        return Ok(Found::SeenOn(seen_on));
-                    };
-                    url = self.same_origin(&next)?;
-                }
-                Question::MachinesByAadDeviceId(_)
+                Question::FileMachines(_)
+                | Question::MachinesByAadDeviceId(_)
                 | Question::MachinesByName(_)
                 | Question::MachinesByHostName(_)
-                | Question::MachinesByIp { .. } => {
-                    let page = read::page(&answer, self.now())?;
+                | Question::MachinesByIp { .. } => {}
+            }
+            let page = read::page(&answer, self.now())?;
+            match &mut list {
+                Found::SeenOn(ids) => ids.extend(page.items.iter().filter_map(machine_id)),
+                Found::Machines(all) => {
                     let machines: Result<Vec<_>, _> = page.items.iter().map(machine).collect();
                     all.extend(machines?.into_iter().filter(|machine| may_fit(machine, question)));
-                    let Some(next) = page.next_link else {
-                        return Ok(Found::Machines(all));
-                    };
-                    url = self.same_origin(&next)?;
                 }
+                Found::File(_) | Found::Stats(_) | Found::Forbidden(_) | Found::Refused(_) => {}
             }
+            let Some(next) = page.next_link else {
+                return Ok(list);
+            };
+            url = self.same_origin(&next)?;
         }
         Err(ReadError::TooLong)
     }

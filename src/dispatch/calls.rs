@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::watch;
 
-use crate::alert::{Api, BreakerReport, Mode, Moment, Severity, SourceName, Steady, Upstream, after};
+use crate::alert::{Anchor, Api, BreakerReport, Mode, Moment, Severity, SourceName, Steady, Upstream};
 use crate::budget::{self, Budget, KeptCall, Limits, Permit, Reserve, Share, Snapshot, resume};
 use crate::store::StoreError;
 use crate::telemetry::metric;
@@ -121,7 +121,7 @@ impl Dispatcher {
 
     /// Returns the time of day of a reading of the steady clock.
     pub(super) fn time_of(&self, at: Steady) -> Timestamp {
-        after(self.clock.now(), at.since(self.clock.steady()))
+        Anchor::new(self.clock.now(), self.clock.steady()).time_of(at)
     }
 
     /// Shows budgets and queue, unless that was a moment ago; returns when to come back.

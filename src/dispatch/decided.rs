@@ -1,5 +1,7 @@
 //! Has actions decided about which all is known, and tells what was decided.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 
 use crate::alert::{Action, HeldReason};
@@ -19,17 +21,18 @@ impl Dispatcher {
         if ready.is_empty() {
             return Ok(());
         }
-        let actions: Vec<Action> = ready.iter().map(|undecided| undecided.action.clone()).collect();
-        let decided = self.store.decide(ready, now, self.anchor.time_of(self.clock.steady())).await?;
-        for (action, decided) in actions.iter().zip(&decided) {
+        let ready = Arc::new(ready);
+        let steady = self.anchor.time_of(self.clock.steady());
+        let decided = self.store.decide(Arc::clone(&ready), now, steady).await?;
+        for (undecided, decided) in ready.iter().zip(&decided) {
             if let Some(decided) = decided {
-                self.tell_decided(action, decided);
+                self.tell_decided(&undecided.action, decided);
             }
         }
         Ok(())
     }
 
-    pub(super) fn tell_decided(&self, action: &Action, decided: &Decided) {
+    fn tell_decided(&self, action: &Action, decided: &Decided) {
         let (source, decision) = (action.source.as_str(), decided.verdict.decision.as_str());
         self.metrics.count(&metric::DECISIONS, &[("source", source), ("decision", decision)]);
         self.metrics.count(&metric::STATE_CHANGES, &[("state", decided.verdict.state().as_str())]);

@@ -2,13 +2,14 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::alert::{BreakerReport, BreakerState, OpenBreaker, Trouble, Unsettled, Upstream, after, before};
+use crate::alert::{
+    Anchor, BreakerReport, BreakerState, OpenBreaker, Trouble, Unsettled, Upstream, after, before,
+};
 use crate::defender::{ReadError, TokenError};
 use crate::store::StoreError;
 use crate::telemetry::metric;
 
 use super::breaker::{Heard, Pass};
-use super::day::Day;
 use super::{Dispatcher, STORE_RETRY};
 
 impl Dispatcher {
@@ -61,8 +62,8 @@ impl Dispatcher {
 
     /// Lets nothing wait longer because the time of day was set back.
     pub(super) async fn heed_clock(&mut self, now: Timestamp) -> Result<(), StoreError> {
-        let day = Day::new(now, self.clock.steady());
-        if let Some(by) = self.day.was_set_back(day) {
+        let steady = self.clock.steady();
+        if let Some(by) = self.last_turn.was_set_back(now, steady) {
             tracing::warn!(seconds = by.as_secs(), "the time of day was set back; waits end by the new time");
             self.store.set_back(by, now).await?;
             self.upstreams.set_back(by);
@@ -72,7 +73,7 @@ impl Dispatcher {
                 *time = before(*time, by);
             }
         }
-        self.day = day;
+        self.last_turn = Anchor::new(now, steady);
         Ok(())
     }
 

@@ -1,7 +1,7 @@
 //! The loop that takes an action from acceptance to its end, at its own pace.
 //!
 //! `turn` does all that is due and starts what takes time; `run` repeats it. What must be exact is in pure files:
-//! `answers`, `backoff`, `breaker`, `cancel`, `day`, `first_look`, `reconcile`, `resolve`, `step`, `track`, `upstreams`, `waited`.
+//! `answers`, `backoff`, `breaker`, `cancel`, `first_look`, `reconcile`, `resolve`, `step`, `track`, `upstreams`, `waited`.
 
 mod answers;
 mod backoff;
@@ -9,7 +9,6 @@ mod breaker;
 mod calls;
 mod cancel;
 mod cancelling;
-mod day;
 mod decide;
 mod decided;
 mod facts;
@@ -56,7 +55,6 @@ pub use upstreams::{Passes, Upstreams};
 
 use calls::{Calls, Shown};
 use cancelling::{CancelEnded, Cancelling};
-use day::Day;
 use decide::{Next, SourceRules};
 use first_look::FirstLook;
 use look::Looked;
@@ -163,7 +161,7 @@ pub struct Dispatcher {
     first_look: FirstLook,
     waited: Waited,
     /// Both clocks in the last turn.
-    day: Day,
+    last_turn: Anchor,
     /// When the store is tried again after it could not take an intent.
     store_retry_at: Timestamp,
     /// When it may be said again, loudly, that the list cannot be read.
@@ -239,7 +237,7 @@ impl Dispatcher {
             upstreams: Upstreams::default(),
             first_look: FirstLook::new(unsettled),
             waited: Waited::new(steady),
-            day: Day::new(now, steady),
+            last_turn: anchor,
             store_retry_at: Timestamp::MIN,
             next_alarm: Timestamp::MIN,
             taken_at: None,

@@ -9,21 +9,13 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use url::form_urlencoded;
 
-use crate::alert::{ActionId, State, is_deceptive};
+use crate::alert::{ActionId, REASON_CHARS_MAX, State, reason_text};
 use crate::store::{ActionFilter, Complete, Completed, Scope};
 use crate::telemetry::metric;
 
+use super::parameters::{PAGE, limit, parse};
 use super::problem::{Problem, ProblemKind};
 use super::{Context, auth, body, view};
-
-/// How many actions a page holds if the caller does not say.
-const PAGE: u32 = 50;
-
-/// The longest reason taken.
-const REASON_CHARS_MAX: usize = 500;
-
-/// How many actions a page holds at most.
-const PAGE_MAX: u32 = 200;
 
 pub(super) async fn one(
     request: HttpRequest,
@@ -113,13 +105,8 @@ where
 
 /// A reason is for people: one line that says something.
 pub(super) fn reason(text: &str) -> Result<String, Problem> {
-    let text = text.trim();
-    let is_sound = !text.is_empty() && text.chars().count() <= REASON_CHARS_MAX;
-    if is_sound && !text.chars().any(is_deceptive) {
-        return Ok(text.to_owned());
-    }
-    let detail = format!("reason must be one line of 1 to {REASON_CHARS_MAX} visible characters.");
-    Err(Problem::new(ProblemKind::InvalidBody, detail))
+    let detail = || format!("reason must be one line of 1 to {REASON_CHARS_MAX} visible characters.");
+    reason_text(text).ok_or_else(|| Problem::new(ProblemKind::InvalidBody, detail()))
 }
 
 /// Reads the query. A parameter that is not known is refused: a filter that is silently ignored shows the
@@ -133,7 +120,7 @@ fn filter(query: &str) -> Result<ActionFilter, Problem> {
             "source" => filter.source = Some(parse(&name, &value)?),
             "alert_id" => filter.alert_id = Some(parse(&name, &value)?),
             "cursor" => filter.before = Some(parse(&name, &value)?),
-            "limit" => filter.limit = parse(&name, &value)?,
+            "limit" => filter.limit = limit(&value)?,
             _ => {
                 let detail = format!(
                     "There is no parameter {name:?}; there are state, reason, source, alert_id, cursor \
@@ -143,19 +130,5 @@ fn filter(query: &str) -> Result<ActionFilter, Problem> {
             }
         }
     }
-    if !(1..=PAGE_MAX).contains(&filter.limit) {
-        let detail = format!("limit must be 1 to {PAGE_MAX}.");
-        return Err(Problem::new(ProblemKind::InvalidParameter, detail));
-    }
     Ok(filter)
-}
-
-fn parse<T>(name: &str, value: &str) -> Result<T, Problem>
-where
-    T: FromStr,
-    T::Err: Display,
-{
-    value
-        .parse()
-        .map_err(|error: T::Err| Problem::new(ProblemKind::InvalidParameter, format!("{name}: {error}")))
 }

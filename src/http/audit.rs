@@ -1,8 +1,5 @@
 //! `GET /v1/audit`: the audit, a page at a time.
 
-use std::fmt::Display;
-use std::str::FromStr;
-
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
 use serde_json::{Value, json};
@@ -10,12 +7,9 @@ use url::form_urlencoded;
 
 use crate::store::{AuditRow, Scope};
 
+use super::parameters::{PAGE, limit, parse};
 use super::problem::{Problem, ProblemKind};
 use super::{Context, auth, view};
-
-/// How many entries a page has, and how many at most.
-const PAGE: u32 = 50;
-const PAGE_MAX: u32 = 200;
 
 /// The text of an entry is what its hash is made of, so it is handed out as a text, and read as well.
 pub(super) async fn list(request: HttpRequest, context: Data<Context>) -> Result<HttpResponse, Problem> {
@@ -40,30 +34,16 @@ fn entry(row: &AuditRow) -> Value {
 }
 
 fn filter(query: &str) -> Result<(u64, u32), Problem> {
-    let (mut after, mut limit) = (0, PAGE);
+    let (mut after, mut page) = (0, PAGE);
     for (name, value) in form_urlencoded::parse(query.as_bytes()) {
         match name.as_ref() {
             "after" => after = parse(&name, &value)?,
-            "limit" => limit = parse(&name, &value)?,
+            "limit" => page = limit(&value)?,
             _ => {
                 let detail = format!("There is no parameter {name:?}; there are after and limit.");
                 return Err(Problem::new(ProblemKind::InvalidParameter, detail));
             }
         }
     }
-    if (1..=PAGE_MAX).contains(&limit) {
-        return Ok((after, limit));
-    }
-    let detail = format!("limit must be 1 to {PAGE_MAX}.");
-    Err(Problem::new(ProblemKind::InvalidParameter, detail))
-}
-
-fn parse<T>(name: &str, value: &str) -> Result<T, Problem>
-where
-    T: FromStr,
-    T::Err: Display,
-{
-    value
-        .parse()
-        .map_err(|error: T::Err| Problem::new(ProblemKind::InvalidParameter, format!("{name}: {error}")))
+    Ok((after, page))
 }

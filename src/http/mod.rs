@@ -21,6 +21,7 @@ mod hooks;
 mod key_uses;
 mod kill_switch;
 mod listener;
+mod parameters;
 mod places;
 pub(crate) mod problem;
 mod progress;

@@ -130,8 +130,7 @@ fn cancellation(cancellation: &Cancellation, state: State) -> Value {
 /// The guards that hold it, and who has approved each.
 fn holds(record: &ActionRecord) -> Vec<Value> {
     let by = |guard: &String| -> Vec<String> {
-        let approving =
-            record.words.iter().filter(|word| word.word == "approve" && word.guards.contains(guard));
+        let approving = record.words.iter().filter(|word| word.word.holds().contains(guard));
         approving.map(|word| word.who.to_string()).collect()
     };
     let one = |hold: &Hold| json!({"guard": hold.guard, "approvers": hold.approvers, "approved_by": by(&hold.guard)});
@@ -140,7 +139,7 @@ fn holds(record: &ActionRecord) -> Vec<Value> {
 
 fn word(word: &KeptWord) -> Value {
     json!({
-        "word": word.word, "by": word.who.to_string(), "holds": word.guards, "reason": word.reason,
+        "word": word.word.as_str(), "by": word.who.to_string(), "holds": word.word.holds(), "reason": word.reason,
         "at": time(Some(word.at)),
     })
 }

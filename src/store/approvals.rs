@@ -23,6 +23,32 @@ pub enum Word {
     Deny,
 }
 
+impl Word {
+    /// Returns the word used in API and store.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Approve { .. } => "approve",
+            Self::Deny => "deny",
+        }
+    }
+
+    /// Returns the guards whose holds are approved.
+    pub fn holds(&self) -> &[String] {
+        match self {
+            Self::Approve { holds } => holds,
+            Self::Deny => &[],
+        }
+    }
+
+    fn read(word: &str, holds: Vec<String>) -> Result<Self, StoreError> {
+        match word {
+            "approve" => Ok(Self::Approve { holds }),
+            "deny" => Ok(Self::Deny),
+            _ => Err(StoreError::Corrupt(format!("{word:?} is nothing that a person can say"))),
+        }
+    }
+}
+
 /// A person's word about a held action.
 #[derive(Debug, Clone)]
 pub struct Judge {
@@ -73,12 +99,10 @@ pub struct Hold {
 /// A person's word as it was kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeptWord {
-    /// `approve` or `deny`.
-    pub word: String,
+    /// What.
+    pub word: Word,
     /// Who.
     pub who: Who,
-    /// The guards whose holds were approved.
-    pub guards: Vec<String>,
     /// Why.
     pub reason: String,
     /// When.
@@ -118,7 +142,7 @@ fn take(tx: &Transaction<'_>, judge: &Judge) -> Result<Judged, StoreError> {
     }
     match &judge.word {
         Word::Deny => {
-            keep(tx, judge, "deny", &[])?;
+            keep(tx, judge)?;
             let facts = vec!["no call for it was made".to_owned()];
             advance::apply(tx, &judged(&action, judge, State::Denied, facts, Patch::default()))?;
             Ok(Judged::Denied)
@@ -144,7 +168,7 @@ fn approve(
     if said_before(tx, judge)? {
         return Ok(Judged::Already);
     }
-    keep(tx, judge, "approve", named)?;
+    keep(tx, judge)?;
     let approvals = of(tx, action.id)?;
     let is_satisfied =
         |hold: &Hold| hold.guard.parse().is_ok_and(|guard| approvals.satisfy(guard, hold.approvers));
@@ -162,7 +186,7 @@ fn approve(
 }
 
 fn told(word: &KeptWord) -> String {
-    format!("approved by {}: {}", word.who, word.guards.join(", "))
+    format!("approved by {}: {}", word.who, word.word.holds().join(", "))
 }
 
 fn judged(action: &Action, judge: &Judge, to: State, facts: Vec<String>, patch: Patch) -> Advance {
@@ -191,24 +215,20 @@ fn has_part(tx: &Transaction<'_>, action: &Action, who: &Who) -> Result<bool, St
 }
 
 fn said_before(tx: &Transaction<'_>, judge: &Judge) -> Result<bool, StoreError> {
-    let (word, guards) = match &judge.word {
-        Word::Approve { holds } => ("approve", holds.as_slice()),
-        Word::Deny => ("deny", [].as_slice()),
-    };
-    let same = |kept: &KeptWord| kept.who == judge.who && kept.word == word && kept.guards == guards;
+    let same = |kept: &KeptWord| kept.who == judge.who && kept.word == judge.word;
     Ok(words(tx, judge.action)?.iter().any(same))
 }
 
-fn keep(tx: &Transaction<'_>, judge: &Judge, word: &str, guards: &[String]) -> Result<(), StoreError> {
+fn keep(tx: &Transaction<'_>, judge: &Judge) -> Result<(), StoreError> {
     tx.prepare_cached(
         "INSERT INTO approvals (action_seq, word, who, guards, reason, at)
          SELECT seq, ?2, ?3, ?4, ?5, ?6 FROM actions WHERE id = ?1",
     )?
     .execute(params![
         judge.action.to_string(),
-        word,
+        judge.word.as_str(),
         judge.who.to_string(),
-        to_json(&guards)?,
+        to_json(&judge.word.holds())?,
         judge.reason,
         millis(judge.now),
     ])?;
@@ -249,9 +269,9 @@ pub(super) fn keep_holds(
 /// Returns the approvals of an action, as policy takes them.
 pub(super) fn of(db: &Connection, action: ActionId) -> Result<Approvals, StoreError> {
     let approvals =
-        words(db, action)?.into_iter().filter(|word| word.word == "approve").map(|word| Approval {
+        words(db, action)?.into_iter().filter(|word| word.word != Word::Deny).map(|word| Approval {
             by: word.who.to_string(),
-            guards: word.guards.iter().filter_map(|guard| guard.parse().ok()).collect(),
+            guards: word.word.holds().iter().filter_map(|guard| guard.parse().ok()).collect(),
             at: word.at,
         });
     Ok(Approvals(approvals.collect()))
@@ -281,9 +301,8 @@ pub(super) fn words(db: &Connection, action: ActionId) -> Result<Vec<KeptWord>, 
     while let Some(row) = found.next()? {
         let columns = Columns(row);
         words.push(KeptWord {
-            word: columns.raw("word")?,
+            word: Word::read(&columns.raw::<String>("word")?, columns.json("guards")?)?,
             who: columns.parsed("who")?,
-            guards: columns.json("guards")?,
             reason: columns.raw("reason")?,
             at: columns.time("at")?,
         });

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use rusqlite::{Connection, OptionalExtension as _, Row, Transaction, TransactionBehavior, params};
+use rusqlite::{Connection, OptionalExtension as _, Row, Transaction, params};
 
 use crate::alert::{ActionId, Advance, Change, Refusal, State, Who, from_millis, millis};
 use crate::audit::{
@@ -15,8 +15,8 @@ use crate::audit::{
 use crate::policy::Policy;
 
 use super::marks::Mark;
-use super::rows::Columns;
-use super::{Options, Store, StoreError, connection, lock};
+use super::rows::{Columns, unsigned};
+use super::{Options, Store, StoreError, connection};
 
 /// An entry as it is kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -204,10 +204,6 @@ fn place(seq: u64) -> i64 {
     i64::try_from(seq).unwrap_or(i64::MAX)
 }
 
-fn unsigned(seq: i64) -> u64 {
-    u64::try_from(seq).unwrap_or(0)
-}
-
 impl Store {
     /// Records a configuration that was read.
     pub async fn record_configuration(&self, read: Configuration, now: Timestamp) -> Result<(), StoreError> {
@@ -323,13 +319,5 @@ fn follow(verifier: &mut Verifier, row: &Row<'_>) -> Result<Result<Entry, Wrong>
 
 /// Signs the audit of a database that a service may be using.
 pub fn sign_audit(options: &Options, key: &SigningKey, now: Timestamp) -> Result<String, StoreError> {
-    let (_lock, mut db) = match lock::take(&options.path) {
-        Ok(lock) => (Some(lock), connection::open_and_migrate(&options.path)?),
-        Err(StoreError::InUse(_)) => (None, connection::open_beside(&options.path)?),
-        Err(error) => return Err(error),
-    };
-    let tx = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let text = sign(&tx, key, now)?;
-    tx.commit()?;
-    Ok(text)
+    connection::write_beside(&options.path, |tx| sign(tx, key, now))
 }

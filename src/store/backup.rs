@@ -60,7 +60,7 @@ pub fn back_up(options: &Options, path: &Path, now: Timestamp) -> Result<Backup,
     if path.symlink_metadata().is_ok() {
         return Err(BackupError::Exists(path.to_owned()));
     }
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder = connection::folder(path);
     let not_written = |why: String| BackupError::NotWritten { folder: folder.to_owned(), why };
     let failed = |why: io::Error| not_written(why.to_string());
     let source = connection::open_beside(&options.path)?;

@@ -10,12 +10,12 @@ use std::task::Poll;
 use std::time::Duration;
 
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 use tokio::sync::watch;
 use tokio::task;
 
-use super::seal;
 use super::{Health, StoreError};
+use super::{lock, seal};
 
 /// Marks the file as ours (`PRAGMA application_id`): "qbrg" in ASCII.
 const APPLICATION_ID: i64 = 0x7162_7267;
@@ -96,6 +96,24 @@ pub(super) fn open_beside(path: &Path) -> Result<Connection, StoreError> {
     if found == known { Ok(connection) } else { Err(StoreError::OtherVersion { found, known }) }
 }
 
+/// Does one write in a database that a service may be using at the same time. Where none does, it is brought up to date first,
+/// and no service starts until the write is done.
+pub(super) fn write_beside<T>(
+    path: &Path,
+    work: impl FnOnce(&Transaction<'_>) -> Result<T, StoreError>,
+) -> Result<T, StoreError> {
+    // The lock goes last.
+    let (_lock, mut db) = match lock::take(path) {
+        Ok(lock) => (Some(lock), open_and_migrate(path)?),
+        Err(StoreError::InUse(_)) => (None, open_beside(path)?),
+        Err(error) => return Err(error),
+    };
+    let tx = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let done = work(&tx)?;
+    tx.commit()?;
+    Ok(done)
+}
+
 /// Refuses a database beside which the log of another one lies: SQLite would mix the two.
 ///
 /// A database that is written ahead says so from before its first log is made, and a backup does not.
@@ -108,6 +126,11 @@ fn check_log(path: &Path) -> Result<(), StoreError> {
         return Err(StoreError::LogOfAnother(log));
     }
     Ok(())
+}
+
+/// Returns the folder in which a file lies. A path without one means the folder that we are in.
+pub(super) fn folder(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 /// Returns the path of one of the files that lie beside the database.

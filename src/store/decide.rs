@@ -1,5 +1,7 @@
 //! Decides actions in the transaction that writes what was decided: our own records cannot change in between.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use rusqlite::Transaction;
 
@@ -15,7 +17,7 @@ impl Store {
     /// `steady` is the time by the clock that cannot be set.
     pub async fn decide(
         &self,
-        undecided: Vec<Undecided>,
+        undecided: Arc<Vec<Undecided>>,
         now: Timestamp,
         steady: Timestamp,
     ) -> Result<Vec<Option<Decided>>, StoreError> {

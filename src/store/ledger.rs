@@ -11,6 +11,7 @@ use crate::audit::Act;
 use crate::policy::{Fact, LONGEST_PERIOD, Limit, LimitKey, OwnFacts, Policy};
 
 use super::audit::{self, Administered};
+use super::rows::unsigned;
 use super::{Store, StoreError};
 
 /// How long after it was undone a quarantine is not repeated (reference, safety 3.2).
@@ -202,8 +203,4 @@ fn mark_undone(tx: &Transaction<'_>, mark: &UndoMark) -> Result<(), StoreError> 
         ..Administered::new(&mark.who, Act::UndoAction, mark.at)
     };
     audit::administered(tx, &done)
-}
-
-fn unsigned(count: i64) -> u64 {
-    u64::try_from(count).unwrap_or(0)
 }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::statvfs;
 
-use super::{Health, Store, work};
+use super::{Health, Store, connection, work};
 
 /// What must be left for the store to count as writable: a delivery of the largest size with its alerts, and a page for each
 /// action that moves meanwhile.
@@ -19,9 +19,7 @@ pub(super) struct Room {
 impl Room {
     /// The disk on which this file lies.
     pub(super) fn of(database: &Path) -> Self {
-        // A path without a folder is in the one we are in.
-        let folder = database.parent().filter(|folder| !folder.as_os_str().is_empty());
-        Self { folder: Some(folder.unwrap_or(Path::new(".")).to_owned()) }
+        Self { folder: Some(connection::folder(database).to_owned()) }
     }
 
     /// No disk.

@@ -36,6 +36,11 @@ pub(super) fn new_uuid(now: Timestamp) -> Uuid {
     Uuid::new_v7(uuid::Timestamp::from_unix(NoContext, seconds, nanos))
 }
 
+/// A count or a place, which SQLite has with a sign.
+pub(super) fn unsigned(number: i64) -> u64 {
+    u64::try_from(number).unwrap_or(0)
+}
+
 /// Reads a row's columns in order, by name.
 pub(super) struct Columns<'r, 's>(pub(super) &'r Row<'s>);
 

@@ -4,7 +4,7 @@
 //! intent is recorded any more. What was recorded just before learns of it by [`Store::kill_switch_turns`].
 
 use jiff::Timestamp;
-use rusqlite::{Connection, Transaction, TransactionBehavior, params};
+use rusqlite::{Connection, Transaction, params};
 use tokio::sync::watch;
 
 use crate::alert::{ActionId, Who, millis};
@@ -14,7 +14,7 @@ use super::audit::{self, Administered};
 use super::cancel::{self, Cancel};
 use super::marks::Mark;
 use super::rows::Columns;
-use super::{Options, Store, StoreError, connection, lock};
+use super::{Options, Store, StoreError, connection};
 
 /// The wish to turn the kill switch on.
 #[derive(Debug, Clone)]
@@ -86,7 +86,7 @@ impl Store {
             .writer
             .write(move |tx| {
                 // Before the commit: whoever waits for its answer may be gone when it comes.
-                turns.send_modify(|turns| *turns = turns.wrapping_add(1));
+                count_turn(&turns);
                 turn_on(tx, &on)
             })
             .await?;
@@ -103,12 +103,17 @@ impl Store {
         Ok(turned)
     }
 
-    /// Notes whether the signal file says that the switch is on, and turns it on if so. Its absence turns nothing off.
-    pub async fn note_signal(&self, reason: Option<String>, now: Timestamp) -> Result<(), StoreError> {
+    /// Notes whether the signal file says that the switch is on, and turns it on if so. Its absence turns nothing off. Returns
+    /// how the switch stands.
+    pub async fn note_signal(
+        &self,
+        reason: Option<String>,
+        now: Timestamp,
+    ) -> Result<KillSwitch, StoreError> {
         let stands = self.kill_switch().await?;
         let is_signalled = reason.is_some();
         if stands.is_signalled == is_signalled && (stands.is_on || !is_signalled) {
-            return Ok(());
+            return Ok(stands);
         }
         if is_signalled {
             self.kill_switch_was_turned_on();
@@ -128,13 +133,17 @@ impl Store {
 
     /// Tells everybody here that the switch was turned on by somebody else, such as a command.
     pub fn kill_switch_was_turned_on(&self) {
-        self.kill_switch_turns.send_modify(|turns| *turns = turns.wrapping_add(1));
+        count_turn(&self.kill_switch_turns);
     }
 
     /// Tells dispatch that there may be work again.
     pub fn kill_switch_was_turned_off(&self) {
         self.work_arrived.notify_one();
     }
+}
+
+fn count_turn(turns: &watch::Sender<u64>) {
+    turns.send_modify(|turns| *turns = turns.wrapping_add(1));
 }
 
 /// Says whether the switch is on.
@@ -207,13 +216,17 @@ fn turn_off(tx: &Transaction<'_>, off: &TurnOff) -> Result<TurnedOff, StoreError
     Ok(TurnedOff::Off)
 }
 
-fn note_signal(tx: &Transaction<'_>, reason: Option<String>, now: Timestamp) -> Result<(), StoreError> {
+fn note_signal(
+    tx: &Transaction<'_>,
+    reason: Option<String>,
+    now: Timestamp,
+) -> Result<KillSwitch, StoreError> {
     let was_on = is_on(tx)?;
     Mark::SignalFile.write(tx, i64::from(reason.is_some()))?;
-    match reason {
-        Some(reason) if !was_on => keep(tx, true, (&Who::Bridge, &reason), now),
-        Some(_) | None => Ok(()),
+    if let Some(reason) = reason.filter(|_| !was_on) {
+        keep(tx, true, (&Who::Bridge, &reason), now)?;
     }
+    read(tx)
 }
 
 fn keep(
@@ -232,30 +245,15 @@ fn keep(
 /// Turns the switch on in a database that a server may be using at the same time; returns how many cancellations that has
 /// begun.
 pub fn turn_on_beside(options: &Options, on: &TurnOn) -> Result<usize, StoreError> {
-    beside(options, |tx| turn_on(tx, on))
+    connection::write_beside(&options.path, |tx| turn_on(tx, on))
 }
 
 /// Turns the switch off in a database that a server may be using at the same time.
 pub fn turn_off_beside(options: &Options, off: &TurnOff) -> Result<TurnedOff, StoreError> {
-    beside(options, |tx| turn_off(tx, off))
+    connection::write_beside(&options.path, |tx| turn_off(tx, off))
 }
 
 /// Reads how the switch stands in a database that a server may be using at the same time.
 pub fn kill_switch_beside(options: &Options) -> Result<KillSwitch, StoreError> {
-    beside(options, |tx| read(tx))
-}
-
-fn beside<T>(
-    options: &Options,
-    work: impl FnOnce(&Transaction<'_>) -> Result<T, StoreError>,
-) -> Result<T, StoreError> {
-    let (mut db, _lock) = match lock::take(&options.path) {
-        Ok(lock) => (connection::open_and_migrate(&options.path)?, Some(lock)),
-        Err(StoreError::InUse(_)) => (connection::open_beside(&options.path)?, None),
-        Err(error) => return Err(error),
-    };
-    let tx = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let done = work(&tx)?;
-    tx.commit()?;
-    Ok(done)
+    connection::write_beside(&options.path, |tx| read(tx))
 }

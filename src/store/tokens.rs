@@ -4,14 +4,14 @@ use std::fmt;
 use std::str::FromStr;
 
 use jiff::Timestamp;
-use rusqlite::{Connection, TransactionBehavior, params};
+use rusqlite::{Connection, Transaction, params};
 
 use crate::alert::{Who, millis};
 use crate::audit::Act;
 
 use super::audit::{self, Administered};
 use super::rows::Columns;
-use super::{Options, StoreError, connection, lock};
+use super::{Options, StoreError, connection};
 
 /// What a token allows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -123,40 +123,29 @@ pub struct StoredToken {
 
 /// Adds an API token to a database that a server may be using at the same time.
 pub fn add_token(options: &Options, token: &NewToken, who: &Who) -> Result<(), StoreError> {
-    match lock::take(&options.path) {
-        Ok(_lock) => add(&mut connection::open_and_migrate(&options.path)?, token, who),
-        Err(StoreError::InUse(_)) => add(&mut connection::open_beside(&options.path)?, token, who),
-        Err(error) => Err(error),
-    }
+    connection::write_beside(&options.path, |tx| add(tx, token, who))
 }
 
-fn add(db: &mut Connection, token: &NewToken, who: &Who) -> Result<(), StoreError> {
-    let tx = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    insert(&tx, token)?;
+fn add(tx: &Transaction<'_>, token: &NewToken, who: &Who) -> Result<(), StoreError> {
     let scopes: Vec<&str> = token.scopes.iter().map(|scope| scope.as_str()).collect();
-    let done = Administered {
-        to: Some(format!("token {} {:?}", token.id, token.name)),
-        after: Some(format!("{}, until {:.0}", scopes.join(" "), token.expires_at)),
-        ..Administered::new(who, Act::CreateToken, token.created_at)
-    };
-    audit::administered(&tx, &done)?;
-    Ok(tx.commit()?)
-}
-
-fn insert(db: &Connection, token: &NewToken) -> Result<(), StoreError> {
-    let scopes: Vec<&str> = token.scopes.iter().map(|scope| scope.as_str()).collect();
-    db.execute(
+    let scopes = scopes.join(" ");
+    tx.execute(
         "INSERT INTO tokens (id, name, scopes, secret_sha256, created_at, expires_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
         params![
             token.id,
             token.name,
-            scopes.join(" "),
+            scopes,
             token.secret_sha256,
             millis(token.created_at),
             millis(token.expires_at)
         ],
     )?;
-    Ok(())
+    let done = Administered {
+        to: Some(format!("token {} {:?}", token.id, token.name)),
+        after: Some(format!("{scopes}, until {:.0}", token.expires_at)),
+        ..Administered::new(who, Act::CreateToken, token.created_at)
+    };
+    audit::administered(tx, &done)
 }
 
 pub(super) fn find(db: &Connection, id: &str) -> Result<Option<StoredToken>, StoreError> {

@@ -57,7 +57,6 @@ const TABLE: &[(&str, &[&str], &[&str])] = &[
     ("dispatch/track", &["alert"], &[]),
     ("dispatch/cancel", &["alert"], &[]),
     ("dispatch/waited", &["alert"], &[]),
-    ("dispatch/day", &["alert"], &[]),
     ("dispatch/resolve", &["alert"], &[]),
     ("dispatch/answers", &["alert"], &[]),
     ("dispatch/decide", &["alert", "policy"], &[]),
