@@ -252,9 +252,9 @@ async fn struck(site: &Site, trouble: &Trouble, times: usize) -> usize {
     let is_waiting = site.simulator.with(|state| state.faults.is_waiting(place));
     match trouble {
         Trouble::Wire(..) => site.proxy.struck(),
-        Trouble::Refused | Trouble::NoTls => {
-            site.metric("quarantine_bridge_defender_requests_total", "status=\"none\"").await
-        }
+        // It does not come further than the token endpoint.
+        Trouble::Refused => site.installation.log().matches("gave no token").count(),
+        Trouble::NoTls => site.metric("quarantine_bridge_defender_requests_total", "status=\"none\"").await,
         Trouble::Throttled(_) => site.calls().iter().filter(|(.., status)| *status == 429).count(),
         Trouble::Said(..) | Trouble::Mixed if is_waiting => 0,
         Trouble::Pages | Trouble::ShortTokens | Trouble::Said(..) | Trouble::Mixed => times,
