@@ -121,6 +121,7 @@ fn watch_was_quiet(site: &Site, row: &mut Row) {
 async fn finish(site: &Site, row: &mut Row) {
     let records = site.settled(Duration::from_secs(120)).await;
     audit::check(site, &records, row);
+    site.verify_record(row);
     let ends = audit::ends(&records);
     row.note(format!("ends {ends:?}").replace('"', ""));
 }

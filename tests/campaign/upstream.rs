@@ -160,6 +160,7 @@ async fn suffer(row: &mut Row, trouble: &Trouble, (times, random): (u32, &mut Ra
     }
     let records = site.settled(Duration::from_secs(30)).await;
     audit::check(&site, &records, row);
+    site.verify_record(row);
     row.require(serving.has_ended().is_none(), "it does not serve any more");
     row.require(row.trials > 0, "it never struck");
     serving.kill();
