@@ -119,7 +119,7 @@ fn watch_was_quiet(site: &Site, row: &mut Row) {
 }
 
 async fn finish(site: &Site, row: &mut Row) {
-    let records = site.settled(Duration::from_secs(120)).await;
+    let records = site.settled(Duration::from_mins(2)).await;
     audit::check(site, &records, row);
     site.verify_record(row);
     let ends = audit::ends(&records);
