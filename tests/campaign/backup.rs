@@ -70,7 +70,7 @@ async fn restore(mut random: Random) -> (Row, usize) {
     row.lost = held.iter().filter(|number| !records.contains_key(&format!("alert-{number}"))).count();
     // Senders send again what was lost with the old database, and new alerts too.
     site.send_all(0..ALERTS).await;
-    let records = site.settled(Duration::from_secs(120)).await;
+    let records = site.settled(Duration::from_mins(2)).await;
     row.trials = 1;
     row.accepted = site.accepted.len();
     row.unsettled = records.values().filter(|record| record["final"] != true).count();

@@ -69,7 +69,7 @@ struct Sound {
 async fn prepare(site: &mut Site) -> Sound {
     let serving = site.serve().await;
     site.send_all(0..OVER).await;
-    site.settled(Duration::from_secs(60)).await;
+    site.settled(Duration::from_mins(1)).await;
     assert_eq!(serving.terminate().await, Some(0));
     site.refuse_connections();
     let serving = site.serve().await;

@@ -37,7 +37,7 @@ pub(crate) async fn run(plan: Plan) -> Vec<Row> {
         row.add(part);
         caught += caught_there;
     }
-    row.note(format!("{caught} kills came between an intent and its outcome"));
+    row.note(format!("{caught} calls caught between intent and outcome"));
     row.require(caught > 0, "no kill came between an intent and its outcome");
     vec![row, limits(&mut Random::new(plan.seed, "limits")).await]
 }

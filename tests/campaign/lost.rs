@@ -59,7 +59,9 @@ async fn rounds(name: &str, plan: Plan, (count, lag_ms): (usize, u32)) -> Row {
     });
     let parts: Vec<_> = stream::iter(rounds).buffer_unordered(ROUNDS_AT_ONCE).collect().await;
     let mut sum = Row::new(name);
-    parts.into_iter().for_each(|part| sum.add(part));
+    for part in parts {
+        sum.add(part);
+    }
     sum
 }
 

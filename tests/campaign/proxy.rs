@@ -317,13 +317,7 @@ async fn answer_with(bridge: &mut TcpStream, answer: &[u8], fault: Option<Fault>
         Some(Fault::AnswerReset) => drop(bridge.set_zero_linger()),
         Some(Fault::Said(text)) => drop(bridge.write_all(text.as_bytes()).await),
         Some(Fault::Stall) => wait_for_end(bridge).await,
-        Some(Fault::Slow) => {
-            for byte in answer {
-                if bridge.write_all(&[*byte]).await.is_err() || bridge.flush().await.is_err() {
-                    return;
-                }
-            }
-        }
+        Some(Fault::Slow) => byte_by_byte(bridge, answer).await,
         Some(Fault::Halt(Point::Acted, tell)) => stand_still(bridge, tell).await,
         Some(Fault::Halt(Point::AnswerBegun, tell)) => {
             drop(bridge.write_all(&answer[..1]).await);
@@ -336,6 +330,14 @@ async fn answer_with(bridge: &mut TcpStream, answer: &[u8], fault: Option<Fault>
         Some(Fault::RequestReset | Fault::Closed | Fault::Garbage) | None => {
             drop(bridge.write_all(answer).await);
             wait_for_end(bridge).await;
+        }
+    }
+}
+
+async fn byte_by_byte(bridge: &mut TcpStream, answer: &[u8]) {
+    for byte in answer {
+        if bridge.write_all(&[*byte]).await.is_err() || bridge.flush().await.is_err() {
+            return;
         }
     }
 }

@@ -104,7 +104,7 @@ impl Site {
     pub(crate) fn renew_token(&mut self) {
         let make = ["token", "create", "--name", "campaign", "--scope", "actions:read", "--scope", "metrics"];
         let output = self.installation.run(&make);
-        self.token = String::from_utf8(output.stdout).unwrap().trim().to_owned();
+        String::from_utf8(output.stdout).unwrap().trim().clone_into(&mut self.token);
     }
 
     /// The metrics.
@@ -292,7 +292,7 @@ impl Site {
 
     /// Waits for the end of all, and writes into the row what the promises say.
     pub(crate) async fn audit(&self, row: &mut Row) -> BTreeMap<String, Value> {
-        let records = self.settled(Duration::from_secs(180)).await;
+        let records = self.settled(Duration::from_mins(3)).await;
         audit::check(self, &records, row);
         self.verify_record(row);
         records
