@@ -203,7 +203,9 @@ fn mutate(kind: usize, db: &Connection, record: &[(String, Digest)], random: &mu
         2 => {
             run("UPDATE audit SET seq = -seq WHERE seq >= ?1 AND ?2 > 0");
             run("UPDATE audit SET seq = 1 - seq WHERE seq < 0 AND ?1 > 0 AND ?2 > 0");
-            run("INSERT INTO audit SELECT ?1, entry, hash FROM audit WHERE seq = iif(?2 < ?1, ?2, ?2 + 1)");
+            run(
+                "INSERT INTO audit SELECT ?1, entry, hash FROM audit WHERE seq = CASE WHEN ?2 < ?1 THEN ?2 ELSE ?2 + 1 END",
+            );
         }
         3 => {
             run("UPDATE audit SET seq = -1 WHERE seq = ?1 AND ?2 > 0");
