@@ -10,19 +10,15 @@ use serde_json::{Value, json};
 use url::form_urlencoded;
 
 use crate::alert::{ActionId, REASON_CHARS_MAX, State, reason_text};
-use crate::store::{ActionFilter, Complete, Completed, Scope};
+use crate::store::{ActionFilter, Complete, Completed};
 use crate::telemetry::metric;
 
+use super::auth::Caller;
 use super::parameters::{PAGE, limit, parse};
 use super::problem::{Problem, ProblemKind};
-use super::{Context, auth, body, view};
+use super::{Context, body, view};
 
-pub(super) async fn one(
-    request: HttpRequest,
-    path: Path<String>,
-    context: Data<Context>,
-) -> Result<HttpResponse, Problem> {
-    auth::require(&request, &context, Scope::ActionsRead).await?;
+pub(super) async fn one(path: Path<String>, context: Data<Context>) -> Result<HttpResponse, Problem> {
     let id = path.parse().or(Err(Problem::nothing_here()))?;
     let record = context.store.action(id).await?.ok_or_else(Problem::nothing_here)?;
     let mut shown = view::action(&record, context.clock.now());
@@ -38,7 +34,6 @@ pub(super) async fn one(
 }
 
 pub(super) async fn list(request: HttpRequest, context: Data<Context>) -> Result<HttpResponse, Problem> {
-    auth::require(&request, &context, Scope::ActionsRead).await?;
     let page = context.store.actions(filter(request.query_string())?).await?;
     let now = context.clock.now();
     let actions: Vec<_> = page.actions.iter().map(|record| view::action(record, now)).collect();
@@ -56,12 +51,12 @@ struct Completion {
 }
 
 pub(super) async fn complete(
+    Caller(who): Caller,
     request: HttpRequest,
     path: Path<String>,
     payload: Payload,
     context: Data<Context>,
 ) -> Result<HttpResponse, Problem> {
-    let who = auth::require(&request, &context, Scope::ActionsComplete).await?;
     let action: ActionId = path.parse().or(Err(Problem::nothing_here()))?;
     let said: Completion = read_json(&body::read(&request, payload, &context.long_bodies).await?)?;
     let complete = Complete {

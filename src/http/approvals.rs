@@ -5,12 +5,13 @@ use actix_web::{HttpRequest, HttpResponse};
 use serde::Deserialize;
 
 use crate::alert::{ActionId, State, Who};
-use crate::store::{Judge, Judged, Scope, Word};
+use crate::store::{Judge, Judged, Word};
 use crate::telemetry::metric;
 
 use super::actions::{read_json, reason};
+use super::auth::Caller;
 use super::problem::{Problem, ProblemKind};
-use super::{Context, auth, body, view};
+use super::{Context, body, view};
 
 /// What is said to approve an action.
 #[derive(Deserialize)]
@@ -29,12 +30,13 @@ struct Denial {
 
 /// Answers 200 once nothing that was seen holds the action any more, 202 while another person must approve too.
 pub(super) async fn approve(
+    Caller(who): Caller,
     request: HttpRequest,
     path: Path<String>,
     payload: Payload,
     context: Data<Context>,
 ) -> Result<HttpResponse, Problem> {
-    let (who, action) = begin(&request, &path, &context).await?;
+    let action = path.parse().or(Err(Problem::nothing_here()))?;
     let said: Approval = read_json(&body::read(&request, payload, &context.long_bodies).await?)?;
     let mut holds = said.holds;
     holds.sort_unstable();
@@ -48,19 +50,15 @@ pub(super) async fn approve(
 
 /// Answers 200: the action is denied.
 pub(super) async fn deny(
+    Caller(who): Caller,
     request: HttpRequest,
     path: Path<String>,
     payload: Payload,
     context: Data<Context>,
 ) -> Result<HttpResponse, Problem> {
-    let (who, action) = begin(&request, &path, &context).await?;
+    let action = path.parse().or(Err(Problem::nothing_here()))?;
     let said: Denial = read_json(&body::read(&request, payload, &context.long_bodies).await?)?;
     judge(&context, action, who, (Word::Deny, said.reason)).await
-}
-
-async fn begin(request: &HttpRequest, path: &str, context: &Context) -> Result<(Who, ActionId), Problem> {
-    let who = auth::require(request, context, Scope::ActionsApprove).await?;
-    Ok((who, path.parse().or(Err(Problem::nothing_here()))?))
 }
 
 async fn judge(

@@ -1,6 +1,10 @@
 //! Who asks, and whether they may.
 
-use actix_web::HttpRequest;
+use std::future::{Ready, ready};
+
+use actix_web::dev::{Payload, ServiceRequest};
+use actix_web::web::Data;
+use actix_web::{FromRequest, HttpMessage as _, HttpRequest};
 use subtle::ConstantTimeEq as _;
 
 use crate::alert::Who;
@@ -9,8 +13,28 @@ use crate::store::Scope;
 use super::problem::{Problem, ProblemKind};
 use super::{ApiToken, Context, body};
 
-/// Lets a caller pass whose token has the scope; returns who it is.
-pub(super) async fn require(request: &HttpRequest, context: &Context, scope: Scope) -> Result<Who, Problem> {
+/// Who asks. Only where the table of routes asks for a token is there one.
+#[derive(Debug, Clone)]
+pub(super) struct Caller(pub(super) Who);
+
+impl FromRequest for Caller {
+    type Error = Problem;
+    type Future = Ready<Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        ready(request.extensions().get::<Self>().cloned().ok_or_else(Problem::unauthorized))
+    }
+}
+
+/// Lets a caller pass whose token has the scope, and tells the handler who it is.
+pub(super) async fn admit(request: &ServiceRequest, scope: Scope) -> Result<(), Problem> {
+    let context = request.app_data::<Data<Context>>().ok_or_else(Problem::unauthorized)?;
+    let who = known(request.request(), context, scope).await?;
+    request.extensions_mut().insert(Caller(who));
+    Ok(())
+}
+
+async fn known(request: &HttpRequest, context: &Context, scope: Scope) -> Result<Who, Problem> {
     let headers = body::headers(request);
     let sent = headers.only("authorization").ok().and_then(|value| value.strip_prefix("Bearer "));
     let token = sent.and_then(ApiToken::parse).ok_or_else(Problem::unauthorized)?;

@@ -5,12 +5,13 @@ use actix_web::{HttpRequest, HttpResponse};
 use serde::Deserialize;
 
 use crate::alert::{ActionId, State};
-use crate::store::{Cancel, Cancelled, Scope};
+use crate::store::{Cancel, Cancelled};
 use crate::telemetry::metric;
 
 use super::actions::{read_json, reason};
+use super::auth::Caller;
 use super::problem::{Problem, ProblemKind};
-use super::{Context, auth, body, view};
+use super::{Context, body, view};
 
 /// What is said to cancel an action.
 #[derive(Deserialize)]
@@ -21,12 +22,12 @@ struct Cancellation {
 
 /// Answers 200 once the action is cancelled, 202 while that is wanted: Defender has the action, or may have it.
 pub(super) async fn cancel(
+    Caller(who): Caller,
     request: HttpRequest,
     path: Path<String>,
     payload: Payload,
     context: Data<Context>,
 ) -> Result<HttpResponse, Problem> {
-    let who = auth::require(&request, &context, Scope::ActionsCancel).await?;
     let action: ActionId = path.parse().or(Err(Problem::nothing_here()))?;
     let said: Cancellation = read_json(&body::read(&request, payload, &context.long_bodies).await?)?;
     let cancel = Cancel { action, reason: reason(&said.reason)?, who: who.clone(), now: context.clock.now() };

@@ -2,22 +2,18 @@
 
 use std::sync::Arc;
 
+use actix_web::HttpResponse;
 use actix_web::web::{Data, Path};
-use actix_web::{HttpRequest, HttpResponse};
 use serde_json::json;
 
 use crate::mapping::Mapped;
-use crate::store::{AcceptedAction, Receipt, Replay, Scope};
+use crate::store::{AcceptedAction, Receipt, Replay};
 
+use super::auth::Caller;
 use super::problem::{Problem, ProblemKind};
-use super::{Context, auth, hooks, view};
+use super::{Context, hooks, view};
 
-pub(super) async fn one(
-    request: HttpRequest,
-    path: Path<String>,
-    context: Data<Context>,
-) -> Result<HttpResponse, Problem> {
-    auth::require(&request, &context, Scope::ActionsRead).await?;
+pub(super) async fn one(path: Path<String>, context: Data<Context>) -> Result<HttpResponse, Problem> {
     let id = path.parse().or(Err(Problem::nothing_here()))?;
     let record = context.store.delivery(id).await?.ok_or_else(Problem::nothing_here)?;
     Ok(HttpResponse::Ok().json(view::delivery(&record)))
@@ -25,11 +21,10 @@ pub(super) async fn one(
 
 /// Reads a kept delivery with the format that its source has now, and accepts what is new.
 pub(super) async fn replay(
-    request: HttpRequest,
+    Caller(who): Caller,
     path: Path<String>,
     context: Data<Context>,
 ) -> Result<HttpResponse, Problem> {
-    let who = auth::require(&request, &context, Scope::DeliveriesReplay).await?;
     let delivery_id = path.parse().or(Err(Problem::nothing_here()))?;
     let record = context.store.delivery(delivery_id).await?.ok_or_else(Problem::nothing_here)?;
     let source = context.source(&record.source).ok_or_else(|| {

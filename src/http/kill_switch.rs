@@ -5,12 +5,13 @@ use actix_web::{HttpRequest, HttpResponse};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::store::{KillSwitch, Scope, TurnOff, TurnOn, TurnedOff};
+use crate::store::{KillSwitch, TurnOff, TurnOn, TurnedOff};
 use crate::telemetry::metric;
 
 use super::actions::{read_json, reason};
+use super::auth::Caller;
 use super::problem::{Problem, ProblemKind};
-use super::{Context, auth, body, view};
+use super::{Context, body, view};
 
 /// What is said to turn it on.
 #[derive(Deserialize)]
@@ -28,18 +29,17 @@ struct Off {
     reason: String,
 }
 
-pub(super) async fn show(request: HttpRequest, context: Data<Context>) -> Result<HttpResponse, Problem> {
-    auth::require(&request, &context, Scope::ActionsRead).await?;
+pub(super) async fn show(context: Data<Context>) -> Result<HttpResponse, Problem> {
     answer(&context, None).await
 }
 
 /// Once this has answered, no call begins any more.
 pub(super) async fn turn_on(
+    Caller(who): Caller,
     request: HttpRequest,
     payload: Payload,
     context: Data<Context>,
 ) -> Result<HttpResponse, Problem> {
-    let who = auth::require(&request, &context, Scope::KillSwitchOn).await?;
     let said: On = read_json(&body::read(&request, payload, &context.long_bodies).await?)?;
     let (reason, cancels) = (reason(&said.reason)?, said.cancel_pending);
     let on = TurnOn { who: who.clone(), reason: reason.clone(), cancels, now: context.clock.now() };
@@ -50,11 +50,11 @@ pub(super) async fn turn_on(
 }
 
 pub(super) async fn turn_off(
+    Caller(who): Caller,
     request: HttpRequest,
     payload: Payload,
     context: Data<Context>,
 ) -> Result<HttpResponse, Problem> {
-    let who = auth::require(&request, &context, Scope::KillSwitchOff).await?;
     let said: Off = read_json(&body::read(&request, payload, &context.long_bodies).await?)?;
     let reason = reason(&said.reason)?;
     let off = TurnOff { who: who.clone(), reason: reason.clone(), now: context.clock.now() };

@@ -25,6 +25,7 @@ mod parameters;
 mod places;
 pub(crate) mod problem;
 mod progress;
+mod routes;
 mod sources;
 mod tls;
 mod token;
@@ -39,7 +40,7 @@ use std::sync::Arc;
 use actix_service::IntoServiceFactory as _;
 use actix_web::dev::Server;
 use actix_web::middleware::from_fn;
-use actix_web::{App, HttpResponse, web};
+use actix_web::{App, web};
 use jiff::Timestamp;
 use tokio::sync::watch;
 
@@ -57,6 +58,7 @@ pub use bucket::{Bucket, Rate};
 pub use client::{ForwardedHeader, Proxies};
 pub use failures::Failures;
 pub use problem::{ProblemKind, TABLE};
+pub use routes::{Access, table};
 pub use sources::Sources;
 pub use tls::{Identity, Tls, TlsError};
 pub use token::ApiToken;
@@ -67,7 +69,6 @@ use estimates::Estimates;
 use key_uses::KeyUses;
 use listener::Door;
 use places::Places;
-use problem::Problem;
 
 /// How many connections one client address may have open if the configuration does not say.
 pub const CONNECTIONS_PER_ADDRESS: usize = 1_500;
@@ -209,67 +210,9 @@ pub fn bind(options: Options, parts: Parts) -> io::Result<Bound> {
         let app = App::new()
             .app_data(context.clone())
             .wrap(from_fn(trace::request))
-            .configure(routes)
+            .configure(routes::serve)
             .default_service(web::to(problem::not_found));
         app.into_factory()
     };
     Ok(Bound { address, server: listener::serve(listener, door, app)?, sources: watch_sources })
-}
-
-/// One route: what it is called with and who answers.
-struct Route {
-    method: &'static str,
-    path: &'static str,
-    handler: fn() -> actix_web::Route,
-}
-
-/// Every route. `openapi.yaml` describes each, and a test holds the two together.
-const ROUTES: &[Route] = &[
-    Route { method: "POST", path: "/v1/hooks/{source}", handler: || web::post().to(hooks::receive) },
-    Route {
-        method: "POST",
-        path: "/v1/hooks/{source}/{token}",
-        handler: || web::post().to(hooks::receive_by_path),
-    },
-    Route { method: "GET", path: "/v1/actions", handler: || web::get().to(actions::list) },
-    Route { method: "GET", path: "/v1/actions/{id}", handler: || web::get().to(actions::one) },
-    Route {
-        method: "POST",
-        path: "/v1/actions/{id}/complete",
-        handler: || web::post().to(actions::complete),
-    },
-    Route {
-        method: "POST",
-        path: "/v1/actions/{id}/approve",
-        handler: || web::post().to(approvals::approve),
-    },
-    Route { method: "POST", path: "/v1/actions/{id}/deny", handler: || web::post().to(approvals::deny) },
-    Route { method: "POST", path: "/v1/actions/{id}/cancel", handler: || web::post().to(cancel::cancel) },
-    Route {
-        method: "POST",
-        path: "/v1/deliveries/{id}/replay",
-        handler: || web::post().to(deliveries::replay),
-    },
-    Route { method: "GET", path: "/v1/deliveries/{id}", handler: || web::get().to(deliveries::one) },
-    Route { method: "GET", path: "/v1/budget", handler: || web::get().to(budget::show) },
-    Route { method: "GET", path: "/v1/audit", handler: || web::get().to(audit::list) },
-    Route { method: "GET", path: "/v1/kill-switch", handler: || web::get().to(kill_switch::show) },
-    Route { method: "POST", path: "/v1/kill-switch/on", handler: || web::post().to(kill_switch::turn_on) },
-    Route { method: "POST", path: "/v1/kill-switch/off", handler: || web::post().to(kill_switch::turn_off) },
-    Route { method: "GET", path: "/livez", handler: || web::get().to(health::live) },
-    Route { method: "GET", path: "/readyz", handler: || web::get().to(health::ready) },
-    Route { method: "GET", path: "/metrics", handler: || web::get().to(health::metrics) },
-];
-
-/// Method and path of every route.
-pub fn paths() -> impl Iterator<Item = (&'static str, &'static str)> {
-    ROUTES.iter().map(|route| (route.method, route.path))
-}
-
-fn routes(config: &mut web::ServiceConfig) {
-    for route in ROUTES {
-        let otherwise =
-            web::to(|| async { Err::<HttpResponse, _>(Problem::method_not_allowed(route.method)) });
-        config.service(web::resource(route.path).route((route.handler)()).default_service(otherwise));
-    }
 }

@@ -119,8 +119,8 @@ pub(crate) struct Problem {
     row: Row,
     detail: String,
     members: Map<String, Value>,
-    /// The method that is allowed, where another was used.
-    allow: Option<&'static str>,
+    /// The methods that are allowed, where another was used.
+    allow: Option<String>,
 }
 
 impl Problem {
@@ -162,9 +162,9 @@ impl Problem {
     }
 
     /// The answer where another method is to be used.
-    pub(crate) fn method_not_allowed(allow: &'static str) -> Self {
+    pub(crate) fn method_not_allowed(allow: &str) -> Self {
         let problem = Self::new(ProblemKind::MethodNotAllowed, format!("Use {allow}."));
-        Self { allow: Some(allow), ..problem }
+        Self { allow: Some(allow.to_owned()), ..problem }
     }
 
     /// Writes the answer; `instance` names the request.
@@ -186,8 +186,8 @@ impl Problem {
         if self.row.kind == ProblemKind::Unauthorized {
             response.insert_header(("WWW-Authenticate", "Bearer"));
         }
-        if let Some(method) = self.allow {
-            response.insert_header(("Allow", method));
+        if let Some(method) = &self.allow {
+            response.insert_header(("Allow", method.as_str()));
         }
         response.content_type("application/problem+json").body(Value::Object(body).to_string())
     }

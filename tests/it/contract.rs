@@ -4,9 +4,9 @@
 use std::collections::BTreeSet;
 
 use quarantine_bridge::alert::State;
-use quarantine_bridge::http::{TABLE, paths};
+use quarantine_bridge::http::{Access, TABLE, table};
 use quarantine_bridge::ingest::{Gate, Place, Scheme, Tokens};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::harness::contract::{OPENAPI, conforms, operations, resolve};
 use crate::harness::{Bridge, Setup, WHSEC};
@@ -46,8 +46,26 @@ fn words(place: &str) -> BTreeSet<&'static str> {
 
 #[test]
 fn the_document_has_the_routes_of_the_service_and_no_others() {
-    let routes: BTreeSet<_> = paths().map(|(method, path)| (method.to_owned(), path.to_owned())).collect();
+    let routes: BTreeSet<_> = table().map(|(method, path, _)| (method.to_owned(), path.to_owned())).collect();
     assert_eq!(routes, operations());
+}
+
+#[test]
+fn the_document_names_the_scope_of_each_route() {
+    for (method, path, access) in table() {
+        let operation = &OPENAPI["paths"][path][method.to_lowercase()];
+        let security = operation.get("security").unwrap_or(&OPENAPI["security"]);
+        match access {
+            Access::Token(scope) => {
+                assert_eq!(operation["x-scope"], scope.as_str(), "{method} {path}");
+                assert_eq!(security, &json!([{"token": []}]), "{method} {path}");
+            }
+            Access::Open | Access::Source => {
+                assert_eq!(operation.get("x-scope"), None, "{method} {path}");
+                assert_eq!(security, &json!([]), "{method} {path}");
+            }
+        }
+    }
 }
 
 #[tokio::test]
@@ -55,7 +73,7 @@ async fn every_route_is_there() {
     let gate = || Gate::new(Scheme::Tokens(Tokens::new(Place::Path, Vec::new())), Vec::new(), Vec::new());
     let bridge = Bridge::with(Setup { gate, ..Setup::default() }).await;
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
-    for (method, path) in paths() {
+    for (method, path, _) in table() {
         let path = path.replace("{source}", "soc").replace("{id}", "019d4418-5b00-7c2e-9a61-402d1b9e6f02");
         let request = client.request(method.parse().unwrap(), bridge.url(&path));
         let answer = bridge.send(request).await;

@@ -1,0 +1,109 @@
+//! Every route, who gets in there, and who answers.
+
+use std::collections::BTreeMap;
+
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::Method;
+use actix_web::middleware::{Next, from_fn};
+use actix_web::{HttpResponse, web};
+
+use crate::store::Scope;
+
+use super::problem::Problem;
+use super::{actions, approvals, audit, auth, budget, cancel, deliveries, health, hooks, kill_switch};
+
+use Access::{Open, Source, Token};
+
+/// Who gets in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// Everybody.
+    Open,
+    /// A source: its delivery proves who sends it.
+    Source,
+    /// Whoever shows a token of this scope.
+    Token(Scope),
+}
+
+/// One route: what it is called with, who gets in and who answers.
+struct Route {
+    method: Method,
+    path: &'static str,
+    access: Access,
+    answered: Answered,
+}
+
+/// Names who answers.
+type Answered = fn(actix_web::Route) -> actix_web::Route;
+
+/// Every route, and who gets in: no handler is reached past this table. `openapi.yaml` describes each.
+const ROUTES: &[Route] = &[
+    post("/v1/hooks/{source}", Source, |it| it.to(hooks::receive)),
+    post("/v1/hooks/{source}/{token}", Source, |it| it.to(hooks::receive_by_path)),
+    get("/v1/actions", Token(Scope::ActionsRead), |it| it.to(actions::list)),
+    get("/v1/actions/{id}", Token(Scope::ActionsRead), |it| it.to(actions::one)),
+    post("/v1/actions/{id}/complete", Token(Scope::ActionsComplete), |it| it.to(actions::complete)),
+    post("/v1/actions/{id}/approve", Token(Scope::ActionsApprove), |it| it.to(approvals::approve)),
+    post("/v1/actions/{id}/deny", Token(Scope::ActionsApprove), |it| it.to(approvals::deny)),
+    post("/v1/actions/{id}/cancel", Token(Scope::ActionsCancel), |it| it.to(cancel::cancel)),
+    post("/v1/deliveries/{id}/replay", Token(Scope::DeliveriesReplay), |it| it.to(deliveries::replay)),
+    get("/v1/deliveries/{id}", Token(Scope::ActionsRead), |it| it.to(deliveries::one)),
+    get("/v1/budget", Token(Scope::ActionsRead), |it| it.to(budget::show)),
+    get("/v1/audit", Token(Scope::AuditRead), |it| it.to(audit::list)),
+    get("/v1/kill-switch", Token(Scope::ActionsRead), |it| it.to(kill_switch::show)),
+    post("/v1/kill-switch/on", Token(Scope::KillSwitchOn), |it| it.to(kill_switch::turn_on)),
+    post("/v1/kill-switch/off", Token(Scope::KillSwitchOff), |it| it.to(kill_switch::turn_off)),
+    get("/livez", Open, |it| it.to(health::live)),
+    get("/readyz", Open, |it| it.to(health::ready)),
+    get("/metrics", Token(Scope::Metrics), |it| it.to(health::metrics)),
+];
+
+const fn get(path: &'static str, access: Access, answered: Answered) -> Route {
+    Route { method: Method::GET, path, access, answered }
+}
+
+const fn post(path: &'static str, access: Access, answered: Answered) -> Route {
+    Route { method: Method::POST, path, access, answered }
+}
+
+/// Method and path of every route, and who gets in.
+pub fn table() -> impl Iterator<Item = (&'static str, &'static str, Access)> {
+    ROUTES.iter().map(|route| (route.method.as_str(), route.path, route.access))
+}
+
+/// Has the routes served, each behind its door.
+pub(super) fn serve(config: &mut web::ServiceConfig) {
+    let mut by_path: BTreeMap<&'static str, Vec<&'static Route>> = BTreeMap::new();
+    for route in ROUTES {
+        by_path.entry(route.path).or_default().push(route);
+    }
+    for (path, routes) in by_path {
+        let methods: Vec<&str> = routes.iter().map(|route| route.method.as_str()).collect();
+        let allow = methods.join(", ");
+        let mut resource = web::resource(path);
+        for route in routes {
+            let door = move |request: ServiceRequest, next: Next<_>| let_in(route.access, request, next);
+            let answered = (route.answered)(web::method(route.method.clone()));
+            resource = resource.route(answered.wrap(from_fn(door)));
+        }
+        let otherwise = web::to(move || {
+            let problem = Problem::method_not_allowed(&allow);
+            async { Err::<HttpResponse, _>(problem) }
+        });
+        config.service(resource.default_service(otherwise));
+    }
+}
+
+/// Lets a request pass, or answers it in the handler's place.
+async fn let_in<B: actix_web::body::MessageBody + 'static>(
+    access: Access,
+    request: ServiceRequest,
+    next: Next<B>,
+) -> Result<ServiceResponse, actix_web::Error> {
+    if let Token(scope) = access
+        && let Err(problem) = auth::admit(&request, scope).await
+    {
+        return Ok(request.error_response(problem));
+    }
+    Ok(next.call(request).await?.map_into_boxed_body())
+}
