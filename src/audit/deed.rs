@@ -183,6 +183,10 @@ pub enum Act {
     TurnKillSwitchOn,
     /// Turn the kill switch off.
     TurnKillSwitchOff,
+    /// Open the breaker on blast radius: the bridge does it itself.
+    OpenBlastBreaker,
+    /// Close the breaker on blast radius.
+    CloseBlastBreaker,
 }
 
 impl Act {
@@ -198,6 +202,8 @@ impl Act {
             Self::UndoAction => "undo_action",
             Self::TurnKillSwitchOn => "turn_kill_switch_on",
             Self::TurnKillSwitchOff => "turn_kill_switch_off",
+            Self::OpenBlastBreaker => "open_blast_breaker",
+            Self::CloseBlastBreaker => "close_blast_breaker",
         }
     }
 }

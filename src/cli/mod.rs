@@ -4,6 +4,7 @@ mod assemble;
 mod audit;
 mod audit_export;
 mod backup;
+mod blast_breaker;
 mod certificate;
 mod check;
 mod demo;
@@ -76,6 +77,8 @@ enum Command {
     Audit(audit::Arguments),
     /// Stop every new call to Defender, or let calls go out again.
     KillSwitch(kill_switch::Arguments),
+    /// Show how the breaker on blast radius stands, or close it.
+    BlastBreaker(blast_breaker::Arguments),
     /// Approve what holds an action, with a token of your own.
     Approve(judge::Approve),
     /// Deny a held action, with a token of your own.
@@ -118,6 +121,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Promote(arguments) => promote::run(&arguments),
         Command::Audit(arguments) => audit::run(&arguments),
         Command::KillSwitch(arguments) => kill_switch::run(&arguments),
+        Command::BlastBreaker(arguments) => blast_breaker::run(&arguments),
         Command::Approve(arguments) => judge::approve(&arguments),
         Command::Deny(arguments) => judge::deny(&arguments),
         Command::Token(arguments) => token::run(&arguments),

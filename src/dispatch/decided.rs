@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use crate::alert::{Action, HeldReason};
-use crate::policy::{Answer, Decided, Undecided};
+use crate::alert::{Action, ActionId, HeldReason};
+use crate::policy::{Answer, Decided, Undecided, Verdict};
 use crate::store::StoreError;
 use crate::telemetry::metric;
 
@@ -40,11 +40,21 @@ impl Dispatcher {
             let labels = [("guard", finding.guard.as_str()), ("answer", finding.answer.as_str())];
             self.metrics.count(&metric::GUARDS, &labels);
         }
+        tell_breach(action.id, &decided.verdict);
         let unresolved = decided.unresolved.map(HeldReason::as_str);
         if let Some(reason) = unresolved {
             self.metrics.count(&metric::UNRESOLVED, &[("source", source), ("reason", reason)]);
         }
         tracing::info!(action = %action.id, source, alert_id = %action.alert_id, decision, unresolved,
             reason = decided.verdict.reason, "decided");
+    }
+}
+
+/// Tells that a limit was breached: somebody should know.
+pub(super) fn tell_breach(action: ActionId, verdict: &Verdict) {
+    if let Some(breach) = &verdict.breach {
+        tracing::error!(%action, breach,
+            "a limit of blast radius was breached: the breaker is open, and nothing goes out that no person has approved, until a \
+             person closes it");
     }
 }

@@ -19,6 +19,7 @@ use crate::telemetry::metric;
 
 use super::breaker::{Heard, Pass};
 use super::calls::number;
+use super::decided::tell_breach;
 use super::facts::{Gathered, gather};
 use super::hold::heard_of_token;
 use super::{Dispatcher, Done, Options, Passes, decide, step, stop};
@@ -270,7 +271,11 @@ impl Sending {
                 tracing::info!(action = %self.action.id, %with, "a machine action is shared, no call is made");
                 return Ok(Ended::Shared);
             }
-            Intent::Overruled(_) | Intent::Gone | Intent::Stopped => return Ok(Ended::NotCalled),
+            Intent::Overruled(verdict) => {
+                tell_breach(self.action.id, &verdict);
+                return Ok(Ended::NotCalled);
+            }
+            Intent::Gone | Intent::Stopped => return Ok(Ended::NotCalled),
         };
         let tried = intent.tried();
         // Nothing is waited for between this and the call.

@@ -41,6 +41,8 @@ pub(super) async fn metrics(context: Data<Context>) -> Result<HttpResponse, Prob
         context.metrics.set(&metric::ACTIONS, &[("state", state.as_str())], f64::from(count));
     }
     show_held(&context).await?;
+    let is_open = context.store.blast_breaker().await?.is_open;
+    context.metrics.set(&metric::BLAST_BREAKER_OPEN, &[], f64::from(u8::from(is_open)));
     show_pending(&context).await?;
     let since = context.store.uncertain_since().await?;
     let age = since.map_or(SignedDuration::ZERO, |since| context.clock.now().duration_since(since));

@@ -6,6 +6,7 @@ mod admission;
 mod approvals;
 mod audit;
 mod auth;
+mod blast_breaker;
 pub(crate) mod body;
 mod bucket;
 mod budget;

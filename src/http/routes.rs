@@ -10,7 +10,9 @@ use actix_web::{HttpResponse, web};
 use crate::store::Scope;
 
 use super::problem::Problem;
-use super::{actions, approvals, audit, auth, budget, cancel, deliveries, health, hooks, kill_switch};
+use super::{
+    actions, approvals, audit, auth, blast_breaker, budget, cancel, deliveries, health, hooks, kill_switch,
+};
 
 use Access::{Open, Source, Token};
 
@@ -53,6 +55,8 @@ const ROUTES: &[Route] = &[
     get("/v1/kill-switch", Token(Scope::ActionsRead), |it| it.to(kill_switch::show)),
     post("/v1/kill-switch/on", Token(Scope::KillSwitchOn), |it| it.to(kill_switch::turn_on)),
     post("/v1/kill-switch/off", Token(Scope::KillSwitchOff), |it| it.to(kill_switch::turn_off)),
+    get("/v1/blast-breaker", Token(Scope::ActionsRead), |it| it.to(blast_breaker::show)),
+    post("/v1/blast-breaker/close", Token(Scope::PolicyWrite), |it| it.to(blast_breaker::close)),
     get("/livez", Open, |it| it.to(health::live)),
     get("/readyz", Open, |it| it.to(health::ready)),
     get("/metrics", Token(Scope::Metrics), |it| it.to(health::metrics)),

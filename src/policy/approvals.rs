@@ -28,6 +28,11 @@ impl Approvals {
         approving.map(|approval| approval.by.as_str()).collect::<BTreeSet<_>>().len()
     }
 
+    /// Returns how many persons have approved anything of the action.
+    pub fn persons(&self) -> usize {
+        self.0.iter().map(|approval| approval.by.as_str()).collect::<BTreeSet<_>>().len()
+    }
+
     /// Returns when the last one was given.
     pub fn last_at(&self) -> Option<Timestamp> {
         self.0.iter().map(|approval| approval.at).max()

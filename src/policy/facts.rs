@@ -131,6 +131,8 @@ pub struct OwnFacts {
     pub undone_until: Fact<Option<Timestamp>>,
     /// How many actions each limit counts already, without this one; by the limit's label.
     pub counts: Fact<BTreeMap<String, u64>>,
+    /// Since when the breaker on blast radius is open, if it is.
+    pub blast_breaker_since: Fact<Option<Timestamp>>,
     /// How many actions the source had so far.
     pub actions_of_source: Fact<u64>,
 }

@@ -42,6 +42,8 @@ pub enum Guard {
     ChangeFreeze,
     /// Not too much was done lately.
     BlastRadius,
+    /// The breaker on blast radius is closed, or a person has approved the action.
+    BlastBreaker,
     /// The source is not new.
     FirstActions,
     /// The source is not in mode approve.
@@ -50,7 +52,7 @@ pub enum Guard {
 
 impl Guard {
     /// All guards, in order.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::Source,
         Self::Severity,
         Self::Age,
@@ -69,6 +71,7 @@ impl Guard {
         Self::CoolDown,
         Self::ChangeFreeze,
         Self::BlastRadius,
+        Self::BlastBreaker,
         Self::FirstActions,
         Self::Mode,
     ];
@@ -104,6 +107,7 @@ impl Guard {
             Self::CoolDown => "cool_down",
             Self::ChangeFreeze => "change_freeze",
             Self::BlastRadius => "blast_radius",
+            Self::BlastBreaker => "blast_breaker",
             Self::FirstActions => "first_actions",
             Self::Mode => "mode",
         }

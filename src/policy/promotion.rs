@@ -63,8 +63,8 @@ pub struct Against {
 
 /// Sums up.
 ///
-/// Against the limits counts what would have been sent but for the limits themselves and for the approval of a new source's
-/// first actions.
+/// Against the limits counts what would have been sent but for the limits themselves, for the breaker that they open and for the
+/// approval of a new source's first actions.
 pub fn promotion(actions: &[Shadowed], limits: &[Limit]) -> Promotion {
     let mut report = Promotion::default();
     let (mut devices, mut files) = (BTreeSet::new(), BTreeSet::new());
@@ -85,7 +85,8 @@ pub fn promotion(actions: &[Shadowed], limits: &[Limit]) -> Promotion {
         }
         let is_sent = |(guard, answer): &(Guard, Answer)| {
             *answer == Answer::Pass
-                || *answer == Answer::Hold && matches!(guard, Guard::BlastRadius | Guard::FirstActions)
+                || *answer == Answer::Hold
+                    && matches!(guard, Guard::BlastRadius | Guard::BlastBreaker | Guard::FirstActions)
         };
         if found.iter().all(is_sent) && !found.is_empty() {
             sent.push(action);

@@ -51,6 +51,7 @@ impl Switch {
             | Guard::CoolDown
             | Guard::ChangeFreeze
             | Guard::BlastRadius
+            | Guard::BlastBreaker
             | Guard::FirstActions
             | Guard::Mode => No::Hold,
         };

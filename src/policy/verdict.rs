@@ -9,7 +9,7 @@ use crate::alert::{Mode, State};
 use super::approvals::Approvals;
 use super::facts::Facts;
 use super::guard::{Answer, Finding, Guard};
-use super::guards::{Case, ask_all};
+use super::guards::{Case, ask_all, is_a_limit_used_up};
 use super::{Candidate, Policy};
 
 /// Policy's answer for one action.
@@ -60,6 +60,9 @@ pub struct Verdict {
     pub trace: Vec<Finding>,
     /// The holds that are not approved yet, in order. Whoever approves names their guards.
     pub open_holds: Vec<OpenHold>,
+    /// How much was done lately, if that is too much for the action to go out without persons. It opens the breaker on blast
+    /// radius.
+    pub breach: Option<String>,
 }
 
 impl Verdict {
@@ -109,7 +112,8 @@ pub fn decide(
     now: Timestamp,
 ) -> Verdict {
     let facts = facts.as_of(now, policy.guards.facts_max_age);
-    let trace = ask_all(&Case { candidate, facts: &facts, approvals, policy, now });
+    let case = Case { candidate, facts: &facts, approvals, policy, now };
+    let trace = ask_all(&case);
     let left = |finding: &Finding| match finding.answer {
         Answer::Hold if approvals.satisfy(finding.guard, finding.approvers) => Answer::Pass,
         answer => answer,
@@ -139,7 +143,23 @@ pub fn decide(
         }
         (Mode::Approve | Mode::Enforce, Answer::Pass) => (Decision::Send, "every guard passes".to_owned()),
     };
-    Verdict { decision, reason, trace, open_holds }
+    let breach = breach(&case, &trace, left);
+    Verdict { decision, reason, trace, open_holds, breach }
+}
+
+/// Returns what the guard of blast radius found, if a limit is used up and nobody has approved that. What is denied or too late
+/// for another reason goes past no limit, and neither does a shadow source.
+fn breach(case: &Case<'_>, trace: &[Finding], left: impl Fn(&Finding) -> Answer) -> Option<String> {
+    let guards = &case.policy.guards;
+    let counts = case.policy.mode() != Mode::Shadow && guards.is_on(Guard::BlastBreaker);
+    if !counts || !is_a_limit_used_up(guards, &case.facts.own) {
+        return None;
+    }
+    let (of_radius, others): (Vec<_>, Vec<_>) =
+        trace.iter().partition(|finding| finding.guard == Guard::BlastRadius);
+    let is_open = others.into_iter().all(|finding| left(finding) <= Answer::Hold);
+    let found = of_radius.into_iter().find(|finding| left(finding) != Answer::Pass);
+    found.filter(|_| is_open).map(|finding| finding.evidence.clone())
 }
 
 fn would_have(answer: Answer, guarded: &str) -> String {
@@ -157,5 +177,5 @@ pub fn source_unknown() -> Verdict {
     let finding =
         Finding { guard: Guard::Source, answer: Answer::Hold, evidence: evidence.clone(), approvers: None };
     let open_holds = vec![OpenHold { guard: Guard::Source, approvers: None }];
-    Verdict { decision: Decision::Hold, reason: evidence, trace: vec![finding], open_holds }
+    Verdict { decision: Decision::Hold, reason: evidence, trace: vec![finding], open_holds, breach: None }
 }

@@ -9,9 +9,8 @@ use crate::alert::{
 use crate::audit::Act;
 use crate::policy::HOLD_LIMIT;
 
-use super::StoreError;
 use super::audit::{self, Administered};
-use super::{advance, intent, seal};
+use super::{Store, StoreError, advance, intent, seal};
 
 /// What a person adds to a held action.
 #[derive(Debug, Clone)]
@@ -45,8 +44,19 @@ pub enum Completed {
     Missing,
 }
 
+impl Store {
+    /// Completes a held action by what a person says.
+    pub async fn complete(&self, complete: Complete) -> Result<Completed, StoreError> {
+        let completed = self.writer.write(move |tx| self::complete(tx, &complete)).await?;
+        if completed == Completed::Resumed {
+            self.work_arrived.notify_one();
+        }
+        Ok(completed)
+    }
+}
+
 /// Completes an action, if it is held because device or file are not known.
-pub(super) fn complete(tx: &Transaction<'_>, complete: &Complete) -> Result<Completed, StoreError> {
+fn complete(tx: &Transaction<'_>, complete: &Complete) -> Result<Completed, StoreError> {
     let Some(action) = intent::load(tx, complete.action)? else {
         return Ok(Completed::Missing);
     };

@@ -9,7 +9,7 @@ use crate::policy::{Decided, Undecided, decided};
 
 use super::ledger::Counted;
 use super::{Store, StoreError};
-use super::{advance, approvals, audit};
+use super::{advance, approvals, audit, blast_breaker};
 
 impl Store {
     /// Decides actions, one after the other, and moves them; `None` for those that somebody else has moved meanwhile.
@@ -47,6 +47,7 @@ fn decide(
         return Ok(None);
     }
     approvals::keep_holds(tx, undecided.action.id, &decided.verdict)?;
+    blast_breaker::heed(tx, undecided.action.id, &decided.verdict, now)?;
     audit::decided(tx, &decided.advance, undecided.policy.as_ref(), now)?;
     if let Some(counted) = counted.filter(|_| decided.verdict.would_be_sent()) {
         counted.keep(tx)?;

@@ -13,7 +13,7 @@ use crate::policy::{Candidate, Decision, Facts, HOLD_LIMIT, Policy, Verdict, dec
 use super::ledger::Counted;
 use super::rows::{self, ACTION, ACTIONS, Columns};
 use super::share::{self, Twin};
-use super::{Store, StoreError, advance, approvals, audit, cancel, restore, sent, switch};
+use super::{Store, StoreError, advance, approvals, audit, blast_breaker, cancel, restore, sent, switch};
 
 /// How long an action waits for the end of a machine action that is being cancelled.
 const CANCEL_WAIT: SignedDuration = SignedDuration::from_secs(10);
@@ -297,6 +297,7 @@ fn overrule(
     }
     advance::unrecorded(tx, &advance)?;
     approvals::keep_holds(tx, action.id, verdict)?;
+    blast_breaker::heed(tx, action.id, verdict, now)?;
     audit::decided(tx, &advance, Some(policy), now)
 }
 

@@ -12,7 +12,7 @@ use crate::policy::{Fact, LONGEST_PERIOD, Limit, LimitKey, OwnFacts, Policy};
 
 use super::audit::{self, Administered};
 use super::rows::unsigned;
-use super::{Store, StoreError};
+use super::{Store, StoreError, blast_breaker};
 
 /// How long after it was undone a quarantine is not repeated (reference, safety 3.2).
 pub const UNDO_LIMIT: SignedDuration = SignedDuration::from_hours(30 * 24);
@@ -60,6 +60,7 @@ impl Counted<'_> {
             last_quarantined_at: Fact::Known(self.last_quarantined_at(tx)?),
             undone_until: Fact::Known(self.undone_until(tx)?),
             counts: Fact::Known(self.counts(tx)?),
+            blast_breaker_since: Fact::Known(blast_breaker::open_since(tx)?),
             actions_of_source: Fact::Known(self.actions_of_source(tx)?),
         })
     }

@@ -8,6 +8,7 @@ mod advance;
 mod approvals;
 mod audit;
 mod backup;
+mod blast_breaker;
 mod calls;
 mod cancel;
 mod cancel_call;
@@ -59,6 +60,7 @@ pub use accept::{Accept, Accepted, AcceptedAction, AcceptedAlert, Receipt};
 pub use approvals::{Hold, Judge, Judged, KeptWord, Word};
 pub use audit::{AuditHead, AuditRow, read_audit, sign_audit, verify_audit};
 pub use backup::{Backup, BackupError, back_up};
+pub use blast_breaker::{BlastBreaker, CloseBlastBreaker, blast_breaker_beside, close_blast_breaker_beside};
 pub use cancel::{Cancel, CancelNote, Cancelled};
 pub use cancel_call::RecordedCancel;
 pub use complete::{Complete, Completed};
@@ -178,15 +180,6 @@ impl Store {
             self.tell_of(receipt);
         }
         Ok(receipt)
-    }
-
-    /// Completes a held action by what a person says.
-    pub async fn complete(&self, complete: Complete) -> Result<Completed, StoreError> {
-        let completed = self.writer.write(move |tx| complete::complete(tx, &complete)).await?;
-        if completed == Completed::Resumed {
-            self.work_arrived.notify_one();
-        }
-        Ok(completed)
     }
 
     /// Cancels an action, or records that it is wanted: what this answers is on disk.

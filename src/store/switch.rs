@@ -51,7 +51,7 @@ pub struct KillSwitch {
     pub last: Option<Turn>,
 }
 
-/// One turn of the kill switch.
+/// One turn of the kill switch, or one opening or closing of the breaker on blast radius.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Turn {
     /// Its number.

@@ -28,6 +28,8 @@ pub enum Scope {
     KillSwitchOn,
     /// Turn the kill switch off.
     KillSwitchOff,
+    /// Change how far policy goes: close the breaker on blast radius.
+    PolicyWrite,
     /// Read kept deliveries again.
     DeliveriesReplay,
     /// Read the audit.
@@ -38,7 +40,7 @@ pub enum Scope {
 
 impl Scope {
     /// All scopes.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::ActionsRead,
         Self::ActionsComplete,
         Self::ActionsCancel,
@@ -47,6 +49,7 @@ impl Scope {
         Self::AuditRead,
         Self::KillSwitchOn,
         Self::KillSwitchOff,
+        Self::PolicyWrite,
         Self::Metrics,
     ];
 
@@ -61,6 +64,7 @@ impl Scope {
             Self::AuditRead => "audit:read",
             Self::KillSwitchOn => "kill-switch:on",
             Self::KillSwitchOff => "kill-switch:off",
+            Self::PolicyWrite => "policy:write",
             Self::Metrics => "metrics",
         }
     }
@@ -76,7 +80,7 @@ impl fmt::Display for Scope {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "unknown scope {0:?}; there are actions:read, actions:complete, actions:cancel, actions:approve, deliveries:replay, kill-switch:on, \
-     kill-switch:off, audit:read and metrics"
+     kill-switch:off, policy:write, audit:read and metrics"
 )]
 pub struct UnknownScope(String);
 

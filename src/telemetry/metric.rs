@@ -310,6 +310,12 @@ pub const LOG_LINES_DROPPED: Metric = counter(
 pub const KILL_SWITCH: Metric =
     gauge("quarantine_bridge_kill_switch", "1 while the kill switch is on and nothing is sent, else 0.");
 
+/// Whether the breaker on blast radius is open.
+pub const BLAST_BREAKER_OPEN: Metric = gauge(
+    "quarantine_bridge_blast_breaker_open",
+    "1 while the breaker on blast radius is open and every action needs a person's approval, else 0.",
+);
+
 /// All metrics.
 pub const ALL: &[Metric] = &[
     BUILD_INFO,
@@ -347,6 +353,7 @@ pub const ALL: &[Metric] = &[
     LONGEST_WAIT,
     SENDING_PAUSED,
     KILL_SWITCH,
+    BLAST_BREAKER_OPEN,
     BREAKER_OPEN,
     SHARED,
     UNCERTAIN_AGE,

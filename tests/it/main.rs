@@ -17,6 +17,7 @@ mod approvals;
 mod audit;
 mod audit_mutations;
 mod backpressure;
+mod blast_breaker;
 mod breaker;
 mod budget;
 mod budget_api;

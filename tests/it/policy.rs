@@ -94,6 +94,7 @@ pub(crate) fn good() -> Case {
                 last_quarantined_at: known(None),
                 undone_until: known(None),
                 counts: known(counts),
+                blast_breaker_since: known(None),
                 actions_of_source: known(10),
             },
         },
@@ -453,6 +454,13 @@ fn about_ourselves() -> Vec<Row> {
         }),
         missing(Guard::BlastRadius, |case| case.facts.own.counts = unknown()),
         missing(Guard::BlastRadius, |case| case.facts.own.counts = known(BTreeMap::new())),
+        row(Guard::BlastBreaker, Pass, |_| {}),
+        row(Guard::BlastBreaker, Hold, move |case| case.facts.own.blast_breaker_since = known(Some(now))),
+        row(Guard::BlastBreaker, Deny, move |case| {
+            case.guards().set(Guard::BlastBreaker, Some(No::Deny));
+            case.facts.own.blast_breaker_since = known(Some(now));
+        }),
+        missing(Guard::BlastBreaker, |case| case.facts.own.blast_breaker_since = unknown()),
         row(Guard::FirstActions, Pass, |_| {}),
         row(Guard::FirstActions, Hold, |case| case.facts.own.actions_of_source = known(9)),
         row(Guard::FirstActions, Pass, |case| {

@@ -1,6 +1,6 @@
 //! Random alerts, facts and policies: what must never be sent is never sent, whatever comes together.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::env;
 use std::sync::Arc;
 
@@ -140,6 +140,7 @@ impl Dice {
             last_quarantined_at: self.fact(None, |dice| Some(dice.near())),
             undone_until: self.fact(None, |dice| Some(dice.near())),
             counts: self.fact(counts, |_| BTreeMap::new()),
+            blast_breaker_since: self.fact(None, |dice| Some(dice.near())),
             actions_of_source: self.fact(10, |dice| dice.below(10)),
         }
     }
@@ -239,9 +240,10 @@ impl Case {
         decide(&self.candidate, &self.facts, &self.approvals, &policy, self.now)
     }
 
-    /// How long ago Defender was asked.
-    fn age(&self) -> Option<SignedDuration> {
-        self.facts.learned_at.map(|at| self.now.duration_since(at))
+    /// Says whether Defender was asked too long ago, or at a time that is still to come by more than clocks differ.
+    fn is_stale(&self) -> bool {
+        let age = self.facts.learned_at.map(|at| self.now.duration_since(at));
+        age.is_some_and(|age| age > self.policy.guards.facts_max_age || age < SignedDuration::from_mins(-5))
     }
 
     /// Says whether so many persons have approved what a guard holds.
@@ -267,7 +269,7 @@ impl Case {
 fn check_sent(case: &Case) -> Result<(), TestCaseError> {
     let (facts, guards) = (&case.facts, &case.policy.guards);
     // What was learned too long ago is unknown, and checked as such.
-    let is_fresh = case.age().is_none_or(|age| age <= guards.facts_max_age);
+    let is_fresh = !case.is_stale();
     prop_assert!(case.candidate.target.is_ok(), "sent without a target");
     prop_assert_eq!(case.policy.mode() == Mode::Shadow, false);
     prop_assert!(case.policy.mode() == Mode::Enforce || case.approved(Guard::Mode), "sent in mode approve");
@@ -305,13 +307,19 @@ fn check_sent(case: &Case) -> Result<(), TestCaseError> {
         let no = case.set_to(Guard::BlastRadius);
         prop_assert!(!is_full || case.may(Guard::BlastRadius, no), "sent past {}", limit.label());
     }
+    // Past the breaker on blast radius: whatever a person has approved may go.
+    let is_open = facts.own.blast_breaker_since.known().is_some_and(Option::is_some);
+    let persons: BTreeSet<&str> = case.approvals.0.iter().map(|it| it.by.as_str()).collect();
+    let switch = guards.switch(Guard::BlastBreaker);
+    let is_approved = persons.len() >= usize::from(switch.approvers);
+    prop_assert!(!is_open || switch.no.is_none() || is_approved, "sent past the open breaker");
     check_known(case)
 }
 
 /// An unknown fact of a guard that is on is never taken for one that passes.
 fn check_known(case: &Case) -> Result<(), TestCaseError> {
     let (facts, guards) = (&case.facts, &case.policy.guards);
-    let is_stale = case.age().is_some_and(|age| age > guards.facts_max_age);
+    let is_stale = case.is_stale();
     let device = &facts.device;
     let tags_matter = guards.protected_devices.iter().any(|row| matches!(row.by, DeviceTrait::Tag(_)));
     let unknown = [
@@ -333,6 +341,7 @@ fn check_known(case: &Case) -> Result<(), TestCaseError> {
         (Guard::Undone, facts.own.undone_until.known().is_none()),
         (Guard::CoolDown, facts.own.last_quarantined_at.known().is_none()),
         (Guard::BlastRadius, !guards.limits.is_empty() && facts.own.counts.known().is_none()),
+        (Guard::BlastBreaker, facts.own.blast_breaker_since.known().is_none()),
         (Guard::FirstActions, guards.first_actions > 0 && facts.own.actions_of_source.known().is_none()),
     ];
     for (guard, is_unknown) in unknown {
@@ -341,6 +350,22 @@ fn check_known(case: &Case) -> Result<(), TestCaseError> {
             "sent although a fact of {} is unknown",
             guard
         );
+    }
+    Ok(())
+}
+
+/// The breaker opens for what a limit keeps back, and for nothing that is sent, shadowed or kept back otherwise for good.
+fn check_breach(case: &Case, verdict: &Verdict) -> Result<(), TestCaseError> {
+    let (own, guards) = (&case.facts.own, &case.policy.guards);
+    let count = |limit: &Limit| own.counts.known().and_then(|counts| counts.get(&limit.label())).copied();
+    let is_full = guards.limits.iter().any(|limit| count(limit) >= Some(u64::from(limit.max)));
+    let is_on = guards.is_on(Guard::BlastRadius) && guards.is_on(Guard::BlastBreaker);
+    let is_shadow = case.policy.mode() == Mode::Shadow;
+    if verdict.breach.is_some() {
+        prop_assert!(is_full && is_on && !is_shadow, "opened without a breach");
+        prop_assert!(matches!(verdict.decision, Decision::Hold | Decision::Deny), "opened and sent");
+    } else if verdict.decision == Decision::Hold && is_full && is_on {
+        prop_assert!(case.approved(Guard::BlastRadius), "held past a limit, and the breaker is closed");
     }
     Ok(())
 }
@@ -361,6 +386,7 @@ fn check(case: &Case) -> Result<bool, TestCaseError> {
     if verdict.decision == Decision::Send {
         check_sent(case)?;
     }
+    check_breach(case, &verdict)?;
     Ok(verdict.decision == Decision::Send)
 }
 

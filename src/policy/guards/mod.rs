@@ -8,6 +8,8 @@ mod protected;
 
 use jiff::{SignedDuration, Timestamp};
 
+pub(super) use ours::is_a_limit_used_up;
+
 use super::approvals::Approvals;
 use super::facts::{Fact, Facts};
 use super::guard::{Answer, Finding, Guard};
@@ -84,6 +86,7 @@ fn ask(guard: Guard, case: &Case<'_>) -> Finding {
         Guard::CoolDown => ours::cool_down(case),
         Guard::ChangeFreeze => ours::change_freeze(case),
         Guard::BlastRadius => ours::blast_radius(case),
+        Guard::BlastBreaker => ours::blast_breaker(case),
         Guard::FirstActions => ours::first_actions(case),
         Guard::Source | Guard::Mode => Ok(Said::Pass("it is configured".to_owned())),
     };

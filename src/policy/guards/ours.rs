@@ -1,5 +1,10 @@
 //! What we have done before, and when nothing is to be done.
 
+use crate::policy::facts::OwnFacts;
+use crate::policy::guard::Guard;
+use crate::policy::limits::Limit;
+use crate::policy::settings::Guards;
+
 use super::{Case, Said, Says, known, span};
 
 /// Nobody has undone a quarantine of this file on this device.
@@ -53,6 +58,29 @@ pub(super) fn blast_radius(case: &Case<'_>) -> Says {
     }
     let evidence = told.join("; ");
     Ok(if is_over { Said::No(evidence) } else { Said::Pass(evidence) })
+}
+
+/// Says whether one of the limits is known to be used up.
+pub(in crate::policy) fn is_a_limit_used_up(guards: &Guards, own: &OwnFacts) -> bool {
+    let is_used_up = |limit: &Limit| {
+        let count = own.counts.known().and_then(|counts| counts.get(&limit.label()));
+        count.is_some_and(|count| *count >= u64::from(limit.max))
+    };
+    guards.limits.iter().any(is_used_up)
+}
+
+/// The breaker on blast radius is closed, or a person has approved the action, whatever it was that held it.
+pub(super) fn blast_breaker(case: &Case<'_>) -> Says {
+    let since = known(&case.facts.own.blast_breaker_since, "whether the breaker on blast radius is open")?;
+    let Some(since) = since else {
+        return Ok(Said::Pass("the breaker on blast radius is closed".to_owned()));
+    };
+    let evidence = format!("the breaker on blast radius is open since {since:.0}");
+    let needed = usize::from(case.guards().switch(Guard::BlastBreaker).approvers);
+    Ok(match case.approvals.persons() {
+        persons if persons >= needed => Said::Pass(format!("{evidence}; approvals of the action: {persons}")),
+        _ => Said::No(format!("{evidence}: every action needs a person's approval")),
+    })
 }
 
 /// The source is not new.
