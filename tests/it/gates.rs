@@ -217,7 +217,8 @@ async fn nobody_gets_a_2xx_who_should_not() {
                 | "/v1/actions/{id}/cancel"
                 | "/v1/actions/{id}/deny"
                 | "/v1/kill-switch/on"
-                | "/v1/kill-switch/off" => b"{\"reason\": \"r\"}".to_vec(),
+                | "/v1/kill-switch/off"
+                | "/v1/blast-breaker/close" => b"{\"reason\": \"r\"}".to_vec(),
                 "/v1/actions/{id}/approve" => {
                     b"{\"holds\": [\"os\", \"seen_on_device\"], \"reason\": \"r\"}".to_vec()
                 }
