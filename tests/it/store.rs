@@ -24,7 +24,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0010_audit.sql", TENTH),
     ("0011_kill_switch.sql", ELEVENTH),
     ("0012_approvals.sql", TWELFTH),
-    ("0013_breaker_and_links.sql", THIRTEENTH),
+    ("0013_blast_breaker.sql", THIRTEENTH),
 ];
 
 const FIRST: &str = "395a7fe3e0960a7e1b7de0f7b097c1f31a5bcace4efc03cd7ac8bd61bcb7e378";
@@ -38,7 +38,7 @@ const FOURTH: &str = "a7414dae0ff54b9d51e7ab4569832bd4fb4730f5c74df86c300b494fc8
 const FIFTH: &str = "5c7b253a92166a180eb3ad8b16be9338d95146a37c4151a8a32f442460a27a2b";
 const TWELFTH: &str = "5ec01a6b85cc344714fbf2e965566a8a2ed816512313154d7c0b59ed6a8015bd";
 
-const THIRTEENTH: &str = "eda7c9f2fcb751403885800b44580d665dd9dd6d51d33c320288888a67eacb24";
+const THIRTEENTH: &str = "d14d9bf12c222196cb6ec979f37a99a83a2831dd372b6a2c5906ab66157a1462";
 
 const NINTH: &str = "494c8aa97e1e1a3d230bc71d14be6c28672d4b86936c82364f32f58197e3331d";
 
