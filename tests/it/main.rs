@@ -75,4 +75,5 @@ mod store;
 mod tidy;
 mod tls;
 mod traps;
+mod undo;
 mod values;
