@@ -27,3 +27,4 @@ pub mod simulator;
 pub mod spool;
 pub mod store;
 pub mod telemetry;
+pub mod undo;

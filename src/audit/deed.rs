@@ -179,6 +179,8 @@ pub enum Act {
     CreateToken,
     /// Mark a quarantine as undone.
     UndoAction,
+    /// Take away the mark of a quarantine that was undone.
+    RemoveUndoMark,
     /// Turn the kill switch on.
     TurnKillSwitchOn,
     /// Turn the kill switch off.
@@ -200,6 +202,7 @@ impl Act {
             Self::ReplayDelivery => "replay_delivery",
             Self::CreateToken => "create_token",
             Self::UndoAction => "undo_action",
+            Self::RemoveUndoMark => "remove_undo_mark",
             Self::TurnKillSwitchOn => "turn_kill_switch_on",
             Self::TurnKillSwitchOff => "turn_kill_switch_off",
             Self::OpenBlastBreaker => "open_blast_breaker",

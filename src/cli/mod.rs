@@ -27,6 +27,7 @@ mod sign;
 mod simulate;
 mod spool;
 mod token;
+mod undo;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -83,6 +84,10 @@ enum Command {
     Approve(judge::Approve),
     /// Deny a held action, with a token of your own.
     Deny(judge::Deny),
+    /// Show how a quarantine is undone, and mark it as undone; runs nothing.
+    Undo(undo::Undo),
+    /// List the marks of what was undone, or take one away.
+    UndoMarks(undo::Marks),
     /// Make tokens for the API.
     Token(token::Arguments),
 }
@@ -124,6 +129,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::BlastBreaker(arguments) => blast_breaker::run(&arguments),
         Command::Approve(arguments) => judge::approve(&arguments),
         Command::Deny(arguments) => judge::deny(&arguments),
+        Command::Undo(arguments) => undo::undo(&arguments),
+        Command::UndoMarks(arguments) => undo::marks(&arguments),
         Command::Token(arguments) => token::run(&arguments),
     };
     exit::code(result)

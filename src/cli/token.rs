@@ -30,12 +30,7 @@ enum What {
         #[arg(long)]
         name: String,
         /// What it allows; may be given more than once.
-        #[arg(
-            long = "scope",
-            value_name = "SCOPE",
-            required = true,
-            help = "actions:read, actions:complete, actions:cancel, actions:approve, deliveries:replay, kill-switch:on, kill-switch:off, audit:read or metrics; may be given more than once"
-        )]
+        #[arg(long = "scope", value_name = "SCOPE", required = true, help = scopes_help())]
         scopes: Vec<Scope>,
         /// How many days it lives.
         #[arg(long, default_value_t = 90, value_parser = clap::value_parser!(u16).range(1..=366))]
@@ -44,6 +39,10 @@ enum What {
         #[arg(long)]
         json: bool,
     },
+}
+
+fn scopes_help() -> String {
+    format!("One of {}; may be given more than once", Scope::ALL.map(Scope::as_str).join(", "))
 }
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {

@@ -34,6 +34,7 @@ use crate::dispatch::{self, Settle};
 use crate::graph::Options as GraphOptions;
 use crate::outgoing::is_loopback;
 use crate::telemetry::LogFormat;
+use crate::undo::Portal;
 use crate::{http, store};
 
 pub use complaint::{Complaint, Complaints};
@@ -148,6 +149,7 @@ fn sections(root: &Section<'_>, secrets: Secrets) -> Option<Config> {
     let mut dispatch = dispatch::Options::new(sources.policies);
     dispatch.rules = sources.rules;
     dispatch.pending_max = sources.pending_max;
+    let portal = Portal::of_api(defender.as_ref().and_then(|options| options.api_url.host_str()));
     let is_local = defender.as_ref().is_some_and(|options| is_loopback(&options.api_url));
     budget(root, &mut dispatch, is_local);
     intervals(root, &mut dispatch, is_local);
@@ -156,7 +158,7 @@ fn sections(root: &Section<'_>, secrets: Secrets) -> Option<Config> {
     let (log_format, log_level) = log?;
     let server = server?;
     Some(Config {
-        http: http::Options { sources: sources.all, ..server.http },
+        http: http::Options { sources: sources.all, portal, ..server.http },
         tls_files: server.tls_files,
         store: store?,
         signal_file,

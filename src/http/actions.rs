@@ -89,7 +89,7 @@ pub(super) fn read_json<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T
     serde_json::from_slice(body).map_err(|error| Problem::new(ProblemKind::InvalidBody, error.to_string()))
 }
 
-fn member<T>(name: &str, value: &str) -> Result<T, Problem>
+pub(super) fn member<T>(name: &str, value: &str) -> Result<T, Problem>
 where
     T: FromStr,
     T::Err: Display,

@@ -31,6 +31,7 @@ mod sources;
 mod tls;
 mod token;
 pub(crate) mod trace;
+mod undo;
 mod view;
 
 use std::fmt;
@@ -53,6 +54,7 @@ use crate::mapping::{Format, Mapper};
 use crate::oidc::Keys;
 use crate::store::{AcceptedAction, Store};
 use crate::telemetry::Metrics;
+use crate::undo::Portal;
 
 pub use admission::{Limits, Quota};
 pub use bucket::{Bucket, Rate};
@@ -89,6 +91,8 @@ pub struct Options {
     pub proxies: Proxies,
     /// How many connections one client address may have open.
     pub connections_per_address: usize,
+    /// Where people see Defender.
+    pub portal: Portal,
 }
 
 impl Options {
@@ -101,6 +105,7 @@ impl Options {
             tls: None,
             proxies: Proxies::default(),
             connections_per_address: CONNECTIONS_PER_ADDRESS,
+            portal: Portal::default(),
         }
     }
 }
@@ -133,6 +138,7 @@ struct Context {
     proxies: Proxies,
     long_bodies: LongBodies,
     estimates: Estimates,
+    portal: Portal,
     /// True once dispatch has taken up where the last run ended.
     ready: watch::Receiver<bool>,
 }
@@ -188,7 +194,7 @@ impl fmt::Debug for Bound {
 pub fn bind(options: Options, parts: Parts) -> io::Result<Bound> {
     let listener = TcpListener::bind(options.listen)?;
     let address = listener.local_addr()?;
-    let Options { sources, limits, tls, proxies, connections_per_address, .. } = options;
+    let Options { sources, limits, tls, proxies, connections_per_address, portal, .. } = options;
     let places = Places::new(connections_per_address, proxies.networks.clone());
     let door = Door { tls, places, metrics: parts.metrics.clone() };
     let (watch_sources, watched) = watch::channel(Arc::new(Sources::new(sources, limits)));
@@ -205,6 +211,7 @@ pub fn bind(options: Options, parts: Parts) -> io::Result<Bound> {
         key_uses: KeyUses::default(),
         proxies,
         long_bodies: LongBodies::default(),
+        portal,
         ready,
     });
     let app = move || {

@@ -12,6 +12,7 @@ use crate::store::Scope;
 use super::problem::Problem;
 use super::{
     actions, approvals, audit, auth, blast_breaker, budget, cancel, deliveries, health, hooks, kill_switch,
+    undo,
 };
 
 use Access::{Open, Source, Token};
@@ -48,6 +49,10 @@ const ROUTES: &[Route] = &[
     post("/v1/actions/{id}/approve", Token(Scope::ActionsApprove), |it| it.to(approvals::approve)),
     post("/v1/actions/{id}/deny", Token(Scope::ActionsApprove), |it| it.to(approvals::deny)),
     post("/v1/actions/{id}/cancel", Token(Scope::ActionsCancel), |it| it.to(cancel::cancel)),
+    get("/v1/actions/{id}/undo", Token(Scope::ActionsRead), |it| it.to(undo::show)),
+    post("/v1/actions/{id}/undo", Token(Scope::ActionsUndo), |it| it.to(undo::mark)),
+    get("/v1/undo-marks", Token(Scope::ActionsRead), |it| it.to(undo::list)),
+    post("/v1/undo-marks/remove", Token(Scope::UndoMarksRemove), |it| it.to(undo::remove)),
     post("/v1/deliveries/{id}/replay", Token(Scope::DeliveriesReplay), |it| it.to(deliveries::replay)),
     get("/v1/deliveries/{id}", Token(Scope::ActionsRead), |it| it.to(deliveries::one)),
     get("/v1/budget", Token(Scope::ActionsRead), |it| it.to(budget::show)),

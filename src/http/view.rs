@@ -9,7 +9,7 @@ use crate::alert::{
     Action, CancelCall, Cancellation, Change, Completion, Fetch, HeldReason, MachineEntity, Severity,
     Standing, State, Unsettled, before,
 };
-use crate::store::{ActionRecord, Attempt, DeliveryRecord, Hold, KeptWord, Unread};
+use crate::store::{ActionRecord, Attempt, DeliveryRecord, Hold, KeptWord, UndoMark, Unread};
 
 /// How long an action may be Pending at Defender before the device is named as the reason.
 pub(super) const DEVICE_IS_SLOW: SignedDuration = SignedDuration::from_mins(2);
@@ -51,6 +51,7 @@ pub(super) fn action(record: &ActionRecord, now: Timestamp) -> Value {
         "cancellation": record.cancellation.as_ref().map(|it| cancellation(it, action.state)),
         "holds": holds(record),
         "approvals": record.words.iter().map(word).collect::<Vec<_>>(),
+        "undo_mark": record.undo_mark.as_ref().filter(|mark| mark.until > now).map(undo_mark),
         "accepted_at": time(Some(action.accepted_at)),
         "changed_at": time(Some(action.changed_at)),
         "expires_at": time(action.expires_at),
@@ -141,6 +142,15 @@ fn word(word: &KeptWord) -> Value {
     json!({
         "word": word.word.as_str(), "by": word.who.to_string(), "holds": word.word.holds(), "reason": word.reason,
         "at": time(Some(word.at)),
+    })
+}
+
+/// A mark that keeps a quarantine from coming back.
+pub(super) fn undo_mark(mark: &UndoMark) -> Value {
+    json!({
+        "machine_id": mark.target.machine_id.to_string(), "sha1": mark.target.sha1.to_string(),
+        "at": time(Some(mark.at)), "until": time(Some(mark.until)), "by": mark.who.to_string(),
+        "reason": mark.reason,
     })
 }
 

@@ -1,41 +1,19 @@
 //! What was sent and would have been sent: counted for good, so that no limit forgets.
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use rusqlite::types::Value;
 use rusqlite::{OptionalExtension as _, Transaction, params, params_from_iter};
 
 use std::collections::BTreeMap;
 
-use crate::alert::{Action, MachineId, Mode, Sha1, Target, Who, before, from_millis, millis};
-use crate::audit::Act;
+use crate::alert::{Action, Mode, Target, before, from_millis, millis};
 use crate::policy::{Fact, LONGEST_PERIOD, Limit, LimitKey, OwnFacts, Policy};
 
-use super::audit::{self, Administered};
 use super::rows::unsigned;
-use super::{Store, StoreError, blast_breaker};
-
-/// How long after it was undone a quarantine is not repeated (reference, safety 3.2).
-pub const UNDO_LIMIT: SignedDuration = SignedDuration::from_hours(30 * 24);
+use super::{StoreError, blast_breaker, undo};
 
 /// How many old rows are forgotten with each new one.
 const FORGET_MAX: u32 = 50;
-
-/// The mark of a quarantine that a person has undone.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct UndoMark {
-    /// The device.
-    pub machine_id: MachineId,
-    /// The file.
-    pub sha1: Sha1,
-    /// When.
-    pub at: Timestamp,
-    /// Until when the same is not done again.
-    pub until: Timestamp,
-    /// Who.
-    pub who: Who,
-    /// Why.
-    pub reason: String,
-}
 
 /// An action that has a target, as it is counted.
 #[derive(Debug, Clone, Copy)]
@@ -58,7 +36,7 @@ impl Counted<'_> {
         Ok(OwnFacts {
             targets_of_alert: Fact::Known(self.targets_of_alert(tx)?),
             last_quarantined_at: Fact::Known(self.last_quarantined_at(tx)?),
-            undone_until: Fact::Known(self.undone_until(tx)?),
+            undone_until: Fact::Known(undo::until(tx, self.target)?),
             counts: Fact::Known(self.counts(tx)?),
             blast_breaker_since: Fact::Known(blast_breaker::open_since(tx)?),
             actions_of_source: Fact::Known(self.actions_of_source(tx)?),
@@ -89,14 +67,6 @@ impl Counted<'_> {
         ];
         let at: Option<i64> = statement.query_row(key, |row| row.get(0))?;
         Ok(at.map(from_millis))
-    }
-
-    fn undone_until(&self, tx: &Transaction<'_>) -> Result<Option<Timestamp>, StoreError> {
-        let mut statement =
-            tx.prepare_cached("SELECT until FROM undo_marks WHERE machine_id = ?1 AND sha1 = ?2")?;
-        let key = [self.target.machine_id.to_string(), self.target.sha1.to_string()];
-        let until: Option<i64> = statement.query_row(key, |row| row.get(0)).optional()?;
-        Ok(until.map(from_millis))
     }
 
     /// Counts for each limit, by its label, what was sent in its period besides this action. What lies in the future
@@ -173,35 +143,4 @@ impl Counted<'_> {
         .execute(params![millis(before(self.at, LONGEST_PERIOD)), FORGET_MAX])?;
         Ok(())
     }
-}
-
-impl Store {
-    /// Marks a quarantine as undone.
-    pub async fn mark_undone(&self, mark: UndoMark) -> Result<(), StoreError> {
-        self.writer.write(move |tx| mark_undone(tx, &mark)).await
-    }
-}
-
-/// Writes a mark; a later one takes the place of an earlier.
-fn mark_undone(tx: &Transaction<'_>, mark: &UndoMark) -> Result<(), StoreError> {
-    tx.prepare_cached(
-        "INSERT INTO undo_marks (machine_id, sha1, at, until, who, reason) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
-         ON CONFLICT (machine_id, sha1) DO UPDATE SET
-             at = excluded.at, until = max(until, excluded.until), who = excluded.who, reason = excluded.reason",
-    )?
-    .execute(params![
-        mark.machine_id.to_string(),
-        mark.sha1.to_string(),
-        millis(mark.at),
-        millis(mark.until),
-        mark.who.to_string(),
-        mark.reason,
-    ])?;
-    let done = Administered {
-        to: Some(format!("machine {}, SHA1 {}", mark.machine_id, mark.sha1)),
-        reason: Some(mark.reason.clone()),
-        after: Some(format!("until {:.0}", mark.until)),
-        ..Administered::new(&mark.who, Act::UndoAction, mark.at)
-    };
-    audit::administered(tx, &done)
 }

@@ -40,6 +40,7 @@ mod share;
 mod soundness;
 mod switch;
 mod tokens;
+mod undo;
 mod unfinished;
 mod work;
 mod writer;
@@ -68,7 +69,6 @@ pub use error::StoreError;
 pub use fetches::{PendingFetch, WantedFetch};
 pub use inline::{Disk, InlineStore};
 pub use intent::{Intent, RecordedIntent, Weighed};
-pub use ledger::{UNDO_LIMIT, UndoMark};
 pub use pending::PendingAtDefender;
 pub use prune::{Deleted, Retention, Walk};
 pub use queue::{Sendable, Waiting};
@@ -81,6 +81,10 @@ pub use switch::{
     KillSwitch, Turn, TurnOff, TurnOn, TurnedOff, kill_switch_beside, turn_off_beside, turn_on_beside,
 };
 pub use tokens::{NewToken, Scope, StoredToken, UnknownScope, add_token};
+pub use undo::{
+    MarkUndone, MarkedUndone, RemoveMark, UNDO_LIMIT, UndoMark, action_beside, mark_undone_beside,
+    remove_mark_beside, undo_marks_beside,
+};
 
 use connection::Readers;
 use room::Room;

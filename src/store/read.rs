@@ -13,6 +13,7 @@ use super::approvals::{self, Hold, KeptWord};
 use super::cancel;
 use super::fetches;
 use super::rows::{self, ACTION, ACTIONS, Columns};
+use super::undo::{self, UndoMark};
 
 /// An action with all that happened to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,6 +30,8 @@ pub struct ActionRecord {
     pub holds: Vec<Hold>,
     /// What persons have said about it, oldest first.
     pub words: Vec<KeptWord>,
+    /// The mark that says that what it did was undone, if there is one.
+    pub undo_mark: Option<UndoMark>,
     /// The other actions that have its machine action.
     pub shared_with: Vec<ActionId>,
     /// Somebody else's machine action that does the same.
@@ -144,6 +147,7 @@ fn record(db: &Connection, row: &rusqlite::Row<'_>) -> Result<ActionRecord, Stor
             _ => Vec::new(),
         },
         words: approvals::words(db, action.id)?,
+        undo_mark: action.target.map(|target| undo::find(db, target)).transpose()?.flatten(),
         shared_with: shared_with(db, &action)?,
         superseded_by: superseded_by(&Columns(row))?,
         unread: unread(&action, &Columns(row))?,

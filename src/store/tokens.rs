@@ -24,6 +24,10 @@ pub enum Scope {
     ActionsCancel,
     /// Approve or deny held actions.
     ActionsApprove,
+    /// Mark actions as undone.
+    ActionsUndo,
+    /// Take away marks of actions that were undone.
+    UndoMarksRemove,
     /// Turn the kill switch on.
     KillSwitchOn,
     /// Turn the kill switch off.
@@ -40,11 +44,13 @@ pub enum Scope {
 
 impl Scope {
     /// All scopes.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 12] = [
         Self::ActionsRead,
         Self::ActionsComplete,
         Self::ActionsCancel,
         Self::ActionsApprove,
+        Self::ActionsUndo,
+        Self::UndoMarksRemove,
         Self::DeliveriesReplay,
         Self::AuditRead,
         Self::KillSwitchOn,
@@ -60,6 +66,8 @@ impl Scope {
             Self::ActionsComplete => "actions:complete",
             Self::ActionsCancel => "actions:cancel",
             Self::ActionsApprove => "actions:approve",
+            Self::ActionsUndo => "actions:undo",
+            Self::UndoMarksRemove => "undo-marks:remove",
             Self::DeliveriesReplay => "deliveries:replay",
             Self::AuditRead => "audit:read",
             Self::KillSwitchOn => "kill-switch:on",
@@ -78,10 +86,7 @@ impl fmt::Display for Scope {
 
 /// A word that is no scope.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "unknown scope {0:?}; there are actions:read, actions:complete, actions:cancel, actions:approve, deliveries:replay, kill-switch:on, \
-     kill-switch:off, policy:write, audit:read and metrics"
-)]
+#[error("unknown scope {0:?}; there are {there_are}", there_are = Scope::ALL.map(Scope::as_str).join(", "))]
 pub struct UnknownScope(String);
 
 impl FromStr for Scope {

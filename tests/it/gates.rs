@@ -215,12 +215,16 @@ async fn nobody_gets_a_2xx_who_should_not() {
             let body = match template {
                 "/v1/actions/{id}/complete"
                 | "/v1/actions/{id}/cancel"
+                | "/v1/actions/{id}/undo"
                 | "/v1/actions/{id}/deny"
                 | "/v1/kill-switch/on"
                 | "/v1/kill-switch/off"
                 | "/v1/blast-breaker/close" => b"{\"reason\": \"r\"}".to_vec(),
                 "/v1/actions/{id}/approve" => {
                     b"{\"holds\": [\"os\", \"seen_on_device\"], \"reason\": \"r\"}".to_vec()
+                }
+                "/v1/undo-marks/remove" => {
+                    json!({"machine_id": MACHINE, "sha1": SHA1, "reason": "r"}).to_string().into_bytes()
                 }
                 _ => bridge.alert("a2", MACHINE, SHA1),
             };

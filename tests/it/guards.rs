@@ -1,10 +1,10 @@
 //! Guards in a running bridge: the facts they ask for, what they hold, and what they never forget.
 
 use jiff::SignedDuration;
-use quarantine_bridge::alert::{Mode, Who, after};
+use quarantine_bridge::alert::Mode;
 use quarantine_bridge::policy::{Guard, Guards, Limit, LimitKey, No};
 use quarantine_bridge::simulator::{Fault, FaultKind, KnownFile, Machine, Place};
-use quarantine_bridge::store::{UNDO_LIMIT, UndoMark};
+use quarantine_bridge::store::Scope;
 use serde_json::{Value, json};
 
 use crate::harness::{Bridge, MACHINE, SHA1, Setup};
@@ -331,7 +331,7 @@ async fn the_first_actions_of_a_source_are_held_and_so_is_an_alert_with_many_pai
 #[tokio::test]
 async fn a_file_that_is_back_within_the_cool_down_is_held_and_an_undone_one_denied() {
     let mut bridge = Bridge::start().await;
-    bridge.accept("a1", MACHINE, SHA1).await;
+    let first = bridge.accept("a1", MACHINE, SHA1).await;
     bridge.run_for(seconds(60)).await;
     assert_eq!(bridge.quarantines().len(), 1);
     let again = bridge.accept("a2", MACHINE, SHA1).await;
@@ -340,16 +340,10 @@ async fn a_file_that_is_back_within_the_cool_down_is_held_and_an_undone_one_deni
     assert_eq!(action["state"], "held", "{action}");
     assert!(last_why(&action).contains("quarantined there"), "{action}");
 
-    let now = bridge.clock.now();
-    let mark = UndoMark {
-        machine_id: MACHINE.parse().unwrap(),
-        sha1: SHA1.parse().unwrap(),
-        at: now,
-        until: after(now, UNDO_LIMIT),
-        who: Who::Token("soc".to_owned()),
-        reason: "a tool of our own".to_owned(),
-    };
-    bridge.store().mark_undone(mark).await.unwrap();
+    let lead = bridge.new_token(&[Scope::ActionsUndo]);
+    let why = json!({"reason": "a tool of our own"});
+    let marked = bridge.post_as(&format!("/v1/actions/{first}/undo"), &lead, &why).await;
+    assert_eq!(marked.status, 200, "{:?}", marked.body);
     bridge.clock.advance(SignedDuration::from_hours(24 * 29));
     let third = bridge.accept("a3", MACHINE, SHA1).await;
     bridge.drain().await;

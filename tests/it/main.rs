@@ -76,4 +76,5 @@ mod store;
 mod tidy;
 mod tls;
 mod traps;
+mod undo;
 mod values;

@@ -1,0 +1,139 @@
+//! `/v1/actions/{id}/undo` and `/v1/undo-marks`: how a quarantine is undone, and the marks that keep it from coming back.
+
+use actix_web::web::{Data, Path, Payload};
+use actix_web::{HttpRequest, HttpResponse};
+use jiff::{SignedDuration, Timestamp};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use url::form_urlencoded;
+
+use crate::alert::{ActionId, Target, after};
+use crate::store::{MarkUndone, MarkedUndone, RemoveMark, UNDO_LIMIT};
+use crate::undo::recipe;
+
+use super::actions::{member, read_json, reason};
+use super::auth::Caller;
+use super::parameters::{PAGE, limit, parse};
+use super::problem::{Problem, ProblemKind};
+use super::{Context, body, view};
+
+/// How many days a mark may be in force.
+const DAYS_MAX: u16 = 366;
+
+/// What is said to mark an action as undone.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Mark {
+    reason: String,
+    days: Option<u16>,
+}
+
+/// What is said to take a mark away.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Removal {
+    machine_id: String,
+    sha1: String,
+    reason: String,
+}
+
+/// Shows how the action is undone; does nothing.
+pub(super) async fn show(path: Path<String>, context: Data<Context>) -> Result<HttpResponse, Problem> {
+    let id: ActionId = path.parse().or(Err(Problem::nothing_here()))?;
+    let record = context.store.action(id).await?.ok_or_else(Problem::nothing_here)?;
+    let recipe = recipe(&record.action, record.superseded_by.as_ref(), context.portal);
+    Ok(HttpResponse::Ok().json(recipe))
+}
+
+/// Marks what the action has done as undone.
+pub(super) async fn mark(
+    Caller(who): Caller,
+    request: HttpRequest,
+    path: Path<String>,
+    payload: Payload,
+    context: Data<Context>,
+) -> Result<HttpResponse, Problem> {
+    let action: ActionId = path.parse().or(Err(Problem::nothing_here()))?;
+    let said: Mark = read_json(&body::read(&request, payload, &context.long_bodies).await?)?;
+    let now = context.clock.now();
+    let until = until(now, said.days)?;
+    let wish = MarkUndone { action, until, reason: reason(&said.reason)?, who: who.clone(), now };
+    let marked = context.store.mark_undone(wish).await?;
+    tracing::info!(%action, %who, ?marked, "undo");
+    match marked {
+        MarkedUndone::Marked(_) => {}
+        MarkedUndone::Nothing(state) => {
+            let detail = format!("It is {state}: it has quarantined nothing, so there is nothing to undo.");
+            return Err(Problem::new(ProblemKind::NotUndoable, detail));
+        }
+        MarkedUndone::Missing => return Err(Problem::nothing_here()),
+    }
+    let record = context.store.action(action).await?.ok_or_else(Problem::nothing_here)?;
+    Ok(HttpResponse::Ok().json(view::action(&record, now)))
+}
+
+fn until(now: Timestamp, days: Option<u16>) -> Result<Timestamp, Problem> {
+    match days {
+        None => Ok(after(now, UNDO_LIMIT)),
+        Some(days @ 1..=DAYS_MAX) => {
+            Ok(after(now, SignedDuration::from_hours(i64::from(days).saturating_mul(24))))
+        }
+        Some(_) => {
+            Err(Problem::new(ProblemKind::InvalidBody, format!("days must be between 1 and {DAYS_MAX}.")))
+        }
+    }
+}
+
+/// Lists the marks that are in force.
+pub(super) async fn list(request: HttpRequest, context: Data<Context>) -> Result<HttpResponse, Problem> {
+    let (after, limit) = filter(request.query_string())?;
+    // One more than asked tells whether there is a next page.
+    let wanted = limit.saturating_add(1);
+    let mut marks = context.store.undo_marks(after, wanted, context.clock.now()).await?;
+    let most = usize::try_from(limit).unwrap_or(usize::MAX);
+    let has_more = marks.len() > most;
+    marks.truncate(most);
+    let next = marks.last().filter(|_| has_more).map(|mark| cursor(mark.target));
+    let marks: Vec<Value> = marks.iter().map(view::undo_mark).collect();
+    Ok(HttpResponse::Ok().json(json!({"undo_marks": marks, "next_cursor": next})))
+}
+
+/// Takes a mark away; shows what it was.
+pub(super) async fn remove(
+    Caller(who): Caller,
+    request: HttpRequest,
+    payload: Payload,
+    context: Data<Context>,
+) -> Result<HttpResponse, Problem> {
+    let said: Removal = read_json(&body::read(&request, payload, &context.long_bodies).await?)?;
+    let target =
+        Target { machine_id: member("machine_id", &said.machine_id)?, sha1: member("sha1", &said.sha1)? };
+    let remove =
+        RemoveMark { target, reason: reason(&said.reason)?, who: who.clone(), now: context.clock.now() };
+    let removed = context.store.remove_undo_mark(remove).await?;
+    tracing::warn!(machine_id = %target.machine_id, sha1 = %target.sha1, %who, ?removed, "an undo mark is to go");
+    let mark = removed.ok_or_else(Problem::nothing_here)?;
+    Ok(HttpResponse::Ok().json(view::undo_mark(&mark)))
+}
+
+fn cursor(target: Target) -> String {
+    format!("{}-{}", target.machine_id, target.sha1)
+}
+
+fn filter(query: &str) -> Result<(Option<Target>, u32), Problem> {
+    let (mut after, mut page) = (None, PAGE);
+    for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+        match name.as_ref() {
+            "cursor" => {
+                let (machine_id, sha1) = value.split_once('-').unwrap_or((&value, ""));
+                after = Some(Target { machine_id: parse(&name, machine_id)?, sha1: parse(&name, sha1)? });
+            }
+            "limit" => page = limit(&value)?,
+            _ => {
+                let detail = format!("There is no parameter {name:?}; there are cursor and limit.");
+                return Err(Problem::new(ProblemKind::InvalidParameter, detail));
+            }
+        }
+    }
+    Ok((after, page))
+}
