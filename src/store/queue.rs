@@ -8,7 +8,8 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use crate::alert::{Action, ActionId, MachineId, State, millis};
 
 use super::StoreError;
-use super::rows::{self, ACTION, ACTIONS};
+use super::rows::{ACTION, ACTIONS};
+use super::work::action_in;
 
 /// The mildest rank of high and critical.
 const URGENT_RANK: u8 = 3;
@@ -94,7 +95,7 @@ fn by_seq(db: &Connection, seq: i64) -> Result<Action, StoreError> {
     let mut statement = db.prepare_cached(&format!("SELECT {ACTION} FROM {ACTIONS} WHERE a.seq = ?1"))?;
     let mut found = statement.query([seq])?;
     let row = found.next()?.ok_or_else(|| StoreError::Corrupt("a queued action has no alert".to_owned()))?;
-    rows::action(row)
+    action_in(State::Queued, row)
 }
 
 /// Counts what waits.

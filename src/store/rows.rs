@@ -18,9 +18,13 @@ use super::StoreError;
 use super::seal;
 
 /// The columns of an action, for [`action`], of [`ACTIONS`].
+///
+/// The state is read by a query of its own: SQLite takes a column that the condition of a partial index fixes from that
+/// condition, and a damaged index would have any row in any state.
 pub(super) const ACTION: &str = "a.seq, a.id, a.delivery_id, a.source, l.alert_id, l.severity, l.title, l.url,
     l.occurred_at, a.given_machine_id, a.given_aad_device_id, a.given_dns_name, a.given_ip, a.candidates,
-    a.machine_found_at, a.given_sha1, a.given_sha256, a.given_md5, a.given_file_name, a.file_found_at, a.machine_id, a.sha1, a.accepted_at, a.state, a.changed_at, a.expires_at,
+    a.machine_found_at, a.given_sha1, a.given_sha256, a.given_md5, a.given_file_name, a.file_found_at, a.machine_id, a.sha1, a.accepted_at,
+    (SELECT s.state FROM actions s WHERE s.seq = a.seq) AS state, a.changed_at, a.expires_at,
     a.attempts, a.machine_action_id, a.machine_action_status, a.machine_action_since, a.intent_at,
     a.first_intent_at, a.empty_reads, a.empty_read_at, a.held_reason, a.completed_machine_id, a.completed_sha1,
     a.completed_by, a.completed_at, a.superseded_by_id, a.superseded_by_requestor, a.superseded_by_status, a.seal,

@@ -29,6 +29,18 @@ fn select<T>(
     Ok(all)
 }
 
+/// Reads an action that an index named for its state. A damaged index may name any row: dispatch would take it up for ever.
+pub(super) fn action_in(state: State, row: &rusqlite::Row<'_>) -> Result<Action, StoreError> {
+    let action = rows::action(row)?;
+    if action.state == state {
+        return Ok(action);
+    }
+    Err(StoreError::Corrupt(format!(
+        "action {} is {}, and an index has it as {state}",
+        action.id, action.state
+    )))
+}
+
 /// Returns accepted actions, the most urgent first.
 pub(super) fn undecided(db: &Connection, limit: u32) -> Result<Vec<Action>, StoreError> {
     select(
@@ -36,7 +48,7 @@ pub(super) fn undecided(db: &Connection, limit: u32) -> Result<Vec<Action>, Stor
         "actions a INDEXED BY actions_undecided JOIN alerts l ON l.seq = a.alert_seq
          WHERE a.state = 'accepted' ORDER BY a.severity_rank DESC, a.seq LIMIT ?1",
         [limit],
-        rows::action,
+        |row| action_in(State::Accepted, row),
     )
 }
 
@@ -45,7 +57,7 @@ pub(super) fn resolving(db: &Connection, now: Timestamp, limit: u32) -> Result<V
     let condition = "actions a INDEXED BY actions_resolving JOIN alerts l ON l.seq = a.alert_seq
          WHERE a.state = 'resolving' AND a.next_at <= ?1
          ORDER BY a.severity_rank DESC, a.accepted_at, a.seq LIMIT ?2";
-    select(db, condition, params![millis(now), limit], rows::action)
+    select(db, condition, params![millis(now), limit], |row| action_in(State::Resolving, row))
 }
 
 /// Returns uncertain actions that are due for a look, oldest first.
@@ -54,7 +66,7 @@ pub(super) fn unsettled(db: &Connection, now: Timestamp, limit: u32) -> Result<V
          WHERE a.state = 'uncertain' AND a.next_at <= ?1 ORDER BY a.next_at LIMIT ?2";
     select(db, condition, params![millis(now), limit], |row| {
         let columns = Columns(row);
-        let action = rows::action(row)?;
+        let action = action_in(State::Uncertain, row)?;
         let outcomes = outcomes(db, columns.raw("seq")?)?;
         let may_have_arrived =
             |outcome: &Option<String>| matches!(outcome.as_deref(), None | Some("unknown" | "accepted"));
@@ -120,7 +132,7 @@ pub(super) fn uncertain_since(db: &Connection) -> Result<Option<Timestamp>, Stor
 pub(super) fn submitted(db: &Connection, now: Timestamp, limit: u32) -> Result<Vec<Action>, StoreError> {
     let condition = "actions a INDEXED BY actions_due JOIN alerts l ON l.seq = a.alert_seq
          WHERE a.state = 'submitted' AND a.next_at <= ?1 ORDER BY a.next_at LIMIT ?2";
-    select(db, condition, params![millis(now), limit], rows::action)
+    select(db, condition, params![millis(now), limit], |row| action_in(State::Submitted, row))
 }
 
 /// Returns the moves that end actions whose time has passed.
@@ -138,7 +150,8 @@ pub(super) fn expired(db: &Connection, now: Timestamp) -> Result<Vec<Advance>, S
             "actions a INDEXED BY actions_expiring JOIN alerts l ON l.seq = a.alert_seq
              WHERE a.state = '{state}' AND a.expires_at <= ?1 LIMIT ?2"
         );
-        let actions = select(db, &condition, params![millis(until), EXPIRE_MAX], rows::action)?;
+        let actions =
+            select(db, &condition, params![millis(until), EXPIRE_MAX], |row| action_in(state, row))?;
         advances.extend(actions.iter().map(|action| expire(action, why, now)));
     }
     Ok(advances)

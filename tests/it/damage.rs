@@ -155,6 +155,27 @@ async fn a_flip_in_any_of_1000_places_is_found_or_harmless() {
     assert!(ends.len() == 3 && ends.values().all(|count| *count > 10), "{ends:?}");
 }
 
+/// What is written into one index shows up in the other then, as rows that are never done.
+#[tokio::test]
+async fn two_indices_on_one_page_are_found_and_not_taken_up_for_ever() {
+    let (bridge, folder, sound) = sound().await;
+    let clock = Clock::manual(start_of_time());
+    let defender = defender(&bridge.simulator, &clock);
+    let db = Connection::open(&sound).unwrap();
+    db.execute_batch(
+        "PRAGMA writable_schema = ON;
+         UPDATE sqlite_schema SET rootpage = (SELECT rootpage FROM sqlite_schema WHERE name = 'actions_undecided')
+         WHERE name = 'sent_by_time';",
+    )
+    .unwrap();
+    drop(db);
+
+    let end = timeout(PATIENCE, open_and_act(folder.path().join("sound.db"), &defender, &clock)).await;
+
+    assert_eq!(end, Ok(End::FoundWhileRunning));
+    forget_calls(&bridge.simulator);
+}
+
 /// SQLite sees nothing wrong with it.
 #[tokio::test]
 async fn another_machine_id_in_the_place_of_the_one_decided_on_is_not_acted_on() {
