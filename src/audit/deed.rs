@@ -177,6 +177,8 @@ pub enum Act {
     ReplayDelivery,
     /// Make a token of the API.
     CreateToken,
+    /// Take a token of the API away.
+    RevokeToken,
     /// Mark a quarantine as undone.
     UndoAction,
     /// Take away the mark of a quarantine that was undone.
@@ -201,6 +203,7 @@ impl Act {
             Self::DenyAction => "deny_action",
             Self::ReplayDelivery => "replay_delivery",
             Self::CreateToken => "create_token",
+            Self::RevokeToken => "revoke_token",
             Self::UndoAction => "undo_action",
             Self::RemoveUndoMark => "remove_undo_mark",
             Self::TurnKillSwitchOn => "turn_kill_switch_on",

@@ -88,7 +88,7 @@ enum Command {
     Undo(undo::Undo),
     /// List the marks of what was undone, or take one away.
     UndoMarks(undo::Marks),
-    /// Make tokens for the API.
+    /// Make tokens for the API, list them, and take them away.
     Token(token::Arguments),
 }
 

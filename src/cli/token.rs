@@ -1,18 +1,24 @@
-//! `token create`: makes a token for the API.
+//! `token`: makes tokens for the API, lists them and takes them away.
 
+use anyhow::Context as _;
 use clap::{Args as ClapArgs, Subcommand};
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 
-use crate::alert::after;
+use crate::alert::{REASON_CHARS_MAX, after, reason_text};
 use crate::clock::Clock;
 use crate::config::{self, Secrets};
 use crate::http::ApiToken;
-use crate::store::{NewToken, Scope, add_token};
+use crate::store::{
+    NewToken, RevokeToken, Scope, StoredToken, add_token, revoke_token_beside, tokens_beside,
+};
 
 use super::ConfigFile;
-use super::exit::{say, say_error};
+use super::exit::{FAILURE, Failure, say, say_error};
 use super::operator::operator;
+
+/// How many tokens are read at once.
+const PAGE: u32 = 1_000;
 
 #[derive(Debug, ClapArgs)]
 pub(super) struct Arguments {
@@ -39,6 +45,33 @@ enum What {
         #[arg(long)]
         json: bool,
     },
+    /// Show all tokens: for whom, what they allow, when they end, when they were last used.
+    List {
+        #[command(flatten)]
+        file: ConfigFile,
+        /// Write each as JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Take a token away, at once and for good.
+    Revoke {
+        #[command(flatten)]
+        file: ConfigFile,
+        /// Its id, as `token list` shows it: what stands between the first two underscores of the token.
+        id: String,
+        /// Why, in one line.
+        #[arg(long)]
+        reason: String,
+    },
+}
+
+/// A token to make.
+#[derive(Debug)]
+struct Wanted<'a> {
+    name: &'a str,
+    scopes: &'a [Scope],
+    days: u16,
+    as_json: bool,
 }
 
 fn scopes_help() -> String {
@@ -46,21 +79,31 @@ fn scopes_help() -> String {
 }
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
-    let What::Create { file, name, scopes, days, json } = &arguments.what;
-    let config = config::load(&file.config, Secrets::Skip)?;
     let now = Clock::system().now();
+    match &arguments.what {
+        What::Create { file, name, scopes, days, json } => {
+            create(file, &Wanted { name, scopes, days: *days, as_json: *json }, now)
+        }
+        What::List { file, json } => list(file, *json, now),
+        What::Revoke { file, id, reason } => revoke(file, id, reason, now),
+    }
+}
+
+fn create(file: &ConfigFile, wanted: &Wanted<'_>, now: Timestamp) -> anyhow::Result<()> {
+    let Wanted { name, scopes, days, as_json } = *wanted;
+    let config = config::load(&file.config, Secrets::Skip)?;
     let token = ApiToken::generate();
-    let expires_at = after(now, SignedDuration::from_hours(i64::from(*days).saturating_mul(24)));
+    let expires_at = after(now, SignedDuration::from_hours(i64::from(days).saturating_mul(24)));
     let kept = NewToken {
         id: token.id().to_owned(),
-        name: name.clone(),
-        scopes: scopes.clone(),
+        name: name.to_owned(),
+        scopes: scopes.to_vec(),
         secret_sha256: token.secret_sha256(),
         created_at: now,
         expires_at,
     };
     add_token(&config.store, &kept, &operator())?;
-    if *json {
+    if as_json {
         let scopes: Vec<&str> = scopes.iter().map(|scope| scope.as_str()).collect();
         let facts = json!({"token": token.reveal(), "id": token.id(), "name": name, "scopes": scopes,
                            "expires_at": format!("{expires_at:.0}")});
@@ -69,5 +112,66 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         say_error(&format!("expires {expires_at:.0}; it is shown this once, only its hash is kept"));
         say(&token.reveal());
     }
+    Ok(())
+}
+
+fn list(file: &ConfigFile, as_json: bool, now: Timestamp) -> anyhow::Result<()> {
+    let config = config::load(&file.config, Secrets::Skip)?;
+    let mut place: Option<String> = None;
+    loop {
+        let page = tokens_beside(&config.store, place.as_deref(), PAGE)?;
+        let Some(last) = page.last() else {
+            return Ok(());
+        };
+        place = Some(last.id.clone());
+        for token in &page {
+            say(&if as_json { written(token, now) } else { told(token, now) });
+        }
+    }
+}
+
+fn scopes_of(token: &StoredToken) -> Vec<&'static str> {
+    token.scopes.iter().map(|scope| scope.as_str()).collect()
+}
+
+fn written(token: &StoredToken, now: Timestamp) -> String {
+    let revoked = token
+        .revoked
+        .as_ref()
+        .map(|it| json!({"at": it.at.to_string(), "by": it.who.to_string(), "reason": it.reason}));
+    json!({
+        "id": token.id, "name": token.name, "scopes": scopes_of(token), "status": token.standing(now).as_str(),
+        "created_at": token.created_at.to_string(), "expires_at": token.expires_at.to_string(),
+        "last_used_at": token.last_used_at.map(|at| at.to_string()), "revoked": revoked,
+    })
+    .to_string()
+}
+
+fn told(token: &StoredToken, now: Timestamp) -> String {
+    let used = token.last_used_at.map_or_else(|| "never used".to_owned(), |at| format!("last used {at:.0}"));
+    let revoked = token.revoked.as_ref();
+    let revoked = revoked.map(|it| format!("; revoked {:.0} by {}: {}", it.at, it.who, it.reason));
+    format!(
+        "{} {} {:?} [{}] made {:.0}, ends {:.0}, {used}{}",
+        token.id,
+        token.standing(now).as_str(),
+        token.name,
+        scopes_of(token).join(" "),
+        token.created_at,
+        token.expires_at,
+        revoked.unwrap_or_default(),
+    )
+}
+
+fn revoke(file: &ConfigFile, id: &str, reason: &str, now: Timestamp) -> anyhow::Result<()> {
+    let config = config::load(&file.config, Secrets::Skip)?;
+    let told_reason = || format!("--reason must be one line of 1 to {REASON_CHARS_MAX} visible characters");
+    let reason = reason_text(reason).with_context(told_reason)?;
+    let revoke = RevokeToken { id: id.to_owned(), reason, who: operator(), now };
+    let Some(token) = revoke_token_beside(&config.store, &revoke)? else {
+        let text = format!("there is no token {id:?}; see: token list");
+        return Err(Failure { code: FAILURE, text }.into());
+    };
+    say(&told(&token, now));
     Ok(())
 }

@@ -8,7 +8,7 @@ use actix_web::{FromRequest, HttpMessage as _, HttpRequest};
 use subtle::ConstantTimeEq as _;
 
 use crate::alert::Who;
-use crate::store::Scope;
+use crate::store::{Scope, TokenStanding};
 
 use super::problem::{Problem, ProblemKind};
 use super::{ApiToken, Context, body};
@@ -40,10 +40,12 @@ async fn known(request: &HttpRequest, context: &Context, scope: Scope) -> Result
     let token = sent.and_then(ApiToken::parse).ok_or_else(Problem::unauthorized)?;
     let known = context.store.token(token.id().to_owned()).await?;
     let known = known.ok_or_else(Problem::unauthorized)?;
-    let is_right = bool::from(known.secret_sha256.ct_eq(&token.secret_sha256()));
-    if !is_right || context.clock.now() >= known.expires_at {
+    let (is_right, now) =
+        (bool::from(known.secret_sha256.ct_eq(&token.secret_sha256())), context.clock.now());
+    if !is_right || known.standing(now) != TokenStanding::Active {
         return Err(Problem::unauthorized());
     }
+    context.token_uses.note(&known.id, &context.store, now);
     if known.scopes.contains(&scope) {
         return Ok(Who::Token(known.name));
     }

@@ -30,6 +30,8 @@ mod routes;
 mod sources;
 mod tls;
 mod token;
+mod token_uses;
+mod tokens;
 pub(crate) mod trace;
 mod undo;
 mod view;
@@ -72,6 +74,7 @@ use estimates::Estimates;
 use key_uses::KeyUses;
 use listener::Door;
 use places::Places;
+use token_uses::TokenUses;
 
 /// How many connections one client address may have open if the configuration does not say.
 pub const CONNECTIONS_PER_ADDRESS: usize = 1_500;
@@ -135,6 +138,7 @@ struct Context {
     sources: watch::Receiver<Arc<Sources>>,
     admission: Admission,
     key_uses: KeyUses,
+    token_uses: TokenUses,
     proxies: Proxies,
     long_bodies: LongBodies,
     estimates: Estimates,
@@ -209,6 +213,7 @@ pub fn bind(options: Options, parts: Parts) -> io::Result<Bound> {
         sources: watched,
         admission: Admission::new(limits.failures),
         key_uses: KeyUses::default(),
+        token_uses: TokenUses::default(),
         proxies,
         long_bodies: LongBodies::default(),
         portal,

@@ -12,7 +12,7 @@ use crate::store::Scope;
 use super::problem::Problem;
 use super::{
     actions, approvals, audit, auth, blast_breaker, budget, cancel, deliveries, health, hooks, kill_switch,
-    undo,
+    tokens, undo,
 };
 
 use Access::{Open, Source, Token};
@@ -62,6 +62,8 @@ const ROUTES: &[Route] = &[
     post("/v1/kill-switch/off", Token(Scope::KillSwitchOff), |it| it.to(kill_switch::turn_off)),
     get("/v1/blast-breaker", Token(Scope::ActionsRead), |it| it.to(blast_breaker::show)),
     post("/v1/blast-breaker/close", Token(Scope::PolicyWrite), |it| it.to(blast_breaker::close)),
+    get("/v1/tokens", Token(Scope::TokensRead), |it| it.to(tokens::list)),
+    post("/v1/tokens/{id}/revoke", Token(Scope::TokensRevoke), |it| it.to(tokens::revoke)),
     get("/livez", Open, |it| it.to(health::live)),
     get("/readyz", Open, |it| it.to(health::ready)),
     get("/metrics", Token(Scope::Metrics), |it| it.to(health::metrics)),

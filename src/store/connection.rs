@@ -35,6 +35,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0011_kill_switch.sql"),
     include_str!("migrations/0012_approvals.sql"),
     include_str!("migrations/0013_blast_breaker.sql"),
+    include_str!("migrations/0014_tokens.sql"),
 ];
 
 /// How long a connection waits for another process, such as `token create`, to finish writing. A delivery is answered

@@ -80,7 +80,10 @@ pub use soundness::check_database;
 pub use switch::{
     KillSwitch, Turn, TurnOff, TurnOn, TurnedOff, kill_switch_beside, turn_off_beside, turn_on_beside,
 };
-pub use tokens::{NewToken, Scope, StoredToken, UnknownScope, add_token};
+pub use tokens::{
+    NewToken, RevokeToken, RevokedToken, Scope, StoredToken, TokenStanding, UnknownScope, add_token,
+    revoke_token_beside, tokens_beside,
+};
 pub use undo::{
     MarkUndone, MarkedUndone, RemoveMark, UNDO_LIMIT, UndoMark, action_beside, mark_undone_beside,
     remove_mark_beside, undo_marks_beside,
@@ -380,11 +383,6 @@ impl Store {
             recount.finish(total(&self.count_unfinished().await?));
         }
         Ok(!self.unfinished.are_below(max))
-    }
-
-    /// Returns an API token by its public id.
-    pub async fn token(&self, id: String) -> Result<Option<StoredToken>, StoreError> {
-        self.readers.read(move |db| tokens::find(db, &id)).await
     }
 }
 

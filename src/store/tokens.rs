@@ -4,14 +4,14 @@ use std::fmt;
 use std::str::FromStr;
 
 use jiff::Timestamp;
-use rusqlite::{Connection, Transaction, params};
+use rusqlite::{Connection, Row, Transaction, params};
 
 use crate::alert::{Who, millis};
 use crate::audit::Act;
 
 use super::audit::{self, Administered};
 use super::rows::Columns;
-use super::{Options, StoreError, connection};
+use super::{Options, Store, StoreError, connection};
 
 /// What a token allows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -40,11 +40,15 @@ pub enum Scope {
     AuditRead,
     /// Read metrics.
     Metrics,
+    /// See which tokens of the API there are.
+    TokensRead,
+    /// Take tokens of the API away.
+    TokensRevoke,
 }
 
 impl Scope {
     /// All scopes.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 14] = [
         Self::ActionsRead,
         Self::ActionsComplete,
         Self::ActionsCancel,
@@ -57,6 +61,8 @@ impl Scope {
         Self::KillSwitchOff,
         Self::PolicyWrite,
         Self::Metrics,
+        Self::TokensRead,
+        Self::TokensRevoke,
     ];
 
     /// Returns the word used in API, store and commands.
@@ -74,6 +80,8 @@ impl Scope {
             Self::KillSwitchOff => "kill-switch:off",
             Self::PolicyWrite => "policy:write",
             Self::Metrics => "metrics",
+            Self::TokensRead => "tokens:read",
+            Self::TokensRevoke => "tokens:revoke",
         }
     }
 }
@@ -120,14 +128,103 @@ pub struct NewToken {
 /// A token as it was kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredToken {
+    /// Its public part.
+    pub id: String,
     /// Who or what it is for.
     pub name: String,
     /// What it allows.
     pub scopes: Vec<Scope>,
     /// SHA-256 of its secret part.
     pub secret_sha256: [u8; 32],
+    /// When it was made.
+    pub created_at: Timestamp,
     /// When it ends.
     pub expires_at: Timestamp,
+    /// When it was last used, to the minute.
+    pub last_used_at: Option<Timestamp>,
+    /// Who has taken it away.
+    pub revoked: Option<RevokedToken>,
+}
+
+/// That a token was taken away.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RevokedToken {
+    /// When.
+    pub at: Timestamp,
+    /// Who did it.
+    pub who: Who,
+    /// Why.
+    pub reason: String,
+}
+
+/// How a token stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum TokenStanding {
+    /// It opens what its scopes say.
+    Active,
+    /// Its time is over.
+    Expired,
+    /// It was taken away.
+    Revoked,
+}
+
+impl TokenStanding {
+    /// Returns the word used in API and commands.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Expired => "expired",
+            Self::Revoked => "revoked",
+        }
+    }
+}
+
+impl StoredToken {
+    /// Returns how it stands.
+    pub fn standing(&self, now: Timestamp) -> TokenStanding {
+        if self.revoked.is_some() {
+            TokenStanding::Revoked
+        } else if now >= self.expires_at {
+            TokenStanding::Expired
+        } else {
+            TokenStanding::Active
+        }
+    }
+}
+
+/// The wish to take a token away.
+#[derive(Debug, Clone)]
+pub struct RevokeToken {
+    /// Its public part.
+    pub id: String,
+    /// Why, in one line.
+    pub reason: String,
+    /// Who wants it.
+    pub who: Who,
+    /// Now.
+    pub now: Timestamp,
+}
+
+impl Store {
+    /// Returns an API token by its public id.
+    pub async fn token(&self, id: String) -> Result<Option<StoredToken>, StoreError> {
+        self.readers.read(move |db| find(db, &id)).await
+    }
+
+    /// Returns tokens, by id, after this one.
+    pub async fn tokens(&self, after: Option<String>, limit: u32) -> Result<Vec<StoredToken>, StoreError> {
+        self.readers.read(move |db| page(db, after.as_deref(), limit)).await
+    }
+
+    /// Takes a token away, for good; returns it, or `None` if there is no such token. It opens nothing once this has answered.
+    pub async fn revoke_token(&self, revoke: RevokeToken) -> Result<Option<StoredToken>, StoreError> {
+        self.writer.write(move |tx| revoke_one(tx, &revoke)).await
+    }
+
+    /// Has it written that a token was used, with the next commit; says whether there was room for that.
+    pub fn note_token_use(&self, id: String, now: Timestamp) -> bool {
+        self.writer.leave(move |tx| note_use(tx, &id, now))
+    }
 }
 
 /// Adds an API token to a database that a server may be using at the same time.
@@ -157,20 +254,88 @@ fn add(tx: &Transaction<'_>, token: &NewToken, who: &Who) -> Result<(), StoreErr
     audit::administered(tx, &done)
 }
 
-pub(super) fn find(db: &Connection, id: &str) -> Result<Option<StoredToken>, StoreError> {
+fn find(db: &Connection, id: &str) -> Result<Option<StoredToken>, StoreError> {
     let mut statement = db.prepare_cached("SELECT * FROM tokens WHERE id = ?1")?;
     let mut found = statement.query([id])?;
     let Some(row) = found.next()? else {
         return Ok(None);
     };
+    token(row).map(Some)
+}
+
+fn token(row: &Row<'_>) -> Result<StoredToken, StoreError> {
     let columns = Columns(row);
     let scopes: String = columns.raw("scopes")?;
     // A scope that a newer version gave and this one does not know allows nothing here.
     let scopes = scopes.split(' ').filter_map(|scope| scope.parse().ok()).collect();
-    Ok(Some(StoredToken {
+    let revoked = match columns.maybe_time("revoked_at")? {
+        None => None,
+        Some(at) => Some(RevokedToken {
+            at,
+            who: columns.parsed("revoked_by")?,
+            reason: columns.raw("revoke_reason")?,
+        }),
+    };
+    Ok(StoredToken {
+        id: columns.raw("id")?,
         name: columns.raw("name")?,
         scopes,
         secret_sha256: columns.raw("secret_sha256")?,
+        created_at: columns.time("created_at")?,
         expires_at: columns.time("expires_at")?,
-    }))
+        last_used_at: columns.maybe_time("last_used_at")?,
+        revoked,
+    })
+}
+
+fn page(db: &Connection, after: Option<&str>, limit: u32) -> Result<Vec<StoredToken>, StoreError> {
+    let mut statement = db.prepare_cached("SELECT * FROM tokens WHERE id > ?1 ORDER BY id LIMIT ?2")?;
+    let mut found = statement.query(params![after.unwrap_or_default(), limit])?;
+    let mut tokens = Vec::new();
+    while let Some(row) = found.next()? {
+        tokens.push(token(row)?);
+    }
+    Ok(tokens)
+}
+
+/// Takes a token away. Who did it first, and why, stands.
+fn revoke_one(tx: &Transaction<'_>, revoke: &RevokeToken) -> Result<Option<StoredToken>, StoreError> {
+    let Some(token) = find(tx, &revoke.id)?.filter(|token| token.revoked.is_none()) else {
+        return find(tx, &revoke.id);
+    };
+    tx.prepare_cached(
+        "UPDATE tokens SET revoked_at = ?2, revoked_by = ?3, revoke_reason = ?4 WHERE id = ?1",
+    )?
+    .execute(params![revoke.id, millis(revoke.now), revoke.who.to_string(), revoke.reason])?;
+    let done = Administered {
+        to: Some(format!("token {} {:?}", token.id, token.name)),
+        reason: Some(revoke.reason.clone()),
+        before: Some(token.standing(revoke.now).as_str().to_owned()),
+        ..Administered::new(&revoke.who, Act::RevokeToken, revoke.now)
+    };
+    audit::administered(tx, &done)?;
+    find(tx, &revoke.id)
+}
+
+fn note_use(tx: &Transaction<'_>, id: &str, now: Timestamp) -> Result<(), StoreError> {
+    tx.prepare_cached("UPDATE tokens SET last_used_at = max(coalesce(last_used_at, 0), ?2) WHERE id = ?1")?
+        .execute(params![id, millis(now)])?;
+    Ok(())
+}
+
+/// Returns tokens of a database that a server may be using at the same time, by id, after this one.
+pub fn tokens_beside(
+    options: &Options,
+    after: Option<&str>,
+    limit: u32,
+) -> Result<Vec<StoredToken>, StoreError> {
+    page(&connection::open_to_read(&options.path)?, after, limit)
+}
+
+/// Takes a token away in a database that a server may be using at the same time: its next request asks in vain.
+pub fn revoke_token_beside(
+    options: &Options,
+    revoke: &RevokeToken,
+) -> Result<Option<StoredToken>, StoreError> {
+    connection::write_beside(&options.path, |tx| revoke_one(tx, revoke))
 }

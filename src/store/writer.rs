@@ -115,6 +115,15 @@ impl Writer {
         self.writes.send(write).await.or(Err(StoreError::Closing))?;
         answered.await.unwrap_or(Err(StoreError::Closing))
     }
+
+    /// Leaves a write for the next commit, whose end nobody waits for; says whether there was room for it.
+    pub(super) fn leave<F>(&self, work: F) -> bool
+    where
+        F: FnOnce(&Transaction<'_>) -> Result<(), StoreError> + Send + 'static,
+    {
+        let (write, _) = prepare(work);
+        self.writes.try_send(write).is_ok()
+    }
 }
 
 /// Makes a write of some work, and what its caller waits for.

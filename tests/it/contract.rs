@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use quarantine_bridge::alert::State;
 use quarantine_bridge::http::{Access, TABLE, table};
 use quarantine_bridge::ingest::{Gate, Place, Scheme, Tokens};
+use quarantine_bridge::store::Scope;
 use serde_json::{Value, json};
 
 use crate::harness::contract::{OPENAPI, conforms, operations, resolve};
@@ -65,6 +66,15 @@ fn the_document_names_the_scope_of_each_route() {
                 assert_eq!(security, &json!([]), "{method} {path}");
             }
         }
+    }
+}
+
+#[test]
+fn every_scope_stands_in_the_readme_and_opens_something() {
+    let readme = include_str!("../../README.md");
+    for scope in Scope::ALL {
+        assert!(readme.contains(&format!("| `{scope}` | ")), "README.md has no row for {scope}");
+        assert!(table().any(|(_, _, access)| access == Access::Token(scope)), "{scope} opens nothing");
     }
 }
 

@@ -5,18 +5,21 @@ use std::fs;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit as _, Mac as _};
+use quarantine_bridge::alert::Who;
 use quarantine_bridge::http::{Access, ApiToken, table};
 use quarantine_bridge::ingest::{
     ClientStates, Gate, Place, Preset, Scheme, SecretEncoding, Signature, SigningKey, StaticToken, Tokens,
 };
 use quarantine_bridge::simulator::Machine;
-use quarantine_bridge::store::Scope;
+use quarantine_bridge::store::{RevokeToken, Scope};
 use reqwest::Client;
+use rusqlite::{Connection, params};
 use serde_json::json;
 use sha2::Sha256;
 
 use crate::harness::binary::Installation;
 use crate::harness::{Bridge, MACHINE, SHA1, Setup};
+use crate::tokens::token_id;
 
 const TOKEN: &str = "Zk3-a-static-token_9d1f7c2e8b4a6052";
 const NOWHERE: &str = "http://127.0.0.1:9";
@@ -199,6 +202,19 @@ async fn nobody_gets_a_2xx_who_should_not() {
     for scope in Scope::ALL {
         holders.push((scope.to_string(), Some(bridge.new_token(&[scope]))));
     }
+    let (revoked, ended) = (bridge.new_token(&Scope::ALL), bridge.new_token(&Scope::ALL));
+    let (who, now) = (Who::Operator("test".to_owned()), bridge.clock.now());
+    let revoke = RevokeToken { id: token_id(&revoked), reason: "r".to_owned(), who, now };
+    bridge.store().revoke_token(revoke).await.unwrap();
+    let db = Connection::open(bridge.database()).unwrap();
+    db.execute(
+        "UPDATE tokens SET expires_at = ?1 WHERE id = ?2",
+        params![now.as_millisecond(), token_id(&ended)],
+    )
+    .unwrap();
+    holders.push(("a token that was revoked".to_owned(), Some(revoked)));
+    holders.push(("a token that has ended".to_owned(), Some(ended)));
+    let spare = token_id(&bridge.new_token(&[Scope::Metrics]));
     let client = Client::builder().no_proxy().build().unwrap();
     let mut tried = 0;
     for (method, template, access) in table() {
@@ -206,6 +222,7 @@ async fn nobody_gets_a_2xx_who_should_not() {
             "/v1/actions/{id}/complete" => &held,
             "/v1/actions/{id}/approve" => &waiting[0],
             "/v1/actions/{id}/deny" => &waiting[1],
+            "/v1/tokens/{id}/revoke" => &spare,
             _ if template.contains("deliveries") => &delivery,
             _ => &action,
         };
@@ -218,6 +235,7 @@ async fn nobody_gets_a_2xx_who_should_not() {
                 | "/v1/actions/{id}/undo"
                 | "/v1/actions/{id}/deny"
                 | "/v1/kill-switch/on"
+                | "/v1/tokens/{id}/revoke"
                 | "/v1/kill-switch/off"
                 | "/v1/blast-breaker/close" => b"{\"reason\": \"r\"}".to_vec(),
                 "/v1/actions/{id}/approve" => {

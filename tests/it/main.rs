@@ -75,6 +75,7 @@ mod spool;
 mod store;
 mod tidy;
 mod tls;
+mod tokens;
 mod traps;
 mod undo;
 mod values;
