@@ -21,7 +21,7 @@ use run::{Run, Shown};
 use trace::Sometimes;
 
 /// How many seeds are run, unless `SIMULATION_SEEDS` says another number.
-const SEEDS: u64 = 300;
+const SEEDS: u64 = 150;
 
 /// From how many seeds on what is rare must have happened too.
 const MANY_SEEDS: u64 = 5_000;
