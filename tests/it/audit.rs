@@ -4,7 +4,6 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 
 use jiff::SignedDuration;
-use quarantine_bridge::simulator::Machine;
 use quarantine_bridge::store::{Options, Retention, Scope, back_up};
 use reqwest::Client;
 use rusqlite::Connection;
@@ -12,7 +11,7 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 use crate::harness::binary::Installation;
-use crate::harness::{Bridge, MACHINE, SHA1, Setup, poll};
+use crate::harness::{Bridge, MACHINE, SHA1, Setup, poll, take_device_offline};
 
 /// The entries of a bridge's audit.
 fn entries(bridge: &Bridge) -> Vec<Value> {
@@ -146,13 +145,7 @@ async fn what_persons_do_is_in_it_with_their_names_and_reasons() {
 #[tokio::test]
 async fn a_cancel_call_is_in_it_before_and_after() {
     let mut bridge = Bridge::start().await;
-    let device = Machine {
-        id: MACHINE.to_owned(),
-        files: vec![SHA1.to_owned()],
-        is_offline: true,
-        ..Machine::default()
-    };
-    bridge.simulator.with(|state| state.world.machines = vec![device]);
+    take_device_offline(&bridge.simulator);
     let id = bridge.accept("a1", MACHINE, SHA1).await;
     bridge.run_for(SignedDuration::from_secs(30)).await;
     assert_eq!(bridge.state(&id).await, "submitted");

@@ -208,8 +208,8 @@ async fn the_command_shows_and_closes_it_beside_a_running_service() {
     let serving = installation.serve();
     installation.wait_until_ready().await;
     let run = |arguments: &[&str]| {
-        let output = installation.run(arguments);
-        (output.status.success(), String::from_utf8(output.stdout).unwrap())
+        let (code, said, _) = installation.told(arguments);
+        (code == 0, said)
     };
     let status = || run(&["blast-breaker", "status"]);
     assert_eq!(status(), (true, "the breaker on blast radius is closed\n".to_owned()));

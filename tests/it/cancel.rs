@@ -12,7 +12,7 @@ use quarantine_bridge::simulator::{DuplicateAnswer, Fault, FaultKind, Machine, P
 use quarantine_bridge::store::{Cancel, Cancelled, Intent, Scope};
 use serde_json::{Value, json};
 
-use crate::harness::{Answer, Bridge, MACHINE, SHA1, weighed};
+use crate::harness::{Answer, Bridge, MACHINE, SHA1, take_device_offline, weighed};
 
 use State::{
     Accepted, Cancelled as Ended, Decided, Denied, Expired, Failed, Held, Queued, Rejected, Resolving,
@@ -48,21 +48,10 @@ fn last(action: &Value) -> &Value {
     action["history"].as_array().unwrap().last().unwrap()
 }
 
-/// Has the device stay offline.
-fn offline(bridge: &Bridge) {
-    let machine = Machine {
-        id: MACHINE.to_owned(),
-        files: vec![SHA1.to_owned()],
-        is_offline: true,
-        ..Machine::default()
-    };
-    bridge.simulator.with(|state| state.world.machines = vec![machine]);
-}
-
 /// An action that Defender has and whose device is offline.
 async fn submitted() -> (Bridge, String) {
     let mut bridge = Bridge::start().await;
-    offline(&bridge);
+    take_device_offline(&bridge.simulator);
     let id = bridge.accept("a1", MACHINE, SHA1).await;
     bridge.drain().await;
     assert_eq!(bridge.state(&id).await, "submitted");
@@ -312,7 +301,7 @@ async fn while_the_outcome_is_unknown_a_cancel_waits_for_it() {
     ];
     for (kind, way, calls) in table {
         let mut bridge = Bridge::start().await;
-        offline(&bridge);
+        take_device_offline(&bridge.simulator);
         bridge.simulator.play(fault(Place::Quarantine, kind, 1));
         let id = bridge.accept("a1", MACHINE, SHA1).await;
         bridge.drain().await;
@@ -419,7 +408,7 @@ async fn a_machine_action_that_two_actions_share_is_cancelled_when_both_are() {
 #[tokio::test]
 async fn a_machine_action_of_somebody_else_is_not_cancelled() {
     let mut bridge = Bridge::start().await;
-    offline(&bridge);
+    take_device_offline(&bridge.simulator);
     let by_hand = |state: &mut quarantine_bridge::simulator::State| {
         state.quarantine_as("analyst@corp.example", MACHINE, SHA1, "by hand")
     };

@@ -2,56 +2,19 @@
 
 use jiff::{SignedDuration, Timestamp};
 use quarantine_bridge::alert::{
-    Action, ActionId, CancelOutcome, Cancellation, DeliveryId, EntityPair, FileEntity, FoundAt,
-    MachineAction, MachineActionRef, MachineEntity, Refusal, Sharer, Standing, State, Target, Who, Wish,
-    after, comment,
+    Action, ActionId, CancelOutcome, Cancellation, MachineAction, Refusal, Sharer, Standing, State, Who,
+    Wish, after, comment,
 };
 use quarantine_bridge::defender::{Answer, classify_cancel};
 use quarantine_bridge::dispatch::{CancelStep, after_call, consider, overdue};
 use uuid::Uuid;
 
-use crate::harness::{MACHINE, SHA1, start_of_time};
+use crate::harness::{MACHINE, SHA1, action, start_of_time};
 
 const ID: &str = "5382f7ea-7557-4ab7-9782-d50480024a4e";
 
 fn at(second: i64) -> Timestamp {
     after(start_of_time(), SignedDuration::from_secs(second))
-}
-
-/// An action that Defender took at the start of time.
-fn action() -> Action {
-    let target = Target { machine_id: MACHINE.parse().unwrap(), sha1: SHA1.parse().unwrap() };
-    let since = start_of_time();
-    Action {
-        id: ActionId::new(Uuid::nil()),
-        delivery_id: DeliveryId::new(Uuid::nil()),
-        source: "soc".parse().unwrap(),
-        alert_id: "a1".parse().unwrap(),
-        severity: None,
-        title: String::new(),
-        url: None,
-        occurred_at: None,
-        pair: EntityPair {
-            machine: MachineEntity::default(),
-            file: FileEntity::default(),
-            candidates: Vec::new(),
-            found_at: FoundAt::default(),
-        },
-        target: Some(target),
-        completion: None,
-        approved_at: None,
-        held_reason: None,
-        accepted_at: start_of_time(),
-        state: State::Submitted,
-        changed_at: start_of_time(),
-        expires_at: None,
-        attempts: 1,
-        machine_action: Some(MachineActionRef {
-            id: ID.parse().unwrap(),
-            status: "Pending".to_owned(),
-            since,
-        }),
-    }
 }
 
 /// A wish of second 100.
@@ -89,7 +52,7 @@ fn sharer(alert: &str, still_wants_it: bool) -> Sharer {
 
 /// The step in a word: what a note says stands behind it.
 fn step(wish: &Wish, record: Option<&MachineAction>, now: i64) -> String {
-    match consider(&action(), wish, record, at(now)) {
+    match consider(&action(State::Submitted), wish, record, at(now)) {
         CancelStep::Wait => "wait".to_owned(),
         CancelStep::Call => "call".to_owned(),
         CancelStep::Note(finding) => {
@@ -126,7 +89,7 @@ fn a_shared_machine_action_goes_on_while_one_wants_it() {
     wish.sharers.push(sharer("a3", true));
     let said = step(&wish, Some(&theirs), 100);
     assert!(said.starts_with("note") && said.contains("which still wants it"), "{said}");
-    let CancelStep::Note(finding) = consider(&action(), &wish, Some(&theirs), at(100)) else {
+    let CancelStep::Note(finding) = consider(&action(State::Submitted), &wish, Some(&theirs), at(100)) else {
         panic!("no note");
     };
     wish.cancellation.why = finding.why;
@@ -165,10 +128,10 @@ fn a_machine_action_is_lost_only_after_a_dozen_reads_and_an_hour() {
 #[test]
 fn the_limit_is_reached_at_its_very_moment() {
     let limit = SignedDuration::from_hours(24);
-    assert_eq!(overdue(&action(), limit, at(86_399)), None);
-    let reason = overdue(&action(), limit, at(86_400)).unwrap();
+    assert_eq!(overdue(&action(State::Submitted), limit, at(86_399)), None);
+    let reason = overdue(&action(State::Submitted), limit, at(86_400)).unwrap();
     assert!(reason.starts_with("Pending at Defender for 24 h, the limit"), "{reason}");
-    let none = Action { machine_action: None, ..action() };
+    let none = Action { machine_action: None, ..action(State::Submitted) };
     assert_eq!(overdue(&none, limit, at(1_000_000)), None);
 }
 

@@ -5,7 +5,7 @@ use quarantine_bridge::alert::{Mode, Severity};
 use quarantine_bridge::simulator::{Fault, FaultKind, Machine, Place};
 use serde_json::{Value, json};
 
-use crate::harness::{Bridge, MACHINE, SHA1, Setup, simulate, without_facts};
+use crate::harness::{Bridge, MACHINE, SHA1, Setup, simulate, take_device_offline, without_facts};
 
 fn fault(place: Place, kind: FaultKind, times: u32) -> Fault {
     Fault { place, kind, times: Some(times) }
@@ -102,13 +102,7 @@ async fn an_unknown_status_is_no_end() {
 #[tokio::test]
 async fn an_offline_device_shows_as_waiting() {
     let mut bridge = Bridge::start().await;
-    let machine = Machine {
-        id: MACHINE.to_owned(),
-        files: vec![SHA1.to_owned()],
-        is_offline: true,
-        ..Machine::default()
-    };
-    bridge.simulator.with(|state| state.world.machines = vec![machine]);
+    take_device_offline(&bridge.simulator);
     let id = bridge.accept("a1", MACHINE, SHA1).await;
 
     bridge.run_for(seconds(600)).await;

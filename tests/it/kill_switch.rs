@@ -9,14 +9,14 @@ use jiff::SignedDuration;
 use quarantine_bridge::alert::{Mode, Who};
 use quarantine_bridge::clock::Clock;
 use quarantine_bridge::kill_switch::{Signal, look_for};
-use quarantine_bridge::simulator::{Fault, FaultKind, Machine, Place, Simulator};
+use quarantine_bridge::simulator::{Fault, FaultKind, Place, Simulator};
 use quarantine_bridge::store::{Intent, Scope, TurnOn};
 use reqwest::Client;
 use serde_json::{Value, json};
 use tokio::time::{Instant, interval};
 
 use crate::harness::binary::Installation;
-use crate::harness::{Answer, Bridge, MACHINE, SHA1, key, poll, simulate, weighed};
+use crate::harness::{Answer, Bridge, MACHINE, SHA1, key, poll, simulate, take_device_offline, weighed};
 
 async fn turn(bridge: &Bridge, way: &str, scope: Scope, said: &Value) -> Answer {
     bridge.post_as(&format!("/v1/kill-switch/{way}"), &bridge.new_token(&[scope]), said).await
@@ -135,13 +135,7 @@ fn a_file_that_cannot_be_looked_for_counts_as_there() {
 async fn our_machine_actions_are_cancelled_if_that_is_wanted_and_those_of_others_are_not() {
     for cancels in [true, false] {
         let mut bridge = Bridge::start().await;
-        let machine = Machine {
-            id: MACHINE.to_owned(),
-            files: vec![SHA1.to_owned()],
-            is_offline: true,
-            ..Machine::default()
-        };
-        bridge.simulator.with(|state| state.world.machines = vec![machine]);
+        take_device_offline(&bridge.simulator);
         let id = bridge.accept("a1", MACHINE, SHA1).await;
         bridge.drain().await;
         assert_eq!(bridge.state(&id).await, "submitted");
@@ -192,8 +186,8 @@ async fn the_command_turns_it_beside_a_running_service() {
     let serving = installation.serve();
     installation.wait_until_ready().await;
     let run = |arguments: &[&str]| {
-        let output = installation.run(arguments);
-        (output.status.success(), String::from_utf8(output.stdout).unwrap())
+        let (code, said, _) = installation.told(arguments);
+        (code == 0, said)
     };
     assert!(!run(&["kill-switch", "on", "--reason", " "]).0);
     assert_eq!(run(&["kill-switch", "status"]), (true, "the kill switch is off\n".to_owned()));

@@ -2,13 +2,12 @@
 
 use jiff::{SignedDuration, Timestamp};
 use quarantine_bridge::alert::{
-    Action, ActionId, DeliveryId, EntityPair, FileEntity, FoundAt, MachineAction, MachineEntity, State,
-    Target, Unsettled, after, before, comment,
+    Action, EntityPair, FileEntity, FoundAt, MachineAction, MachineEntity, State, Target, Unsettled, after,
+    before, comment,
 };
 use quarantine_bridge::dispatch::{Match, Settle, find, settle};
-use uuid::Uuid;
 
-use crate::harness::{MACHINE, SHA1, start_of_time};
+use crate::harness::{MACHINE, SHA1, action, start_of_time};
 
 fn seconds(seconds: i64) -> SignedDuration {
     SignedDuration::from_secs(seconds)
@@ -24,25 +23,11 @@ fn unsettled() -> Unsettled {
     let machine = MachineEntity { id: Some(target.machine_id), ..MachineEntity::default() };
     let file = FileEntity { sha1: Some(target.sha1), ..FileEntity::default() };
     let action = Action {
-        id: ActionId::new(Uuid::nil()),
-        delivery_id: DeliveryId::new(Uuid::nil()),
-        source: "soc".parse().unwrap(),
-        alert_id: "a1".parse().unwrap(),
-        severity: None,
-        title: String::new(),
-        url: None,
-        occurred_at: None,
         pair: EntityPair { machine, file, candidates: Vec::new(), found_at: FoundAt::default() },
-        target: Some(target),
-        completion: None,
-        approved_at: None,
-        held_reason: None,
-        accepted_at: start_of_time(),
-        state: State::Uncertain,
         changed_at: at(100),
-        expires_at: None,
         attempts: 2,
         machine_action: None,
+        ..action(State::Uncertain)
     };
     Unsettled {
         action,

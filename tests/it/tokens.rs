@@ -142,11 +142,7 @@ async fn the_command_revokes_beside_a_running_service_and_its_next_request_is_re
     let installation = Installation::new("http://127.0.0.1:9", "");
     installation
         .edit("path = \"bridge.db\"", &format!("path = {:?}", bridge.database().display().to_string()));
-    let run = |arguments: &[&str]| {
-        let output = installation.run(arguments);
-        let text = |bytes| String::from_utf8(bytes).unwrap();
-        (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
-    };
+    let run = |arguments: &[&str]| installation.told(arguments);
     let id = token_id(&token);
 
     let (code, told, said) = run(&["token", "revoke", &id, "--reason", "it was in a ticket"]);

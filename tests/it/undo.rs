@@ -1,10 +1,7 @@
 //! Undo: what it takes by state, the mark that keeps a quarantine from coming back, and who may set and take it.
 
 use jiff::SignedDuration;
-use quarantine_bridge::alert::{
-    Action, ActionId, DeliveryId, EntityPair, FileEntity, FoundAt, MachineActionRef, MachineEntity, State,
-    SupersededBy, Target,
-};
+use quarantine_bridge::alert::{Action, State, SupersededBy};
 use quarantine_bridge::simulator::Machine;
 use quarantine_bridge::store::{Scope, StoreError};
 use quarantine_bridge::undo::{Need, Portal, Recipe, StepKind, recipe};
@@ -13,42 +10,13 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::harness::binary::Installation;
-use crate::harness::{Bridge, MACHINE, SHA1, Setup, start_of_time};
+use crate::harness::{Bridge, MACHINE, SHA1, Setup, action};
 
-fn action(state: State) -> Action {
-    Action {
-        id: ActionId::new(Uuid::nil()),
-        delivery_id: DeliveryId::new(Uuid::nil()),
-        source: "soc".parse().unwrap(),
-        alert_id: "a1".parse().unwrap(),
-        severity: None,
-        title: String::new(),
-        url: None,
-        occurred_at: None,
-        pair: EntityPair {
-            machine: MachineEntity {
-                dns_name: Some("ws-0147.corp.example".parse().unwrap()),
-                ..MachineEntity::default()
-            },
-            file: FileEntity::default(),
-            candidates: Vec::new(),
-            found_at: FoundAt::default(),
-        },
-        target: Some(Target { machine_id: MACHINE.parse().unwrap(), sha1: SHA1.parse().unwrap() }),
-        completion: None,
-        approved_at: None,
-        held_reason: None,
-        accepted_at: start_of_time(),
-        state,
-        changed_at: start_of_time(),
-        expires_at: None,
-        attempts: 1,
-        machine_action: Some(MachineActionRef {
-            id: "5382f7ea-7557-4ab7-9782-d50480024a4e".parse().unwrap(),
-            status: "Pending".to_owned(),
-            since: start_of_time(),
-        }),
-    }
+/// An action whose device has a name.
+fn named(state: State) -> Action {
+    let mut action = action(state);
+    action.pair.machine.dns_name = Some("ws-0147.corp.example".parse().unwrap());
+    action
 }
 
 fn kinds(recipe: &Recipe) -> Vec<StepKind> {
@@ -76,7 +44,7 @@ fn every_state_has_its_recipe() {
             }
             State::Superseded => (Need::Check, restore.clone(), "This action sent nothing"),
         };
-        let recipe = recipe(&action(state), None, Portal::Commercial);
+        let recipe = recipe(&named(state), None, Portal::Commercial);
         assert_eq!((recipe.need, kinds(&recipe)), (need, steps), "{state}");
         assert!(recipe.why.contains(says), "{state}: {}", recipe.why);
     }
@@ -84,7 +52,7 @@ fn every_state_has_its_recipe() {
 
 #[test]
 fn the_steps_name_what_they_are_about_and_warn() {
-    let recipe = recipe(&action(State::Succeeded), None, Portal::Commercial);
+    let recipe = recipe(&named(State::Succeeded), None, Portal::Commercial);
     let [portal, device, allow, mark] = &recipe.steps[..] else { panic!("{recipe:?}") };
 
     assert!(portal.what.contains(MACHINE) && portal.what.contains("ws-0147.corp.example"), "{portal:?}");
@@ -112,7 +80,7 @@ fn another_cloud_has_another_portal_and_another_machine_action_is_named() {
         requestor: Some("lead@example.com".to_owned()),
         status: "Succeeded".to_owned(),
     };
-    let superseded = Action { machine_action: None, ..action(State::Superseded) };
+    let superseded = Action { machine_action: None, ..named(State::Superseded) };
 
     let recipe = recipe(&superseded, Some(&theirs), government);
 
@@ -319,11 +287,7 @@ async fn the_command_shows_marks_lists_and_takes_away_beside_a_running_service()
     let installation = Installation::new("http://127.0.0.1:9", "");
     installation
         .edit("path = \"bridge.db\"", &format!("path = {:?}", bridge.database().display().to_string()));
-    let run = |arguments: &[&str]| {
-        let output = installation.run(arguments);
-        let text = |bytes| String::from_utf8(bytes).unwrap();
-        (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
-    };
+    let run = |arguments: &[&str]| installation.told(arguments);
 
     let (code, shown, said) = run(&["undo", &id]);
     assert_eq!(code, 0, "{said}");

@@ -112,6 +112,13 @@ secrets = [{{ file = "soc-secret" }}]
         command(arguments).current_dir(self.folder.path()).output().unwrap()
     }
 
+    /// Runs a command to its end, in the folder; returns how it ended and what it said, to both.
+    pub(crate) fn told(&self, arguments: &[&str]) -> (i32, String, String) {
+        let output = self.run(arguments);
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
+    }
+
     /// Starts the service; its log goes to a file.
     pub(crate) fn serve(&self) -> Serving {
         self.start(command(&["serve"]), "log")

@@ -1,5 +1,6 @@
 //! A real bridge against a real simulator on loopback, with a clock that tests move.
 
+mod action;
 pub(crate) mod binary;
 pub(crate) mod certificates;
 pub(crate) mod contract;
@@ -46,7 +47,8 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tracing::level_filters::LevelFilter;
 
-pub(crate) use simulated::{CLIENT, SECRET, TENANT, WHSEC, key, poll, simulate};
+pub(crate) use action::action;
+pub(crate) use simulated::{CLIENT, SECRET, TENANT, WHSEC, key, poll, simulate, take_device_offline};
 
 pub(crate) const MACHINE: &str = "1111111111aaaaaaaaaa1111111111aaaaaaaaaa";
 pub(crate) const SHA1: &str = "2222222222bbbbbbbbbb2222222222bbbbbbbbbb";

@@ -4,10 +4,12 @@ use std::time::Duration;
 
 use quarantine_bridge::clock::Clock;
 use quarantine_bridge::ingest::SigningKey;
-use quarantine_bridge::simulator::{Credentials, Simulator, World, new_state};
+use quarantine_bridge::simulator::{Credentials, Machine, Simulator, World, new_state};
 use secrecy::SecretString;
 use tokio::task::JoinSet;
 use tokio::time::interval;
+
+use super::{MACHINE, SHA1};
 
 pub(crate) const TENANT: &str = "tenant";
 pub(crate) const CLIENT: &str = "client";
@@ -29,6 +31,17 @@ pub(crate) fn simulate(clock: Clock) -> (Simulator, JoinSet<()>) {
     let mut tasks = JoinSet::new();
     tasks.spawn(async move { server.await.unwrap() });
     (simulator, tasks)
+}
+
+/// Has the one device there is have the file, and stay offline.
+pub(crate) fn take_device_offline(simulator: &Simulator) {
+    let machine = Machine {
+        id: MACHINE.to_owned(),
+        files: vec![SHA1.to_owned()],
+        is_offline: true,
+        ..Machine::default()
+    };
+    simulator.with(|state| state.world.machines = vec![machine]);
 }
 
 /// Waits for a condition that other threads bring about.
