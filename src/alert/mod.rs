@@ -49,7 +49,7 @@ pub use refused::{MapProblem, Reason, RefusedAlert};
 pub use severity::{Severity, UnknownSeverity};
 pub use state::{State, UnknownState};
 pub use steady::{Anchor, Moment, Steady};
-pub use time::{after, before, from_millis, millis, parse_time};
+pub use time::{after, before, days, from_millis, millis, parse_time};
 pub use tried::Tried;
 pub use unresolved::{HeldReason, UnknownHeldReason, Unresolved};
 pub use upstream::{BreakerReport, BreakerState, OpenBreaker, Trouble, Upstream};

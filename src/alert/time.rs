@@ -7,6 +7,11 @@ pub fn after(at: Timestamp, by: SignedDuration) -> Timestamp {
     at.checked_add(by).unwrap_or(if by.is_negative() { Timestamp::MIN } else { Timestamp::MAX })
 }
 
+/// Returns how long so many days are.
+pub fn days(count: u16) -> SignedDuration {
+    SignedDuration::from_hours(i64::from(count).saturating_mul(24))
+}
+
 /// Returns `at` minus `by`, or the beginning of time.
 pub fn before(at: Timestamp, by: SignedDuration) -> Timestamp {
     at.checked_sub(by).unwrap_or(if by.is_negative() { Timestamp::MAX } else { Timestamp::MIN })

@@ -1,17 +1,15 @@
 //! `blast-breaker`: shows how the breaker on blast radius stands, or closes it, beside a running service or without one.
 
-use anyhow::Context as _;
 use clap::{Args as ClapArgs, Subcommand};
 use serde_json::json;
 
-use crate::alert::{REASON_CHARS_MAX, reason_text};
 use crate::clock::Clock;
 use crate::config::{self, Secrets};
 use crate::store::{BlastBreaker, CloseBlastBreaker, blast_breaker_beside, close_blast_breaker_beside};
 
 use super::ConfigFile;
 use super::exit::say;
-use super::operator::operator;
+use super::operator::{operator, why};
 
 #[derive(Debug, ClapArgs)]
 pub(super) struct Arguments {
@@ -48,9 +46,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
 
 fn close(file: &ConfigFile, reason: &str) -> anyhow::Result<()> {
     let config = config::load(&file.config, Secrets::Skip)?;
-    let told = || format!("--reason must be one line of 1 to {REASON_CHARS_MAX} visible characters");
-    let reason = reason_text(reason).with_context(told)?;
-    let close = CloseBlastBreaker { who: operator(), reason, now: Clock::system().now() };
+    let close = CloseBlastBreaker { who: operator(), reason: why(reason)?, now: Clock::system().now() };
     let was_open = close_blast_breaker_beside(&config.store, &close)?;
     let before = if was_open { "" } else { "; it was before" };
     say(&format!("the breaker on blast radius is closed{before}"));

@@ -1,11 +1,9 @@
 //! `kill-switch`: turns it, beside a running service or without one.
 
-use anyhow::Context as _;
 use clap::{Args as ClapArgs, Subcommand};
 use jiff::Timestamp;
 use serde_json::json;
 
-use crate::alert::{REASON_CHARS_MAX, reason_text};
 use crate::clock::Clock;
 use crate::config::{self, Secrets};
 use crate::store::{
@@ -14,7 +12,7 @@ use crate::store::{
 
 use super::ConfigFile;
 use super::exit::{FAILURE, Failure, say};
-use super::operator::operator;
+use super::operator::{operator, why};
 
 #[derive(Debug, ClapArgs)]
 pub(super) struct Arguments {
@@ -64,7 +62,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
 
 fn turn_on(file: &ConfigFile, reason: &str, cancels: bool, now: Timestamp) -> anyhow::Result<()> {
     let config = config::load(&file.config, Secrets::Skip)?;
-    let on = TurnOn { who: operator(), reason: said(reason)?, cancels, now };
+    let on = TurnOn { who: operator(), reason: why(reason)?, cancels, now };
     let begun = turn_on_beside(&config.store, &on)?;
     say(&format!("the kill switch is on; {begun} cancellations begun"));
     Ok(())
@@ -72,7 +70,7 @@ fn turn_on(file: &ConfigFile, reason: &str, cancels: bool, now: Timestamp) -> an
 
 fn turn_off(file: &ConfigFile, reason: &str, now: Timestamp) -> anyhow::Result<()> {
     let config = config::load(&file.config, Secrets::Skip)?;
-    let off = TurnOff { who: operator(), reason: said(reason)?, now };
+    let off = TurnOff { who: operator(), reason: why(reason)?, now };
     match turn_off_beside(&config.store, &off)? {
         TurnedOff::Off | TurnedOff::AlreadyOff => say("the kill switch is off"),
         TurnedOff::Signalled => {
@@ -101,9 +99,4 @@ fn show(file: &ConfigFile, as_json: bool) -> anyhow::Result<()> {
         say(&format!("the kill switch is {word}{}", turned.unwrap_or_default()));
     }
     Ok(())
-}
-
-fn said(reason: &str) -> anyhow::Result<String> {
-    let told = || format!("--reason must be one line of 1 to {REASON_CHARS_MAX} visible characters");
-    reason_text(reason).with_context(told)
 }

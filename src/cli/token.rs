@@ -1,11 +1,10 @@
 //! `token`: makes tokens for the API, lists them and takes them away.
 
-use anyhow::Context as _;
 use clap::{Args as ClapArgs, Subcommand};
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use serde_json::json;
 
-use crate::alert::{REASON_CHARS_MAX, after, reason_text};
+use crate::alert::{after, days};
 use crate::clock::Clock;
 use crate::config::{self, Secrets};
 use crate::http::ApiToken;
@@ -15,7 +14,7 @@ use crate::store::{
 
 use super::ConfigFile;
 use super::exit::{FAILURE, Failure, say, say_error};
-use super::operator::operator;
+use super::operator::{operator, why};
 
 /// How many tokens are read at once.
 const PAGE: u32 = 1_000;
@@ -90,10 +89,10 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
 }
 
 fn create(file: &ConfigFile, wanted: &Wanted<'_>, now: Timestamp) -> anyhow::Result<()> {
-    let Wanted { name, scopes, days, as_json } = *wanted;
+    let Wanted { name, scopes, days: life, as_json } = *wanted;
     let config = config::load(&file.config, Secrets::Skip)?;
     let token = ApiToken::generate();
-    let expires_at = after(now, SignedDuration::from_hours(i64::from(days).saturating_mul(24)));
+    let expires_at = after(now, days(life));
     let kept = NewToken {
         id: token.id().to_owned(),
         name: name.to_owned(),
@@ -165,9 +164,7 @@ fn told(token: &StoredToken, now: Timestamp) -> String {
 
 fn revoke(file: &ConfigFile, id: &str, reason: &str, now: Timestamp) -> anyhow::Result<()> {
     let config = config::load(&file.config, Secrets::Skip)?;
-    let told_reason = || format!("--reason must be one line of 1 to {REASON_CHARS_MAX} visible characters");
-    let reason = reason_text(reason).with_context(told_reason)?;
-    let revoke = RevokeToken { id: id.to_owned(), reason, who: operator(), now };
+    let revoke = RevokeToken { id: id.to_owned(), reason: why(reason)?, who: operator(), now };
     let Some(token) = revoke_token_beside(&config.store, &revoke)? else {
         let text = format!("there is no token {id:?}; see: token list");
         return Err(Failure { code: FAILURE, text }.into());

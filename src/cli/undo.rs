@@ -1,11 +1,10 @@
 //! `undo`: shows how a quarantine is undone, marks it as undone, lists marks and takes them away. It runs nothing.
 
-use anyhow::Context as _;
 use clap::{Args as ClapArgs, Subcommand};
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use serde_json::json;
 
-use crate::alert::{ActionId, MachineId, REASON_CHARS_MAX, Sha1, Target, after, reason_text};
+use crate::alert::{ActionId, MachineId, Sha1, Target, after, days};
 use crate::clock::Clock;
 use crate::config::{self, Config, Secrets};
 use crate::store::{
@@ -16,7 +15,7 @@ use crate::undo::{Recipe, recipe};
 
 use super::ConfigFile;
 use super::exit::{FAILURE, Failure, say, say_error};
-use super::operator::operator;
+use super::operator::{operator, why};
 
 /// How many marks are read at once.
 const PAGE: u32 = 1_000;
@@ -76,7 +75,7 @@ enum What {
 pub(super) fn undo(arguments: &Undo) -> anyhow::Result<()> {
     let config = config::load(&arguments.file.config, Secrets::Skip)?;
     match &arguments.reason {
-        Some(reason) => mark(&config, arguments, said(reason)?),
+        Some(reason) => mark(&config, arguments, why(reason)?),
         None => show(&config, arguments),
     }
 }
@@ -118,7 +117,7 @@ fn tell(recipe: &Recipe) {
 
 fn mark(config: &Config, arguments: &Undo, reason: String) -> anyhow::Result<()> {
     let now = Clock::system().now();
-    let until = after(now, SignedDuration::from_hours(i64::from(arguments.days).saturating_mul(24)));
+    let until = after(now, days(arguments.days));
     let wish = MarkUndone { action: arguments.action, until, reason, who: operator(), now };
     match mark_undone_beside(&config.store, &wish)? {
         MarkedUndone::Marked(mark) => {
@@ -166,7 +165,7 @@ fn told(mark: &UndoMark) -> String {
 
 fn remove(file: &ConfigFile, target: Target, reason: &str, now: Timestamp) -> anyhow::Result<()> {
     let config = config::load(&file.config, Secrets::Skip)?;
-    let remove = RemoveMark { target, reason: said(reason)?, who: operator(), now };
+    let remove = RemoveMark { target, reason: why(reason)?, who: operator(), now };
     let Some(mark) = remove_mark_beside(&config.store, &remove)? else {
         let text = "no mark is in force for this device and file; see: undo-marks list".to_owned();
         return Err(Failure { code: FAILURE, text }.into());
@@ -178,9 +177,4 @@ fn remove(file: &ConfigFile, target: Target, reason: &str, now: Timestamp) -> an
 
 fn missing(action: ActionId) -> Failure {
     Failure { code: FAILURE, text: format!("there is no action {action}, or retention has deleted it") }
-}
-
-fn said(reason: &str) -> anyhow::Result<String> {
-    let told = || format!("--reason must be one line of 1 to {REASON_CHARS_MAX} visible characters");
-    reason_text(reason).with_context(told)
 }

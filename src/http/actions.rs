@@ -1,22 +1,20 @@
 //! `/v1/actions`: lists, one action, and its completion.
 
-use std::fmt::Display;
-use std::str::FromStr;
-
 use actix_web::web::{Data, Path, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use url::form_urlencoded;
 
-use crate::alert::{ActionId, REASON_CHARS_MAX, State, reason_text};
+use crate::alert::{ActionId, State};
 use crate::store::{ActionFilter, Complete, Completed};
 use crate::telemetry::metric;
 
 use super::auth::Caller;
 use super::parameters::{PAGE, limit, parse};
 use super::problem::{Problem, ProblemKind};
-use super::{Context, body, view};
+use super::said::{self, member, reason};
+use super::{Context, view};
 
 pub(super) async fn one(path: Path<String>, context: Data<Context>) -> Result<HttpResponse, Problem> {
     let id = path.parse().or(Err(Problem::nothing_here()))?;
@@ -58,7 +56,7 @@ pub(super) async fn complete(
     context: Data<Context>,
 ) -> Result<HttpResponse, Problem> {
     let action: ActionId = path.parse().or(Err(Problem::nothing_here()))?;
-    let said: Completion = read_json(&body::read(&request, payload, &context.long_bodies).await?)?;
+    let said: Completion = said::read(&request, payload, &context).await?;
     let complete = Complete {
         action,
         machine_id: said.machine_id.as_deref().map(|text| member("machine_id", text)).transpose()?,
@@ -83,25 +81,6 @@ pub(super) async fn complete(
     }
     let record = context.store.action(action).await?.ok_or_else(Problem::nothing_here)?;
     Ok(HttpResponse::Ok().json(view::action(&record, context.clock.now())))
-}
-
-pub(super) fn read_json<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
-    serde_json::from_slice(body).map_err(|error| Problem::new(ProblemKind::InvalidBody, error.to_string()))
-}
-
-pub(super) fn member<T>(name: &str, value: &str) -> Result<T, Problem>
-where
-    T: FromStr,
-    T::Err: Display,
-{
-    let invalid = |error: T::Err| Problem::new(ProblemKind::InvalidBody, format!("{name}: {error}"));
-    value.parse().map_err(invalid)
-}
-
-/// A reason is for people: one line that says something.
-pub(super) fn reason(text: &str) -> Result<String, Problem> {
-    let detail = || format!("reason must be one line of 1 to {REASON_CHARS_MAX} visible characters.");
-    reason_text(text).ok_or_else(|| Problem::new(ProblemKind::InvalidBody, detail()))
 }
 
 /// Reads the query. A parameter that is not known is refused: a filter that is silently ignored shows the

@@ -8,23 +8,16 @@ use crate::alert::{ActionId, State, Who};
 use crate::store::{Judge, Judged, Word};
 use crate::telemetry::metric;
 
-use super::actions::{read_json, reason};
 use super::auth::Caller;
 use super::problem::{Problem, ProblemKind};
-use super::{Context, body, view};
+use super::said::{self, Reason, reason};
+use super::{Context, view};
 
 /// What is said to approve an action.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Approval {
     holds: Vec<String>,
-    reason: String,
-}
-
-/// What is said to deny it.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Denial {
     reason: String,
 }
 
@@ -37,7 +30,7 @@ pub(super) async fn approve(
     context: Data<Context>,
 ) -> Result<HttpResponse, Problem> {
     let action = path.parse().or(Err(Problem::nothing_here()))?;
-    let said: Approval = read_json(&body::read(&request, payload, &context.long_bodies).await?)?;
+    let said: Approval = said::read(&request, payload, &context).await?;
     let mut holds = said.holds;
     holds.sort_unstable();
     holds.dedup();
@@ -45,7 +38,7 @@ pub(super) async fn approve(
         let detail = "holds must name the guards whose holds are approved, as the action shows them.";
         return Err(Problem::new(ProblemKind::InvalidBody, detail));
     }
-    judge(&context, action, who, (Word::Approve { holds }, said.reason)).await
+    judge(&context, action, who, (Word::Approve { holds }, reason(&said.reason)?)).await
 }
 
 /// Answers 200: the action is denied.
@@ -57,17 +50,17 @@ pub(super) async fn deny(
     context: Data<Context>,
 ) -> Result<HttpResponse, Problem> {
     let action = path.parse().or(Err(Problem::nothing_here()))?;
-    let said: Denial = read_json(&body::read(&request, payload, &context.long_bodies).await?)?;
-    judge(&context, action, who, (Word::Deny, said.reason)).await
+    let said: Reason = said::read(&request, payload, &context).await?;
+    judge(&context, action, who, (Word::Deny, said.text()?)).await
 }
 
 async fn judge(
     context: &Context,
     action: ActionId,
     who: Who,
-    (word, why): (Word, String),
+    (word, reason): (Word, String),
 ) -> Result<HttpResponse, Problem> {
-    let judge = Judge { action, word, reason: reason(&why)?, who: who.clone(), now: context.clock.now() };
+    let judge = Judge { action, word, reason, who: who.clone(), now: context.clock.now() };
     let judged = context.store.judge(judge).await?;
     tracing::info!(%action, %who, ?judged, "judgement");
     let mut answer = match judged {

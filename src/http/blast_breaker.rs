@@ -2,23 +2,14 @@
 
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
-use serde::Deserialize;
 use serde_json::json;
 
 use crate::store::CloseBlastBreaker;
-use crate::telemetry::metric;
 
-use super::actions::{read_json, reason};
 use super::auth::Caller;
 use super::problem::Problem;
-use super::{Context, body, view};
-
-/// What is said to close it.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Close {
-    reason: String,
-}
+use super::said::{self, Reason};
+use super::{Context, view};
 
 pub(super) async fn show(context: Data<Context>) -> Result<HttpResponse, Problem> {
     answer(&context).await
@@ -31,11 +22,10 @@ pub(super) async fn close(
     payload: Payload,
     context: Data<Context>,
 ) -> Result<HttpResponse, Problem> {
-    let said: Close = read_json(&body::read(&request, payload, &context.long_bodies).await?)?;
-    let reason = reason(&said.reason)?;
+    let said: Reason = said::read(&request, payload, &context).await?;
+    let reason = said.text()?;
     let close = CloseBlastBreaker { who: who.clone(), reason: reason.clone(), now: context.clock.now() };
     let was_open = context.store.close_blast_breaker(close).await?;
-    context.metrics.set(&metric::BLAST_BREAKER_OPEN, &[], 0.0);
     tracing::warn!(%who, reason, was_open, "the API was asked to close the breaker on blast radius");
     answer(&context).await
 }

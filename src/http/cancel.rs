@@ -2,23 +2,15 @@
 
 use actix_web::web::{Data, Path, Payload};
 use actix_web::{HttpRequest, HttpResponse};
-use serde::Deserialize;
 
 use crate::alert::{ActionId, State};
 use crate::store::{Cancel, Cancelled};
 use crate::telemetry::metric;
 
-use super::actions::{read_json, reason};
 use super::auth::Caller;
 use super::problem::{Problem, ProblemKind};
-use super::{Context, body, view};
-
-/// What is said to cancel an action.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Cancellation {
-    reason: String,
-}
+use super::said::{self, Reason};
+use super::{Context, view};
 
 /// Answers 200 once the action is cancelled, 202 while that is wanted: Defender has the action, or may have it.
 pub(super) async fn cancel(
@@ -29,8 +21,8 @@ pub(super) async fn cancel(
     context: Data<Context>,
 ) -> Result<HttpResponse, Problem> {
     let action: ActionId = path.parse().or(Err(Problem::nothing_here()))?;
-    let said: Cancellation = read_json(&body::read(&request, payload, &context.long_bodies).await?)?;
-    let cancel = Cancel { action, reason: reason(&said.reason)?, who: who.clone(), now: context.clock.now() };
+    let said: Reason = said::read(&request, payload, &context).await?;
+    let cancel = Cancel { action, reason: said.text()?, who: who.clone(), now: context.clock.now() };
     let cancelled = context.store.cancel(cancel).await?;
     tracing::info!(%action, %who, ?cancelled, "cancellation");
     let mut answer = match cancelled {

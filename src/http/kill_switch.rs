@@ -8,10 +8,10 @@ use serde_json::{Value, json};
 use crate::store::{KillSwitch, TurnOff, TurnOn, TurnedOff};
 use crate::telemetry::metric;
 
-use super::actions::{read_json, reason};
 use super::auth::Caller;
 use super::problem::{Problem, ProblemKind};
-use super::{Context, body, view};
+use super::said::{self, Reason, reason};
+use super::{Context, view};
 
 /// What is said to turn it on.
 #[derive(Deserialize)]
@@ -20,13 +20,6 @@ struct On {
     reason: String,
     #[serde(default)]
     cancel_pending: bool,
-}
-
-/// What is said to turn it off.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Off {
-    reason: String,
 }
 
 pub(super) async fn show(context: Data<Context>) -> Result<HttpResponse, Problem> {
@@ -40,7 +33,7 @@ pub(super) async fn turn_on(
     payload: Payload,
     context: Data<Context>,
 ) -> Result<HttpResponse, Problem> {
-    let said: On = read_json(&body::read(&request, payload, &context.long_bodies).await?)?;
+    let said: On = said::read(&request, payload, &context).await?;
     let (reason, cancels) = (reason(&said.reason)?, said.cancel_pending);
     let on = TurnOn { who: who.clone(), reason: reason.clone(), cancels, now: context.clock.now() };
     let begun = context.store.turn_on(on).await?;
@@ -55,8 +48,8 @@ pub(super) async fn turn_off(
     payload: Payload,
     context: Data<Context>,
 ) -> Result<HttpResponse, Problem> {
-    let said: Off = read_json(&body::read(&request, payload, &context.long_bodies).await?)?;
-    let reason = reason(&said.reason)?;
+    let said: Reason = said::read(&request, payload, &context).await?;
+    let reason = said.text()?;
     let off = TurnOff { who: who.clone(), reason: reason.clone(), now: context.clock.now() };
     let turned = context.store.turn_off(off).await?;
     tracing::warn!(%who, reason, ?turned, "the API was asked to turn the kill switch off");

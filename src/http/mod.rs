@@ -27,6 +27,7 @@ mod places;
 pub(crate) mod problem;
 mod progress;
 mod routes;
+mod said;
 mod sources;
 mod tls;
 mod token;

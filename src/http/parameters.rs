@@ -3,6 +3,8 @@
 use std::fmt::Display;
 use std::str::FromStr;
 
+use url::form_urlencoded;
+
 use super::problem::{Problem, ProblemKind};
 
 /// How much a page holds if the caller does not say.
@@ -30,4 +32,28 @@ where
     value
         .parse()
         .map_err(|error: T::Err| Problem::new(ProblemKind::InvalidParameter, format!("{name}: {error}")))
+}
+
+/// Reads the query of a list that has no parameters but the place to go on from and how much a page is to hold.
+pub(super) fn cursor_and_limit(query: &str) -> Result<(Option<String>, u32), Problem> {
+    let (mut cursor, mut page) = (None, PAGE);
+    for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+        match name.as_ref() {
+            "cursor" => cursor = Some(value.into_owned()),
+            "limit" => page = limit(&value)?,
+            _ => {
+                let detail = format!("There is no parameter {name:?}; there are cursor and limit.");
+                return Err(Problem::new(ProblemKind::InvalidParameter, detail));
+            }
+        }
+    }
+    Ok((cursor, page))
+}
+
+/// Leaves a page of what was read, one more than asked for; returns the last on it if there is a next page.
+pub(super) fn cut<T>(found: &mut Vec<T>, limit: u32) -> Option<&T> {
+    let most = usize::try_from(limit).unwrap_or(usize::MAX);
+    let has_more = found.len() > most;
+    found.truncate(most);
+    found.last().filter(|_| has_more)
 }

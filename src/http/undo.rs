@@ -2,20 +2,19 @@
 
 use actix_web::web::{Data, Path, Payload};
 use actix_web::{HttpRequest, HttpResponse};
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use url::form_urlencoded;
 
-use crate::alert::{ActionId, Target, after};
+use crate::alert::{ActionId, Target, after, days};
 use crate::store::{MarkUndone, MarkedUndone, RemoveMark, UNDO_LIMIT};
 use crate::undo::recipe;
 
-use super::actions::{member, read_json, reason};
 use super::auth::Caller;
-use super::parameters::{PAGE, limit, parse};
+use super::parameters::{cursor_and_limit, cut, parse};
 use super::problem::{Problem, ProblemKind};
-use super::{Context, body, view};
+use super::said::{self, member, reason};
+use super::{Context, view};
 
 /// How many days a mark may be in force.
 const DAYS_MAX: u16 = 366;
@@ -54,7 +53,7 @@ pub(super) async fn mark(
     context: Data<Context>,
 ) -> Result<HttpResponse, Problem> {
     let action: ActionId = path.parse().or(Err(Problem::nothing_here()))?;
-    let said: Mark = read_json(&body::read(&request, payload, &context.long_bodies).await?)?;
+    let said: Mark = said::read(&request, payload, &context).await?;
     let now = context.clock.now();
     let until = until(now, said.days)?;
     let wish = MarkUndone { action, until, reason: reason(&said.reason)?, who: who.clone(), now };
@@ -72,12 +71,10 @@ pub(super) async fn mark(
     Ok(HttpResponse::Ok().json(view::action(&record, now)))
 }
 
-fn until(now: Timestamp, days: Option<u16>) -> Result<Timestamp, Problem> {
-    match days {
+fn until(now: Timestamp, count: Option<u16>) -> Result<Timestamp, Problem> {
+    match count {
         None => Ok(after(now, UNDO_LIMIT)),
-        Some(days @ 1..=DAYS_MAX) => {
-            Ok(after(now, SignedDuration::from_hours(i64::from(days).saturating_mul(24))))
-        }
+        Some(count @ 1..=DAYS_MAX) => Ok(after(now, days(count))),
         Some(_) => {
             Err(Problem::new(ProblemKind::InvalidBody, format!("days must be between 1 and {DAYS_MAX}.")))
         }
@@ -86,14 +83,10 @@ fn until(now: Timestamp, days: Option<u16>) -> Result<Timestamp, Problem> {
 
 /// Lists the marks that are in force.
 pub(super) async fn list(request: HttpRequest, context: Data<Context>) -> Result<HttpResponse, Problem> {
-    let (after, limit) = filter(request.query_string())?;
-    // One more than asked tells whether there is a next page.
-    let wanted = limit.saturating_add(1);
-    let mut marks = context.store.undo_marks(after, wanted, context.clock.now()).await?;
-    let most = usize::try_from(limit).unwrap_or(usize::MAX);
-    let has_more = marks.len() > most;
-    marks.truncate(most);
-    let next = marks.last().filter(|_| has_more).map(|mark| cursor(mark.target));
+    let (cursor, limit) = cursor_and_limit(request.query_string())?;
+    let after = cursor.as_deref().map(read_cursor).transpose()?;
+    let mut marks = context.store.undo_marks(after, limit.saturating_add(1), context.clock.now()).await?;
+    let next = cut(&mut marks, limit).map(|mark| written_cursor(mark.target));
     let marks: Vec<Value> = marks.iter().map(view::undo_mark).collect();
     Ok(HttpResponse::Ok().json(json!({"undo_marks": marks, "next_cursor": next})))
 }
@@ -105,7 +98,7 @@ pub(super) async fn remove(
     payload: Payload,
     context: Data<Context>,
 ) -> Result<HttpResponse, Problem> {
-    let said: Removal = read_json(&body::read(&request, payload, &context.long_bodies).await?)?;
+    let said: Removal = said::read(&request, payload, &context).await?;
     let target =
         Target { machine_id: member("machine_id", &said.machine_id)?, sha1: member("sha1", &said.sha1)? };
     let remove =
@@ -116,24 +109,11 @@ pub(super) async fn remove(
     Ok(HttpResponse::Ok().json(view::undo_mark(&mark)))
 }
 
-fn cursor(target: Target) -> String {
+fn written_cursor(target: Target) -> String {
     format!("{}-{}", target.machine_id, target.sha1)
 }
 
-fn filter(query: &str) -> Result<(Option<Target>, u32), Problem> {
-    let (mut after, mut page) = (None, PAGE);
-    for (name, value) in form_urlencoded::parse(query.as_bytes()) {
-        match name.as_ref() {
-            "cursor" => {
-                let (machine_id, sha1) = value.split_once('-').unwrap_or((&value, ""));
-                after = Some(Target { machine_id: parse(&name, machine_id)?, sha1: parse(&name, sha1)? });
-            }
-            "limit" => page = limit(&value)?,
-            _ => {
-                let detail = format!("There is no parameter {name:?}; there are cursor and limit.");
-                return Err(Problem::new(ProblemKind::InvalidParameter, detail));
-            }
-        }
-    }
-    Ok((after, page))
+fn read_cursor(text: &str) -> Result<Target, Problem> {
+    let (machine_id, sha1) = text.split_once('-').unwrap_or((text, ""));
+    Ok(Target { machine_id: parse("cursor", machine_id)?, sha1: parse("cursor", sha1)? })
 }

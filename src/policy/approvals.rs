@@ -24,13 +24,12 @@ pub struct Approvals(pub Vec<Approval>);
 impl Approvals {
     /// Returns how many persons have approved the hold of a guard.
     pub fn of(&self, guard: Guard) -> usize {
-        let approving = self.0.iter().filter(|approval| approval.guards.contains(&guard));
-        approving.map(|approval| approval.by.as_str()).collect::<BTreeSet<_>>().len()
+        persons(self.0.iter().filter(|approval| approval.guards.contains(&guard)))
     }
 
     /// Returns how many persons have approved anything of the action.
     pub fn persons(&self) -> usize {
-        self.0.iter().map(|approval| approval.by.as_str()).collect::<BTreeSet<_>>().len()
+        persons(self.0.iter())
     }
 
     /// Returns when the last one was given.
@@ -42,4 +41,8 @@ impl Approvals {
     pub fn satisfy(&self, guard: Guard, approvers: Option<u8>) -> bool {
         approvers.is_some_and(|needed| self.of(guard) >= usize::from(needed.max(1)))
     }
+}
+
+fn persons<'a>(approvals: impl Iterator<Item = &'a Approval>) -> usize {
+    approvals.map(|approval| approval.by.as_str()).collect::<BTreeSet<_>>().len()
 }

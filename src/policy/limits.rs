@@ -73,6 +73,11 @@ impl Limit {
         Self { max, period, keys }
     }
 
+    /// Says whether this many leave no room for another.
+    pub fn is_used_up(&self, count: u64) -> bool {
+        count >= u64::from(self.max)
+    }
+
     /// Returns what names the count that it looks at, such as `hash, 3600 s`. The maximum is no part of it.
     pub fn label(&self) -> String {
         let keys: Vec<&str> = self.keys.iter().map(|key| key.as_str()).collect();

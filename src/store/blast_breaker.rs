@@ -12,7 +12,8 @@ use crate::policy::Verdict;
 
 use super::audit::{self, Administered};
 use super::rows::Columns;
-use super::{Options, Store, StoreError, Turn, connection};
+use super::turn::Turn;
+use super::{Options, Store, StoreError, connection};
 
 /// How the breaker on blast radius stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,13 +55,7 @@ fn read(db: &Connection) -> Result<BlastBreaker, StoreError> {
         return Ok(BlastBreaker { is_open: false, last: None });
     };
     let columns = Columns(row);
-    let last = Turn {
-        seq: columns.raw("seq")?,
-        at: columns.time("at")?,
-        who: columns.parsed("who")?,
-        reason: columns.raw("reason")?,
-    };
-    Ok(BlastBreaker { is_open: columns.raw("is_open")?, last: Some(last) })
+    Ok(BlastBreaker { is_open: columns.raw("is_open")?, last: Some(Turn::read(&columns)?) })
 }
 
 /// Returns since when it is open, if it is.

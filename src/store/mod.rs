@@ -40,6 +40,7 @@ mod share;
 mod soundness;
 mod switch;
 mod tokens;
+mod turn;
 mod undo;
 mod unfinished;
 mod work;
@@ -78,12 +79,13 @@ pub use restore::Restored;
 pub use shadowed::{ShadowFilter, shadowed};
 pub use soundness::check_database;
 pub use switch::{
-    KillSwitch, Turn, TurnOff, TurnOn, TurnedOff, kill_switch_beside, turn_off_beside, turn_on_beside,
+    KillSwitch, TurnOff, TurnOn, TurnedOff, kill_switch_beside, turn_off_beside, turn_on_beside,
 };
 pub use tokens::{
     NewToken, RevokeToken, RevokedToken, Scope, StoredToken, TokenStanding, UnknownScope, add_token,
     revoke_token_beside, tokens_beside,
 };
+pub use turn::Turn;
 pub use undo::{
     MarkUndone, MarkedUndone, RemoveMark, UNDO_LIMIT, UndoMark, action_beside, mark_undone_beside,
     remove_mark_beside, undo_marks_beside,

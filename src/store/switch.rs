@@ -14,6 +14,7 @@ use super::audit::{self, Administered};
 use super::cancel::{self, Cancel};
 use super::marks::Mark;
 use super::rows::Columns;
+use super::turn::Turn;
 use super::{Options, Store, StoreError, connection};
 
 /// The wish to turn the kill switch on.
@@ -49,19 +50,6 @@ pub struct KillSwitch {
     pub is_signalled: bool,
     /// How it came to be so; `None` if it was never turned.
     pub last: Option<Turn>,
-}
-
-/// One turn of the kill switch, or one opening or closing of the breaker on blast radius.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Turn {
-    /// Its number.
-    pub seq: i64,
-    /// When.
-    pub at: Timestamp,
-    /// Who.
-    pub who: Who,
-    /// Why.
-    pub reason: String,
 }
 
 /// What came of the wish to turn it off.
@@ -161,13 +149,7 @@ fn read(db: &Connection) -> Result<KillSwitch, StoreError> {
     };
     let columns = Columns(row);
     let is_on: bool = columns.raw("is_on")?;
-    let last = Turn {
-        seq: columns.raw("seq")?,
-        at: columns.time("at")?,
-        who: columns.parsed("who")?,
-        reason: columns.raw("reason")?,
-    };
-    Ok(KillSwitch { is_on: is_on || is_signalled, is_signalled, last: Some(last) })
+    Ok(KillSwitch { is_on: is_on || is_signalled, is_signalled, last: Some(Turn::read(&columns)?) })
 }
 
 fn turn_on(tx: &Transaction<'_>, on: &TurnOn) -> Result<usize, StoreError> {

@@ -300,8 +300,9 @@ fn page(db: &Connection, after: Option<&str>, limit: u32) -> Result<Vec<StoredTo
 
 /// Takes a token away. Who did it first, and why, stands.
 fn revoke_one(tx: &Transaction<'_>, revoke: &RevokeToken) -> Result<Option<StoredToken>, StoreError> {
-    let Some(token) = find(tx, &revoke.id)?.filter(|token| token.revoked.is_none()) else {
-        return find(tx, &revoke.id);
+    let known = find(tx, &revoke.id)?;
+    let Some(token) = known.as_ref().filter(|token| token.revoked.is_none()) else {
+        return Ok(known);
     };
     tx.prepare_cached(
         "UPDATE tokens SET revoked_at = ?2, revoked_by = ?3, revoke_reason = ?4 WHERE id = ?1",

@@ -1,9 +1,9 @@
 //! The marks of quarantines that a person has undone: while one is in force, the same is not done again.
 
 use jiff::{SignedDuration, Timestamp};
-use rusqlite::{Connection, OptionalExtension as _, Row, Transaction, params};
+use rusqlite::{Connection, Row, Transaction, params};
 
-use crate::alert::{ActionId, MachineId, Sha1, State, Target, Who, from_millis, millis};
+use crate::alert::{ActionId, MachineId, Sha1, State, Target, Who, millis};
 use crate::audit::Act;
 use crate::undo::Need;
 
@@ -154,11 +154,7 @@ fn told(mark: &UndoMark) -> String {
 
 /// Returns until when a quarantine is not repeated, if it was ever undone.
 pub(super) fn until(db: &Connection, target: Target) -> Result<Option<Timestamp>, StoreError> {
-    let mut statement =
-        db.prepare_cached("SELECT until FROM undo_marks WHERE machine_id = ?1 AND sha1 = ?2")?;
-    let key = [target.machine_id.to_string(), target.sha1.to_string()];
-    let until: Option<i64> = statement.query_row(key, |row| row.get(0)).optional()?;
-    Ok(until.map(from_millis))
+    Ok(find(db, target)?.map(|mark| mark.until))
 }
 
 /// Returns the mark of a quarantine.

@@ -53,7 +53,7 @@ pub(super) fn blast_radius(case: &Case<'_>) -> Says {
         let label = limit.label();
         let missing = || Said::Doubt(format!("how much was done lately is not known for {label}"));
         let count = *counts.get(&label).ok_or_else(missing)?;
-        is_over |= count >= u64::from(limit.max);
+        is_over |= limit.is_used_up(count);
         told.push(format!("{count} of {} ({label})", limit.max));
     }
     let evidence = told.join("; ");
@@ -64,7 +64,7 @@ pub(super) fn blast_radius(case: &Case<'_>) -> Says {
 pub(in crate::policy) fn is_a_limit_used_up(guards: &Guards, own: &OwnFacts) -> bool {
     let is_used_up = |limit: &Limit| {
         let count = own.counts.known().and_then(|counts| counts.get(&limit.label()));
-        count.is_some_and(|count| *count >= u64::from(limit.max))
+        count.is_some_and(|count| limit.is_used_up(*count))
     };
     guards.limits.iter().any(is_used_up)
 }
