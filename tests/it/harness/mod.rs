@@ -48,10 +48,9 @@ use tokio::task::JoinSet;
 use tracing::level_filters::LevelFilter;
 
 pub(crate) use action::action;
-pub(crate) use simulated::{CLIENT, SECRET, TENANT, WHSEC, key, poll, simulate, take_device_offline};
-
-pub(crate) const MACHINE: &str = "1111111111aaaaaaaaaa1111111111aaaaaaaaaa";
-pub(crate) const SHA1: &str = "2222222222bbbbbbbbbb2222222222bbbbbbbbbb";
+pub(crate) use simulated::{
+    CLIENT, MACHINE, SECRET, SHA1, TENANT, WHSEC, key, poll, simulate, take_device_offline,
+};
 
 /// What a test may want otherwise than usual.
 #[derive(Debug, Clone)]

@@ -9,11 +9,11 @@ use secrecy::SecretString;
 use tokio::task::JoinSet;
 use tokio::time::interval;
 
-use super::{MACHINE, SHA1};
-
 pub(crate) const TENANT: &str = "tenant";
 pub(crate) const CLIENT: &str = "client";
 pub(crate) const SECRET: &str = "client-secret-canary-7f3a";
+pub(crate) const MACHINE: &str = "1111111111aaaaaaaaaa1111111111aaaaaaaaaa";
+pub(crate) const SHA1: &str = "2222222222bbbbbbbbbb2222222222bbbbbbbbbb";
 pub(crate) const WHSEC: &str = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
 
 pub(crate) fn key() -> SigningKey {
