@@ -21,6 +21,7 @@ pub mod microsoft;
 pub mod oidc;
 pub mod outgoing;
 pub mod policy;
+pub mod public_url;
 pub mod relay;
 pub mod retention;
 pub mod simulator;

@@ -35,6 +35,10 @@ pub(super) fn read(root: &Section<'_>, secrets: Secrets) -> Option<Server> {
     let behind_proxy = section.boolean("behind_proxy").unwrap_or(false);
     let proxies = proxies(&section, listen, behind_proxy);
     let connections_per_address = connections(&section);
+    let public_url = section.text("public_url").map(|text| {
+        let remedy = "write where others reach the service, such as \"https://bridge.example.com\"";
+        section.parse("public_url", text, remedy)
+    });
     let mut limits = Limits::default();
     if let Some(most) = whole(&section, "unfinished_max", 1..=100_000_000) {
         limits.unfinished_max = most.into();
@@ -65,6 +69,7 @@ pub(super) fn read(root: &Section<'_>, secrets: Secrets) -> Option<Server> {
         limits,
         proxies: proxies?,
         connections_per_address: connections_per_address?,
+        public_url: public_url.map_or(Some(None), |read| read.map(Some))?,
         ..Options::new(listen, Vec::new())
     };
     Some(Server { http, tls_files })

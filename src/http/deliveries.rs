@@ -7,7 +7,7 @@ use actix_web::web::{Data, Path};
 use serde_json::json;
 
 use crate::mapping::Mapped;
-use crate::store::{AcceptedAction, Receipt, Replay};
+use crate::store::{Receipt, Replay};
 
 use super::auth::Caller;
 use super::problem::{Problem, ProblemKind};
@@ -45,10 +45,9 @@ pub(super) async fn replay(
     };
     let receipt = context.store.replay(replay).await?.ok_or_else(Problem::nothing_here)?;
     tracing::info!(delivery = %delivery_id, %who, source = source.name.as_str(), "a delivery was read again");
-    let estimate = |action: &AcceptedAction| context.estimate(&source.name, action);
     match receipt {
-        Receipt::New(accepted) => Ok(hooks::answer(202, &accepted, &refused, &estimate)),
-        Receipt::Duplicate(accepted) => Ok(hooks::answer(200, &accepted, &refused, &estimate)),
+        Receipt::New(accepted) => Ok(hooks::answer(&context, &source.name, 202, &accepted, &refused)),
+        Receipt::Duplicate(accepted) => Ok(hooks::answer(&context, &source.name, 200, &accepted, &refused)),
         Receipt::Refused(id) | Receipt::Conflict(id) => {
             Err(hooks::refusal(&refused).with("delivery_id", json!(id.to_string())))
         }

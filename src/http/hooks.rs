@@ -12,12 +12,12 @@ use serde_json::{Value, json};
 use tokio::time;
 use url::form_urlencoded;
 
-use crate::alert::{Reason, RefusedAlert, SubscriptionNotice};
+use crate::alert::{Reason, RefusedAlert, SourceName, SubscriptionNotice};
 use crate::ingest::jwt::JwtError;
 use crate::ingest::{RawDelivery, Verified, VerifyError, verify, verify_with_keys};
 use crate::mapping::{Format, MapError, Mapped, MapperError};
 use crate::oidc::KeysUnavailable;
-use crate::store::{Accept, Accepted, AcceptedAction, Receipt, StoreError};
+use crate::store::{Accept, Accepted, Receipt, StoreError};
 use crate::telemetry::metric;
 
 use super::admission::{self, PutOff};
@@ -218,10 +218,9 @@ async fn accept(
     if receipt == Err(StoreError::Busy) {
         return Err(PutOff::Store.tell(context, source));
     }
-    let estimate = |action: &AcceptedAction| context.estimate(&source.name, action);
     match receipt? {
-        Receipt::New(accepted) => Ok(answer(202, &accepted, &refused, &estimate)),
-        Receipt::Duplicate(accepted) => Ok(answer(200, &accepted, &refused, &estimate)),
+        Receipt::New(accepted) => Ok(answer(context, &source.name, 202, &accepted, &refused)),
+        Receipt::Duplicate(accepted) => Ok(answer(context, &source.name, 200, &accepted, &refused)),
         Receipt::Refused(id) => Err(refusal(&refused).with("delivery_id", json!(id.to_string()))),
         Receipt::Conflict(id) => {
             let detail = "A delivery id may be used again for the same body only.";
@@ -243,10 +242,11 @@ fn tell_notices(context: &Context, source: &Source, notices: &[SubscriptionNotic
 
 /// The answer when something became an action, or will.
 pub(super) fn answer(
+    context: &Context,
+    source: &SourceName,
     status: u16,
     accepted: &Accepted,
     refused: &[RefusedAlert],
-    estimate: &dyn Fn(&AcceptedAction) -> Option<Timestamp>,
 ) -> HttpResponse {
     let alerts: Vec<Value> = accepted
         .alerts
@@ -257,8 +257,8 @@ pub(super) fn answer(
                 .iter()
                 .map(|action| {
                     json!({"id": action.id.to_string(), "state": action.state.as_str(),
-                           "duplicate": !action.is_new, "url": format!("/v1/actions/{}", action.id),
-                           "estimated_send_at": view::time(estimate(action))})
+                           "duplicate": !action.is_new, "url": context.url(&format!("/v1/actions/{}", action.id)),
+                           "estimated_send_at": view::time(context.estimate(source, action))})
                 })
                 .collect();
             json!({"alert_id": alert.alert_id.as_str(), "duplicate": alert.is_duplicate(), "actions": actions})
@@ -280,7 +280,7 @@ pub(super) fn answer(
         _ => format!("/v1/deliveries/{}", accepted.delivery_id),
     };
     let status = actix_web::http::StatusCode::from_u16(status).unwrap_or_default();
-    HttpResponse::build(status).insert_header(("Location", location)).json(body)
+    HttpResponse::build(status).insert_header(("Location", context.url(&location))).json(body)
 }
 
 /// The answer when nothing became an action: 400 for what is no JSON, 422 for the rest. It is kept all the

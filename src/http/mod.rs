@@ -55,6 +55,7 @@ use crate::clock::Clock;
 use crate::ingest::Gate;
 use crate::mapping::{Format, Mapper};
 use crate::oidc::Keys;
+use crate::public_url::PublicUrl;
 use crate::store::{AcceptedAction, Store};
 use crate::telemetry::Metrics;
 use crate::undo::Portal;
@@ -97,6 +98,8 @@ pub struct Options {
     pub connections_per_address: usize,
     /// Where people see Defender.
     pub portal: Portal,
+    /// Where others reach the service, if it was told.
+    pub public_url: Option<PublicUrl>,
 }
 
 impl Options {
@@ -110,6 +113,7 @@ impl Options {
             proxies: Proxies::default(),
             connections_per_address: CONNECTIONS_PER_ADDRESS,
             portal: Portal::default(),
+            public_url: None,
         }
     }
 }
@@ -144,6 +148,7 @@ struct Context {
     long_bodies: LongBodies,
     estimates: Estimates,
     portal: Portal,
+    public_url: Option<PublicUrl>,
     /// True once dispatch has taken up where the last run ended.
     ready: watch::Receiver<bool>,
 }
@@ -152,6 +157,11 @@ impl Context {
     /// Finds a source as it is configured at this moment.
     fn source(&self, name: &SourceName) -> Option<Arc<Source>> {
         self.sources.borrow().get(name)
+    }
+
+    /// Returns the address of one of our paths for others: the whole one, if it was told where they reach us.
+    fn url(&self, path: &str) -> String {
+        self.public_url.as_ref().map_or_else(|| path.to_owned(), |public| public.to(path))
     }
 
     /// Returns when an action goes out that a delivery of the source brought, as far as is known now.
@@ -199,7 +209,7 @@ impl fmt::Debug for Bound {
 pub fn bind(options: Options, parts: Parts) -> io::Result<Bound> {
     let listener = TcpListener::bind(options.listen)?;
     let address = listener.local_addr()?;
-    let Options { sources, limits, tls, proxies, connections_per_address, portal, .. } = options;
+    let Options { sources, limits, tls, proxies, connections_per_address, portal, public_url, .. } = options;
     let places = Places::new(connections_per_address, proxies.networks.clone());
     let door = Door { tls, places, metrics: parts.metrics.clone() };
     let (watch_sources, watched) = watch::channel(Arc::new(Sources::new(sources, limits)));
@@ -218,6 +228,7 @@ pub fn bind(options: Options, parts: Parts) -> io::Result<Bound> {
         proxies,
         long_bodies: LongBodies::default(),
         portal,
+        public_url,
         ready,
     });
     let app = move || {

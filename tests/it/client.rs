@@ -56,6 +56,19 @@ async fn check(bridge: &Installed, source: &str, cases: &[Case<'_>]) {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+#[tokio::test]
+async fn addresses_that_are_told_begin_with_the_one_that_was_configured_whatever_the_request_says() {
+    let bridge = bridge("public_url = \"https://bridge.example.com/soc/\"").await;
+
+    let request = delivery("soc", "msg_1", &[("x-forwarded-host", "evil.example")]);
+    let answer = ask(Ipv4Addr::LOCALHOST, bridge.address, &request).await;
+
+    assert_eq!(status(&answer), 202);
+    assert!(answer.contains("\r\nlocation: https://bridge.example.com/soc/v1/actions/"), "{answer}");
+    assert!(answer.contains("\"url\":\"https://bridge.example.com/soc/v1/actions/"), "{answer}");
+    assert!(!answer.contains("evil"), "{answer}");
+}
+
 const XFF: &str = "X-Forwarded-For";
 
 #[tokio::test]
