@@ -68,6 +68,13 @@ impl Action {
         self.completion.as_ref().map(|completion| completion.at).max(self.approved_at)
     }
 
+    /// Returns how long a held action waits for a person in all. After a person's word, what comes next has as long again.
+    pub fn hold_limit(&self, now: Timestamp) -> SignedDuration {
+        let left = |since| self.expires_at.map_or(SignedDuration::ZERO, |at| at.duration_since(since));
+        // Measured from now as well, for the time of day may have been set back since it is held.
+        left(self.changed_at).max(left(now))
+    }
+
     /// Returns the comment that Defender keeps with the call.
     pub fn comment(&self) -> String {
         comment(&self.alert_id)

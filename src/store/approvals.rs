@@ -5,7 +5,7 @@ use rusqlite::{Connection, Transaction, params};
 
 use crate::alert::{Action, ActionId, Advance, Change, Patch, State, Who, after, millis};
 use crate::audit::Act;
-use crate::policy::{Approval, Approvals, HOLD_LIMIT, Verdict};
+use crate::policy::{Approval, Approvals, Verdict};
 
 use super::audit::{self, Administered};
 use super::rows::{Columns, to_json};
@@ -178,7 +178,7 @@ fn approve(
     let facts = words(tx, action.id)?.iter().map(told).collect();
     let patch = Patch {
         next_at: Some(judge.now),
-        expires_at: Some(after(judge.now, HOLD_LIMIT)),
+        expires_at: Some(after(judge.now, action.hold_limit(judge.now))),
         ..Patch::default()
     };
     advance::apply(tx, &judged(action, judge, State::Resolving, facts, patch))?;

@@ -7,7 +7,6 @@ use crate::alert::{
     Action, ActionId, Advance, Change, Completion, MachineId, Patch, Sha1, State, Who, after, millis,
 };
 use crate::audit::Act;
-use crate::policy::HOLD_LIMIT;
 
 use super::audit::{self, Administered};
 use super::{Store, StoreError, advance, intent, seal};
@@ -145,7 +144,7 @@ fn resume(action: &Action, complete: &Complete) -> Advance {
     };
     let patch = Patch {
         next_at: Some(complete.now),
-        expires_at: Some(after(complete.now, HOLD_LIMIT)),
+        expires_at: Some(after(complete.now, action.hold_limit(complete.now))),
         ..Patch::default()
     };
     Advance { action: action.id, expected: State::Held, changes: vec![change], patch }

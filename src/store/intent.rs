@@ -8,7 +8,7 @@ use crate::alert::{
     from_millis, millis,
 };
 use crate::audit::Deed;
-use crate::policy::{Candidate, Decision, Facts, HOLD_LIMIT, Policy, Verdict, decide};
+use crate::policy::{Candidate, Decision, Facts, Policy, Verdict, decide};
 
 use super::ledger::Counted;
 use super::rows::{self, ACTION, ACTIONS, Columns};
@@ -293,7 +293,7 @@ fn overrule(
 ) -> Result<(), StoreError> {
     let mut advance = to(action, verdict.state(), verdict.reason.clone(), verdict.facts(), now);
     if verdict.decision == Decision::Hold {
-        advance.patch.expires_at = Some(after(now, HOLD_LIMIT));
+        advance.patch.expires_at = Some(after(now, policy.guards.hold_limit));
     }
     advance::unrecorded(tx, &advance)?;
     approvals::keep_holds(tx, action.id, verdict)?;

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use quarantine_bridge::alert::{EntityPair, FileEntity, FoundAt, MachineEntity, Mode};
 use quarantine_bridge::policy::{Guard, Guards};
 use quarantine_bridge::simulator::Machine;
@@ -331,6 +331,48 @@ async fn without_a_decision_it_expires_after_24_hours_and_reminders_count_it_unt
     bridge.drain().await;
     assert_eq!(bridge.state(&id).await, "expired");
     assert!(bridge.quarantines().is_empty());
+}
+
+fn thirty_minutes(guards: &mut Guards) {
+    guards.hold_limit = minutes(30);
+}
+
+fn an_hour(guards: &mut Guards) {
+    guards.hold_limit = minutes(60);
+}
+
+/// How many minutes an action has until it expires.
+async fn minutes_left(bridge: &Bridge, id: &str) -> i64 {
+    let expires_at: Timestamp = bridge.action(id).await["expires_at"].as_str().unwrap().parse().unwrap();
+    expires_at.duration_since(bridge.clock.now()).as_mins()
+}
+
+#[tokio::test]
+async fn a_hold_waits_as_long_as_its_source_says_and_a_reload_counts_from_the_next_one_on() {
+    let (mut bridge, id) = held_with(Setup { guards: thirty_minutes, ..Setup::default() }).await;
+    assert_eq!(minutes_left(&bridge, &id).await, 30);
+    bridge.reconfigure(|config| {
+        for policy in config.dispatch.policies.values_mut() {
+            *policy = policy.clone().with_guards(an_hour);
+        }
+    });
+    let later = bridge.accept("a2", MACHINE, SHA1).await;
+    bridge.drain().await;
+    assert_eq!((minutes_left(&bridge, &id).await, minutes_left(&bridge, &later).await), (30, 60));
+
+    bridge.clock.advance(minutes(30));
+    let late = approve(&bridge, &id, &person(&bridge, "alice"), &["os"]).await;
+    assert_eq!((late.status, code(&late)), (409, "not-approvable"));
+    bridge.drain().await;
+    assert_eq!((bridge.state(&id).await, bridge.state(&later).await), ("expired".into(), "held".into()));
+
+    // What is held anew after a person's word has the whole time again.
+    let stale = Machine { health_status: Some("ImpairedCommunication".to_owned()), ..server() };
+    bridge.simulator.with(|world| world.world.machines = vec![stale]);
+    assert_eq!(approve(&bridge, &later, &person(&bridge, "alice"), &["os"]).await.status, 200);
+    assert_eq!(minutes_left(&bridge, &later).await, 60, "so has what is looked for after it");
+    bridge.drain().await;
+    assert_eq!((bridge.state(&later).await.as_str(), minutes_left(&bridge, &later).await), ("held", 60));
 }
 
 #[tokio::test]
