@@ -80,7 +80,7 @@ fn says_the_same(action: &Action, complete: &Complete) -> bool {
     action.completion.as_ref().is_some_and(|before| {
         let same_device = complete.machine_id.is_none() || before.machine_id == complete.machine_id;
         let same_file = complete.sha1.is_none() || before.sha1 == complete.sha1;
-        before.by == complete.who && same_device && same_file
+        before.by.person() == complete.who.person() && same_device && same_file
     })
 }
 
@@ -95,7 +95,7 @@ fn keep(tx: &Transaction<'_>, complete: &Complete) -> Result<(), StoreError> {
         complete.action.to_string(),
         complete.machine_id.map(|id| id.to_string()),
         complete.sha1.map(|sha1| sha1.to_string()),
-        complete.who.to_string(),
+        complete.who.principal(),
         millis(complete.now),
     ])?;
     Ok(())

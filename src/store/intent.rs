@@ -13,7 +13,9 @@ use crate::policy::{Candidate, Decision, Facts, Policy, Verdict, decide};
 use super::ledger::Counted;
 use super::rows::{self, ACTION, ACTIONS, Columns};
 use super::share::{self, Twin};
-use super::{Store, StoreError, advance, approvals, audit, blast_breaker, cancel, restore, sent, switch};
+use super::{
+    Store, StoreError, advance, approvals, audit, blast_breaker, cancel, restore, sent, switch, words,
+};
 
 /// How long an action waits for the end of a machine action that is being cancelled.
 const CANCEL_WAIT: SignedDuration = SignedDuration::from_secs(10);
@@ -142,7 +144,7 @@ fn record(
     let candidate = Candidate::of(&action, Ok(target));
     let counted = Counted { action: &action, target, policy: &weighed.policy, at: weighed.steady };
     let facts = Facts { own: counted.facts(tx)?, ..weighed.facts.clone() };
-    let verdict = decide(&candidate, &facts, &approvals::of(tx, id)?, &weighed.policy, now);
+    let verdict = decide(&candidate, &facts, &words::approvals(tx, id)?, &weighed.policy, now);
     if verdict.decision != Decision::Send {
         overrule(tx, &action, &verdict, &weighed.policy, now)?;
         return Ok(Intent::Overruled(verdict));
