@@ -1,8 +1,5 @@
 //! An action and the record of what happened to it.
 
-use std::fmt;
-use std::str::FromStr;
-
 use jiff::{SignedDuration, Timestamp};
 
 use super::completion::Completion;
@@ -12,6 +9,7 @@ use super::machine_action::MachineActionRef;
 use super::severity::Severity;
 use super::state::State;
 use super::unresolved::HeldReason;
+use super::who::Who;
 
 /// Our one intended StopAndQuarantineFile, for one pair of entities because of one alert.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,6 +64,13 @@ impl Action {
     /// Returns when a person last looked at it, to complete or to approve it.
     pub fn looked_at(&self) -> Option<Timestamp> {
         self.completion.as_ref().map(|completion| completion.at).max(self.approved_at)
+    }
+
+    /// Returns how long a held action waits for a person in all. After a person's word, what comes next has as long again.
+    pub fn hold_limit(&self, now: Timestamp) -> SignedDuration {
+        let left = |since| self.expires_at.map_or(SignedDuration::ZERO, |at| at.duration_since(since));
+        // Measured from now as well, for the time of day may have been set back since it is held.
+        left(self.changed_at).max(left(now))
     }
 
     /// Returns the comment that Defender keeps with the call.
@@ -123,53 +128,4 @@ pub struct Change {
     pub who: Who,
     /// What was known then, a line a fact: what each guard found, what Defender answered.
     pub facts: Vec<String>,
-}
-
-/// Who made a change happen.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum Who {
-    /// The sender, by its alert.
-    Source,
-    /// The bridge, by its rules.
-    Bridge,
-    /// Defender, by its answer.
-    Defender,
-    /// Whoever holds the API token of this name.
-    Token(String),
-    /// Whoever runs a command on the service's machine, by the name or number of the system.
-    Operator(String),
-}
-
-impl fmt::Display for Who {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Source => f.write_str("source"),
-            Self::Bridge => f.write_str("bridge"),
-            Self::Defender => f.write_str("defender"),
-            Self::Token(name) => write!(f, "token:{name}"),
-            Self::Operator(name) => write!(f, "operator:{name}"),
-        }
-    }
-}
-
-/// A word that stands for nobody.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is nobody")]
-pub struct UnknownWho(String);
-
-impl FromStr for Who {
-    type Err = UnknownWho;
-
-    fn from_str(text: &str) -> Result<Self, UnknownWho> {
-        match text {
-            "source" => Ok(Self::Source),
-            "bridge" => Ok(Self::Bridge),
-            "defender" => Ok(Self::Defender),
-            _ => match text.split_once(':') {
-                Some(("token", name)) => Ok(Self::Token(name.to_owned())),
-                Some(("operator", name)) => Ok(Self::Operator(name.to_owned())),
-                _ => Err(UnknownWho(text.chars().take(40).collect())),
-            },
-        }
-    }
 }

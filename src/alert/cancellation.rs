@@ -2,10 +2,10 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::action::Who;
 use super::ids::ActionId;
 use super::outcome::Refusal;
 use super::state::State;
+use super::who::Who;
 
 /// The wish that an action ends, and how far it has come.
 #[derive(Debug, Clone, PartialEq, Eq)]

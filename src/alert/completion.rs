@@ -2,8 +2,8 @@
 
 use jiff::Timestamp;
 
-use super::action::Who;
 use super::hashes::{MachineId, Sha1};
+use super::who::Who;
 
 /// What a person added to an action that could not be resolved. With neither, it is only to be looked for again.
 #[derive(Debug, Clone, PartialEq, Eq)]

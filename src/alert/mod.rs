@@ -24,10 +24,11 @@ mod time;
 mod tried;
 mod unresolved;
 mod upstream;
+mod who;
 
 use jiff::Timestamp;
 
-pub use action::{Action, Change, UnknownWho, Unsettled, Who, comment};
+pub use action::{Action, Change, Unsettled, comment};
 pub use advance::{Advance, Patch};
 pub use api::{Api, UnknownApi};
 pub use cancellation::{CancelCall, CancelOutcome, Cancellation, Sharer, Standing, Wish};
@@ -53,6 +54,7 @@ pub use time::{after, before, days, from_millis, millis, parse_time};
 pub use tried::Tried;
 pub use unresolved::{HeldReason, UnknownHeldReason, Unresolved};
 pub use upstream::{BreakerReport, BreakerState, OpenBreaker, Trouble, Upstream};
+pub use who::{Holder, UnknownWho, Who};
 
 /// One alert inside a delivery, as its format's program read it.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -14,6 +14,9 @@ pub struct Entry {
     pub at: i64,
     /// Who: `bridge`, `defender`, `source`, `token:NAME`, `operator:NAME`.
     pub who: String,
+    /// The id of the API token, if it was one: it tells the tokens of one name apart.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token: Option<String>,
     /// The action it is about, if it is about one.
     pub subject: Option<Subject>,
     /// What was done.

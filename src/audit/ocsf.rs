@@ -158,7 +158,11 @@ fn api(event: &mut Map<String, Value>, entry: &Entry) {
     };
     let is_failure = matches!(&entry.deed, Deed::Configuration(read) if read.problem.is_some());
     event.insert("api".to_owned(), json!({"operation": operation, "service": {"name": "quarantine-bridge"}}));
-    event.insert("actor".to_owned(), json!({"user": {"name": entry.who}}));
+    let user = match &entry.token {
+        Some(token) => json!({"name": entry.who, "uid": token}),
+        None => json!({"name": entry.who}),
+    };
+    event.insert("actor".to_owned(), json!({"user": user}));
     event.insert("src_endpoint".to_owned(), json!({"svc_name": "quarantine-bridge"}));
     event.insert("status_id".to_owned(), json!(if is_failure { 2 } else { 1 }));
     if let Deed::Administration(done) = &entry.deed {

@@ -145,6 +145,9 @@ fn durations(section: &Section<'_>, guards: &mut Guards) {
     if let Some(time) = duration(section, "cool_down", second, LONGEST_PERIOD) {
         guards.cool_down = time;
     }
+    if let Some(time) = duration(section, "hold_limit", minute.saturating_mul(5), day.saturating_mul(7)) {
+        guards.hold_limit = time;
+    }
 }
 
 fn duration(

@@ -1,6 +1,6 @@
 //! What comes next for an action that is not decided: a question to Defender, or its decision. Pure.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::alert::{
     Action, Advance, Change, HeldReason, Patch, Question, State, Target, Unresolved, Who, after,
@@ -9,6 +9,9 @@ use crate::policy::{self, Answer, Approvals, Candidate, Decision, Facts, HOLD_LI
 
 use super::facts::{Gathered, LearnedBy, gather};
 use super::resolve::{Given, Known, Resolution, Rules, resolve};
+
+/// How long an action is looked for if its alert says no time by which it would be too old.
+const LOOK_LIMIT: SignedDuration = SignedDuration::from_hours(24);
 
 /// What is configured for a source.
 #[derive(Debug, Clone, Copy)]
@@ -96,7 +99,7 @@ pub(super) fn look_for(action: &Action, policy: Option<&Policy>, now: Timestamp)
         who: Who::Bridge,
         facts: Vec::new(),
     };
-    let expires_at = fresh.unwrap_or(after(now, HOLD_LIMIT));
+    let expires_at = fresh.unwrap_or(after(now, LOOK_LIMIT));
     let patch = Patch { expires_at: Some(expires_at), next_at: Some(now), ..Patch::default() };
     Advance { action: action.id, expected: State::Accepted, changes: vec![change], patch }
 }

@@ -1,17 +1,21 @@
 //! `POST /v1/actions/{id}/approve` and `/deny`: a person decides about a held action.
 
+use actix_web::http::header::USER_AGENT;
 use actix_web::web::{Data, Path, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use serde::Deserialize;
 
 use crate::alert::{ActionId, State, Who};
-use crate::store::{Judge, Judged, Word};
+use crate::store::{Judge, Judged, Via, Word};
 use crate::telemetry::metric;
 
 use super::auth::Caller;
 use super::problem::{Problem, ProblemKind};
 use super::said::{self, Reason, reason};
 use super::{Context, view};
+
+/// As what our own command asks.
+const COMMAND: &str = "quarantine-bridge/";
 
 /// What is said to approve an action.
 #[derive(Deserialize)]
@@ -38,7 +42,7 @@ pub(super) async fn approve(
         let detail = "holds must name the guards whose holds are approved, as the action shows them.";
         return Err(Problem::new(ProblemKind::InvalidBody, detail));
     }
-    judge(&context, action, who, (Word::Approve { holds }, reason(&said.reason)?)).await
+    judge(&context, action, (who, via(&request)), (Word::Approve { holds }, reason(&said.reason)?)).await
 }
 
 /// Answers 200: the action is denied.
@@ -51,16 +55,22 @@ pub(super) async fn deny(
 ) -> Result<HttpResponse, Problem> {
     let action = path.parse().or(Err(Problem::nothing_here()))?;
     let said: Reason = said::read(&request, payload, &context).await?;
-    judge(&context, action, who, (Word::Deny, said.text()?)).await
+    judge(&context, action, (who, via(&request)), (Word::Deny, said.text()?)).await
+}
+
+/// By which way a request came, as far as the client says.
+fn via(request: &HttpRequest) -> Via {
+    let agent = request.headers().get(USER_AGENT).and_then(|value| value.to_str().ok());
+    if agent.is_some_and(|agent| agent.starts_with(COMMAND)) { Via::Cli } else { Via::Api }
 }
 
 async fn judge(
     context: &Context,
     action: ActionId,
-    who: Who,
+    (who, via): (Who, Via),
     (word, reason): (Word, String),
 ) -> Result<HttpResponse, Problem> {
-    let judge = Judge { action, word, reason, who: who.clone(), now: context.clock.now() };
+    let judge = Judge { action, word, reason, who: who.clone(), via, now: context.clock.now() };
     let judged = context.store.judge(judge).await?;
     tracing::info!(%action, %who, ?judged, "judgement");
     let mut answer = match judged {

@@ -7,7 +7,7 @@ use actix_web::web::Data;
 use actix_web::{FromRequest, HttpMessage as _, HttpRequest};
 use subtle::ConstantTimeEq as _;
 
-use crate::alert::Who;
+use crate::alert::{Holder, Who};
 use crate::store::{Scope, TokenStanding};
 
 use super::problem::{Problem, ProblemKind};
@@ -47,7 +47,7 @@ async fn known(request: &HttpRequest, context: &Context, scope: Scope) -> Result
     }
     context.token_uses.note(&known.id, &context.store, now);
     if known.scopes.contains(&scope) {
-        return Ok(Who::Token(known.name));
+        return Ok(Who::Token(Holder { name: known.name, token: Some(known.id) }));
     }
     let detail = format!("The scope {scope} is needed.");
     Err(Problem::new(ProblemKind::Forbidden, detail))

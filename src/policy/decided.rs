@@ -47,7 +47,10 @@ pub fn decided(undecided: &Undecided, facts: &Facts, approvals: &Approvals, now:
     };
     let changes = changes(action, &verdict, (why, lines), now);
     let expires_at = match verdict.decision {
-        Decision::Hold => Some(after(now, HOLD_LIMIT)),
+        Decision::Hold => {
+            let limit = policy.as_ref().map_or(HOLD_LIMIT, |policy| policy.guards.hold_limit);
+            Some(after(now, limit))
+        }
         Decision::Send => {
             let fresh_since = action.fresh_since().max(approvals.last_at());
             fresh_since.zip(policy.as_ref()).map(|(at, policy)| after(at, policy.max_age))

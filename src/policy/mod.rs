@@ -35,7 +35,7 @@ pub use protect::{
 pub use settings::{Guards, Need, No, OsRule, PrevalenceRule, Switch};
 pub use verdict::{Decision, OpenHold, Verdict, decide, source_unknown};
 
-/// How long an action waits for a person; then it has been refused by silence.
+/// How long an action waits for a person if the configuration does not say; then it has been refused by silence.
 pub const HOLD_LIMIT: SignedDuration = SignedDuration::from_hours(24);
 
 /// What one source may do.

@@ -7,6 +7,7 @@ use jiff::SignedDuration;
 
 use crate::alert::Severity;
 
+use super::HOLD_LIMIT;
 use super::freeze::Freeze;
 use super::guard::Guard;
 use super::limits::{Limit, default_limits};
@@ -116,6 +117,8 @@ pub struct Guards {
     pub limits: Arc<Vec<Limit>>,
     /// How many actions of a new source a person must approve.
     pub first_actions: u32,
+    /// How long what is held waits for a person; then it has been refused by silence.
+    pub hold_limit: SignedDuration,
 }
 
 impl Default for Guards {
@@ -141,6 +144,7 @@ impl Default for Guards {
             freezes: Arc::default(),
             limits: Arc::new(default_limits()),
             first_actions: 10,
+            hold_limit: HOLD_LIMIT,
         }
     }
 }

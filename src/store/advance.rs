@@ -6,7 +6,7 @@ use crate::alert::{Advance, Change, HeldReason, State, Target, millis};
 
 use super::StoreError;
 use super::rows::to_json;
-use super::{audit, intent, seal};
+use super::{audit, intent, seal, words};
 
 /// Applies a move and records it; returns false, and does nothing, if the action is not where it was expected.
 pub(super) fn apply(tx: &Transaction<'_>, advance: &Advance) -> Result<bool, StoreError> {
@@ -51,7 +51,7 @@ fn seal_with(tx: &Transaction<'_>, advance: &Advance, target: Target) -> Result<
     let gone = || StoreError::Corrupt(format!("action {} has no alert", advance.action));
     let mut action = intent::load(tx, advance.action)?.ok_or_else(gone)?;
     action.target = Some(target);
-    seal::of(&action)
+    seal::of(&action, &words::of(tx, action.id)?)
 }
 
 fn write_history(tx: &Transaction<'_>, seq: i64, change: &Change) -> Result<(), StoreError> {
@@ -65,7 +65,7 @@ fn write_history(tx: &Transaction<'_>, seq: i64, change: &Change) -> Result<(), 
         change.from.map(State::as_str),
         change.to.as_str(),
         change.why,
-        change.who.to_string(),
+        change.who.principal(),
         to_json(&change.facts)?,
     ])?;
     Ok(())

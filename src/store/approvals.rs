@@ -5,49 +5,12 @@ use rusqlite::{Connection, Transaction, params};
 
 use crate::alert::{Action, ActionId, Advance, Change, Patch, State, Who, after, millis};
 use crate::audit::Act;
-use crate::policy::{Approval, Approvals, HOLD_LIMIT, Verdict};
+use crate::policy::Verdict;
 
 use super::audit::{self, Administered};
-use super::rows::{Columns, to_json};
-use super::{Store, StoreError, advance, intent};
-
-/// What a person says.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Word {
-    /// Send it, although these guards hold it.
-    Approve {
-        /// The guards whose holds the person has seen.
-        holds: Vec<String>,
-    },
-    /// Do not send it.
-    Deny,
-}
-
-impl Word {
-    /// Returns the word used in API and store.
-    pub fn as_str(&self) -> &'static str {
-        match self {
-            Self::Approve { .. } => "approve",
-            Self::Deny => "deny",
-        }
-    }
-
-    /// Returns the guards whose holds are approved.
-    pub fn holds(&self) -> &[String] {
-        match self {
-            Self::Approve { holds } => holds,
-            Self::Deny => &[],
-        }
-    }
-
-    fn read(word: &str, holds: Vec<String>) -> Result<Self, StoreError> {
-        match word {
-            "approve" => Ok(Self::Approve { holds }),
-            "deny" => Ok(Self::Deny),
-            _ => Err(StoreError::Corrupt(format!("{word:?} is nothing that a person can say"))),
-        }
-    }
-}
+use super::rows::Columns;
+use super::words::{self, KeptWord, Via, Word};
+use super::{Store, StoreError, advance, intent, seal};
 
 /// A person's word about a held action.
 #[derive(Debug, Clone)]
@@ -60,6 +23,8 @@ pub struct Judge {
     pub reason: String,
     /// Who says so.
     pub who: Who,
+    /// The way that it comes by.
+    pub via: Via,
     /// Now.
     pub now: Timestamp,
 }
@@ -96,19 +61,6 @@ pub struct Hold {
     pub approvers: Option<u8>,
 }
 
-/// A person's word as it was kept.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct KeptWord {
-    /// What.
-    pub word: Word,
-    /// Who.
-    pub who: Who,
-    /// Why.
-    pub reason: String,
-    /// When.
-    pub at: Timestamp,
-}
-
 impl Store {
     /// Returns how many actions have been held since then or longer.
     pub async fn held_since(&self, since: Timestamp) -> Result<u32, StoreError> {
@@ -142,7 +94,7 @@ fn take(tx: &Transaction<'_>, judge: &Judge) -> Result<Judged, StoreError> {
     }
     match &judge.word {
         Word::Deny => {
-            keep(tx, judge)?;
+            keep(tx, &action, judge)?;
             let facts = vec!["no call for it was made".to_owned()];
             advance::apply(tx, &judged(&action, judge, State::Denied, facts, Patch::default()))?;
             Ok(Judged::Denied)
@@ -168,17 +120,17 @@ fn approve(
     if said_before(tx, judge)? {
         return Ok(Judged::Already);
     }
-    keep(tx, judge)?;
-    let approvals = of(tx, action.id)?;
+    keep(tx, action, judge)?;
+    let approvals = words::approvals(tx, action.id)?;
     let is_satisfied =
         |hold: &Hold| hold.guard.parse().is_ok_and(|guard| approvals.satisfy(guard, hold.approvers));
     if !holds.iter().all(is_satisfied) {
         return Ok(Judged::Kept);
     }
-    let facts = words(tx, action.id)?.iter().map(told).collect();
+    let facts = words::of(tx, action.id)?.iter().map(told).collect();
     let patch = Patch {
         next_at: Some(judge.now),
-        expires_at: Some(after(judge.now, HOLD_LIMIT)),
+        expires_at: Some(after(judge.now, action.hold_limit(judge.now))),
         ..Patch::default()
     };
     advance::apply(tx, &judged(action, judge, State::Resolving, facts, patch))?;
@@ -198,40 +150,38 @@ fn judged(action: &Action, judge: &Judge, to: State, facts: Vec<String>, patch: 
 /// Says whether the person has brought the action about: as its source, by having its delivery read again, or by saying
 /// which device or file it means. Only a person with a token is a person.
 fn has_part(tx: &Transaction<'_>, action: &Action, who: &Who) -> Result<bool, StoreError> {
-    let Who::Token(name) = who else {
-        return Ok(true);
-    };
-    if name.as_str() == action.source.as_str() {
+    if !matches!(who, Who::Token(_)) || who.is_namesake(action.source.as_str()) {
         return Ok(true);
     }
+    let completed_by = action.completion.as_ref().map(|completion| completion.by.clone());
+    let others = movers(tx, action.id)?.into_iter().chain(completed_by);
+    Ok(others.map(|other| other.person()).any(|person| person == who.person()))
+}
+
+/// Returns whoever has moved an action otherwise than by a word about its holds.
+fn movers(tx: &Transaction<'_>, action: ActionId) -> Result<Vec<Who>, StoreError> {
     let mut statement = tx.prepare_cached(
-        "SELECT 1 FROM actions a JOIN history h ON h.action_seq = a.seq
-         WHERE a.id = ?1 AND h.who = ?2 AND NOT EXISTS (
+        "SELECT h.who FROM actions a JOIN history h ON h.action_seq = a.seq
+         WHERE a.id = ?1 AND NOT EXISTS (
              SELECT 1 FROM approvals p WHERE p.action_seq = a.seq AND p.who = h.who AND p.at = h.at)",
     )?;
-    let took_part = statement.exists([action.id.to_string(), who.to_string()])?;
-    let completed = action.completion.as_ref().is_some_and(|completion| completion.by == *who);
-    Ok(took_part || completed)
+    let mut found = statement.query([action.to_string()])?;
+    let mut movers = Vec::new();
+    while let Some(row) = found.next()? {
+        movers.push(Columns(row).parsed("who")?);
+    }
+    Ok(movers)
 }
 
 fn said_before(tx: &Transaction<'_>, judge: &Judge) -> Result<bool, StoreError> {
-    let same = |kept: &KeptWord| kept.who == judge.who && kept.word == judge.word;
-    Ok(words(tx, judge.action)?.iter().any(same))
+    let same = |kept: &KeptWord| kept.who.person() == judge.who.person() && kept.word == judge.word;
+    Ok(words::of(tx, judge.action)?.iter().any(same))
 }
 
-fn keep(tx: &Transaction<'_>, judge: &Judge) -> Result<(), StoreError> {
-    tx.prepare_cached(
-        "INSERT INTO approvals (action_seq, word, who, guards, reason, at)
-         SELECT seq, ?2, ?3, ?4, ?5, ?6 FROM actions WHERE id = ?1",
-    )?
-    .execute(params![
-        judge.action.to_string(),
-        judge.word.as_str(),
-        judge.who.to_string(),
-        to_json(&judge.word.holds())?,
-        judge.reason,
-        millis(judge.now),
-    ])?;
+/// Keeps a word, under the action's seal.
+fn keep(tx: &Transaction<'_>, action: &Action, judge: &Judge) -> Result<(), StoreError> {
+    words::write(tx, judge)?;
+    seal::write(tx, action)?;
     let (act, holds) = match &judge.word {
         Word::Approve { holds } => (Act::ApproveAction, Some(holds.join(", "))),
         Word::Deny => (Act::DenyAction, None),
@@ -240,6 +190,7 @@ fn keep(tx: &Transaction<'_>, judge: &Judge) -> Result<(), StoreError> {
         action: Some(judge.action),
         to: holds,
         reason: Some(judge.reason.clone()),
+        after: Some(format!("by {}", judge.via.as_str())),
         ..Administered::new(&judge.who, act, judge.now)
     };
     audit::administered(tx, &done)
@@ -266,17 +217,6 @@ pub(super) fn keep_holds(
     Ok(())
 }
 
-/// Returns the approvals of an action, as policy takes them.
-pub(super) fn of(db: &Connection, action: ActionId) -> Result<Approvals, StoreError> {
-    let approvals =
-        words(db, action)?.into_iter().filter(|word| word.word != Word::Deny).map(|word| Approval {
-            by: word.who.to_string(),
-            guards: word.word.holds().iter().filter_map(|guard| guard.parse().ok()).collect(),
-            at: word.at,
-        });
-    Ok(Approvals(approvals.collect()))
-}
-
 /// Returns the holds of an action, by name.
 pub(super) fn holds(db: &Connection, action: ActionId) -> Result<Vec<Hold>, StoreError> {
     let mut statement = db.prepare_cached(
@@ -289,25 +229,6 @@ pub(super) fn holds(db: &Connection, action: ActionId) -> Result<Vec<Hold>, Stor
         holds.push(Hold { guard: columns.raw("guard")?, approvers: columns.raw("approvers")? });
     }
     Ok(holds)
-}
-
-/// Returns what persons have said about an action, oldest first.
-pub(super) fn words(db: &Connection, action: ActionId) -> Result<Vec<KeptWord>, StoreError> {
-    let mut statement = db.prepare_cached(
-        "SELECT p.* FROM approvals p JOIN actions a ON a.seq = p.action_seq WHERE a.id = ?1 ORDER BY p.seq",
-    )?;
-    let mut found = statement.query([action.to_string()])?;
-    let mut words = Vec::new();
-    while let Some(row) = found.next()? {
-        let columns = Columns(row);
-        words.push(KeptWord {
-            word: Word::read(&columns.raw::<String>("word")?, columns.json("guards")?)?,
-            who: columns.parsed("who")?,
-            reason: columns.raw("reason")?,
-            at: columns.time("at")?,
-        });
-    }
-    Ok(words)
 }
 
 /// Returns how many actions have been held since then or longer.

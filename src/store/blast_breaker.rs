@@ -93,7 +93,7 @@ fn close(tx: &Transaction<'_>, close: &CloseBlastBreaker) -> Result<bool, StoreE
 
 fn keep(tx: &Transaction<'_>, is_open: bool, reason: &str, done: Administered<'_>) -> Result<(), StoreError> {
     tx.prepare_cached("INSERT INTO blast_breaker_turns (at, is_open, who, reason) VALUES (?1, ?2, ?3, ?4)")?
-        .execute(params![millis(done.now), is_open, done.who.to_string(), reason])?;
+        .execute(params![millis(done.now), is_open, done.who.principal(), reason])?;
     audit::administered(tx, &Administered { reason: Some(reason.to_owned()), ..done })
 }
 

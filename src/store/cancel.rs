@@ -111,7 +111,7 @@ fn keep(
     .execute(params![
         cancel.action.to_string(),
         millis(cancel.now),
-        cancel.who.to_string(),
+        cancel.who.principal(),
         cancel.reason,
         why,
         next_at.map(millis),

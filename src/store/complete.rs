@@ -7,7 +7,6 @@ use crate::alert::{
     Action, ActionId, Advance, Change, Completion, MachineId, Patch, Sha1, State, Who, after, millis,
 };
 use crate::audit::Act;
-use crate::policy::HOLD_LIMIT;
 
 use super::audit::{self, Administered};
 use super::{Store, StoreError, advance, intent, seal};
@@ -81,7 +80,7 @@ fn says_the_same(action: &Action, complete: &Complete) -> bool {
     action.completion.as_ref().is_some_and(|before| {
         let same_device = complete.machine_id.is_none() || before.machine_id == complete.machine_id;
         let same_file = complete.sha1.is_none() || before.sha1 == complete.sha1;
-        before.by == complete.who && same_device && same_file
+        before.by.person() == complete.who.person() && same_device && same_file
     })
 }
 
@@ -96,7 +95,7 @@ fn keep(tx: &Transaction<'_>, complete: &Complete) -> Result<(), StoreError> {
         complete.action.to_string(),
         complete.machine_id.map(|id| id.to_string()),
         complete.sha1.map(|sha1| sha1.to_string()),
-        complete.who.to_string(),
+        complete.who.principal(),
         millis(complete.now),
     ])?;
     Ok(())
@@ -145,7 +144,7 @@ fn resume(action: &Action, complete: &Complete) -> Advance {
     };
     let patch = Patch {
         next_at: Some(complete.now),
-        expires_at: Some(after(complete.now, HOLD_LIMIT)),
+        expires_at: Some(after(complete.now, action.hold_limit(complete.now))),
         ..Patch::default()
     };
     Advance { action: action.id, expected: State::Held, changes: vec![change], patch }

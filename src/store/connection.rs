@@ -36,6 +36,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0012_approvals.sql"),
     include_str!("migrations/0013_blast_breaker.sql"),
     include_str!("migrations/0014_tokens.sql"),
+    include_str!("migrations/0015_words.sql"),
 ];
 
 /// How long a connection waits for another process, such as `token create`, to finish writing. A delivery is answered
@@ -190,9 +191,7 @@ fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
             tx.execute_batch(migration)?;
         }
     }
-    if found < seal::SINCE_SCHEMA {
-        seal::seal_unfinished(&tx)?;
-    }
+    seal::seal_unfinished(&tx, found)?;
     tx.pragma_update(None, "application_id", APPLICATION_ID)?;
     tx.pragma_update(None, "user_version", known)?;
     tx.commit()?;

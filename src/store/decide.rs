@@ -9,7 +9,7 @@ use crate::policy::{Decided, Undecided, decided};
 
 use super::ledger::Counted;
 use super::{Store, StoreError};
-use super::{advance, approvals, audit, blast_breaker};
+use super::{advance, approvals, audit, blast_breaker, words};
 
 impl Store {
     /// Decides actions, one after the other, and moves them; `None` for those that somebody else has moved meanwhile.
@@ -42,7 +42,7 @@ fn decide(
     if let Some(counted) = counted {
         facts.own = counted.facts(tx)?;
     }
-    let decided = decided(undecided, &facts, &approvals::of(tx, undecided.action.id)?, now);
+    let decided = decided(undecided, &facts, &words::approvals(tx, undecided.action.id)?, now);
     if !advance::unrecorded(tx, &decided.advance)? {
         return Ok(None);
     }

@@ -8,12 +8,14 @@ use crate::alert::{
     from_millis, millis,
 };
 use crate::audit::Deed;
-use crate::policy::{Candidate, Decision, Facts, HOLD_LIMIT, Policy, Verdict, decide};
+use crate::policy::{Candidate, Decision, Facts, Policy, Verdict, decide};
 
 use super::ledger::Counted;
 use super::rows::{self, ACTION, ACTIONS, Columns};
 use super::share::{self, Twin};
-use super::{Store, StoreError, advance, approvals, audit, blast_breaker, cancel, restore, sent, switch};
+use super::{
+    Store, StoreError, advance, approvals, audit, blast_breaker, cancel, restore, sent, switch, words,
+};
 
 /// How long an action waits for the end of a machine action that is being cancelled.
 const CANCEL_WAIT: SignedDuration = SignedDuration::from_secs(10);
@@ -142,7 +144,7 @@ fn record(
     let candidate = Candidate::of(&action, Ok(target));
     let counted = Counted { action: &action, target, policy: &weighed.policy, at: weighed.steady };
     let facts = Facts { own: counted.facts(tx)?, ..weighed.facts.clone() };
-    let verdict = decide(&candidate, &facts, &approvals::of(tx, id)?, &weighed.policy, now);
+    let verdict = decide(&candidate, &facts, &words::approvals(tx, id)?, &weighed.policy, now);
     if verdict.decision != Decision::Send {
         overrule(tx, &action, &verdict, &weighed.policy, now)?;
         return Ok(Intent::Overruled(verdict));
@@ -293,7 +295,7 @@ fn overrule(
 ) -> Result<(), StoreError> {
     let mut advance = to(action, verdict.state(), verdict.reason.clone(), verdict.facts(), now);
     if verdict.decision == Decision::Hold {
-        advance.patch.expires_at = Some(after(now, HOLD_LIMIT));
+        advance.patch.expires_at = Some(after(now, policy.guards.hold_limit));
     }
     advance::unrecorded(tx, &advance)?;
     approvals::keep_holds(tx, action.id, verdict)?;

@@ -43,6 +43,7 @@ mod tokens;
 mod turn;
 mod undo;
 mod unfinished;
+mod words;
 mod work;
 mod writer;
 
@@ -59,7 +60,7 @@ use crate::alert::{
 };
 
 pub use accept::{Accept, Accepted, AcceptedAction, AcceptedAlert, Receipt};
-pub use approvals::{Hold, Judge, Judged, KeptWord, Word};
+pub use approvals::{Hold, Judge, Judged};
 pub use audit::{AuditHead, AuditRow, read_audit, sign_audit, verify_audit};
 pub use backup::{Backup, BackupError, back_up};
 pub use blast_breaker::{BlastBreaker, CloseBlastBreaker, blast_breaker_beside, close_blast_breaker_beside};
@@ -96,6 +97,7 @@ use room::Room;
 use unfinished::Unfinished;
 use writer::Writer;
 
+pub use words::{KeptWord, Via, Word};
 pub use writer::Health;
 
 /// How many wishes take effect in one transaction.

@@ -59,7 +59,8 @@ impl NewAction<'_> {
 
     fn seal(&self) -> Result<[u8; 32], StoreError> {
         let (source, alert_id) = (self.batch.source, &self.alert.alert_id);
-        Sealed { id: self.id, source, alert_id, pair: self.pair, target: None, completion: None }.seal()
+        let (id, pair) = (self.id, self.pair);
+        Sealed { id, source, alert_id, pair, target: None, completion: None, words: &[] }.seal()
     }
 }
 
@@ -82,7 +83,7 @@ pub(super) fn first_history_row(
         millis(batch.now),
         State::Accepted.as_str(),
         why,
-        batch.who.to_string()
+        batch.who.principal()
     ])?;
     Ok(())
 }

@@ -9,11 +9,12 @@ use crate::alert::{
 };
 
 use super::StoreError;
-use super::approvals::{self, Hold, KeptWord};
+use super::approvals::{self, Hold};
 use super::cancel;
 use super::fetches;
 use super::rows::{self, ACTION, ACTIONS, Columns};
 use super::undo::{self, UndoMark};
+use super::words::{self, KeptWord};
 
 /// An action with all that happened to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -146,7 +147,7 @@ fn record(db: &Connection, row: &rusqlite::Row<'_>) -> Result<ActionRecord, Stor
             State::Held => approvals::holds(db, action.id)?,
             _ => Vec::new(),
         },
-        words: approvals::words(db, action.id)?,
+        words: words::of(db, action.id)?,
         undo_mark: action.target.map(|target| undo::find(db, target)).transpose()?.flatten(),
         shared_with: shared_with(db, &action)?,
         superseded_by: superseded_by(&Columns(row))?,

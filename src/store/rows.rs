@@ -16,6 +16,7 @@ use crate::alert::{
 
 use super::StoreError;
 use super::seal;
+use super::words::{self, KeptWord, Word};
 
 /// The columns of an action, for [`action`], of [`ACTIONS`].
 ///
@@ -28,7 +29,8 @@ pub(super) const ACTION: &str = "a.seq, a.id, a.delivery_id, a.source, l.alert_i
     a.attempts, a.machine_action_id, a.machine_action_status, a.machine_action_since, a.intent_at,
     a.first_intent_at, a.empty_reads, a.empty_read_at, a.held_reason, a.completed_machine_id, a.completed_sha1,
     a.completed_by, a.completed_at, a.superseded_by_id, a.superseded_by_requestor, a.superseded_by_status, a.seal,
-    (SELECT max(p.at) FROM approvals p WHERE p.action_seq = a.seq AND p.word = 'approve') AS approved_at";
+    (SELECT json_group_array(json_array(p.word, p.who, p.guards, p.reason, p.via, p.at) ORDER BY p.seq)
+     FROM approvals p WHERE p.action_seq = a.seq) AS words";
 
 /// Every action with its alert.
 pub(super) const ACTIONS: &str = "actions a JOIN alerts l ON l.seq = a.alert_seq";
@@ -89,7 +91,8 @@ impl Columns<'_, '_> {
     }
 }
 
-fn parse<T>(name: &str, text: &str) -> Result<T, StoreError>
+/// Reads a text as the value it stands for.
+pub(super) fn parse<T>(name: &str, text: &str) -> Result<T, StoreError>
 where
     T: FromStr,
     T::Err: Display,
@@ -97,7 +100,8 @@ where
     text.parse().map_err(|error| corrupt(name, &error))
 }
 
-fn corrupt(name: &str, why: &dyn Display) -> StoreError {
+/// Tells of a column that cannot be read.
+pub(super) fn corrupt(name: &str, why: &dyn Display) -> StoreError {
     StoreError::Corrupt(format!("column {name}: {why}"))
 }
 
@@ -108,17 +112,19 @@ pub(super) fn to_json<T: Serialize>(value: &T) -> Result<String, StoreError> {
 
 /// Reads the columns of [`ACTION`]. An unfinished action must be what was sealed.
 pub(super) fn action(row: &Row<'_>) -> Result<Action, StoreError> {
-    let action = unchecked_action(row)?;
-    seal::check(&action, Columns(row).raw::<Option<Vec<u8>>>("seal")?.as_deref())?;
+    let (action, words) = unchecked_action(row)?;
+    seal::check(&action, &words, Columns(row).raw::<Option<Vec<u8>>>("seal")?.as_deref())?;
     Ok(action)
 }
 
-/// Reads the columns of [`ACTION`] of an action that has no seal yet.
-pub(super) fn unchecked_action(row: &Row<'_>) -> Result<Action, StoreError> {
+/// Reads the columns of [`ACTION`], and what persons have said, of an action whose seal is not looked at.
+pub(super) fn unchecked_action(row: &Row<'_>) -> Result<(Action, Vec<KeptWord>), StoreError> {
     let columns = Columns(row);
+    let words = words::of_row(&columns)?;
+    let approving = words.iter().filter(|word| word.word != Word::Deny);
     let machine_id = columns.maybe("machine_id")?;
     let target = machine_id.zip(columns.maybe("sha1")?);
-    Ok(Action {
+    let action = Action {
         id: columns.parsed("id")?,
         delivery_id: columns.parsed("delivery_id")?,
         source: columns.parsed("source")?,
@@ -130,7 +136,7 @@ pub(super) fn unchecked_action(row: &Row<'_>) -> Result<Action, StoreError> {
         pair: pair(&columns)?,
         target: target.map(|(machine_id, sha1)| Target { machine_id, sha1 }),
         completion: completion(&columns)?,
-        approved_at: columns.maybe_time("approved_at")?,
+        approved_at: approving.map(|word| word.at).max(),
         held_reason: columns.maybe("held_reason")?,
         accepted_at: columns.time("accepted_at")?,
         state: columns.parsed("state")?,
@@ -138,7 +144,8 @@ pub(super) fn unchecked_action(row: &Row<'_>) -> Result<Action, StoreError> {
         expires_at: columns.maybe_time("expires_at")?,
         attempts: columns.raw("attempts")?,
         machine_action: machine_action(&columns)?,
-    })
+    };
+    Ok((action, words))
 }
 
 fn pair(columns: &Columns<'_, '_>) -> Result<EntityPair, StoreError> {

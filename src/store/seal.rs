@@ -10,10 +10,14 @@ use crate::alert::{
 };
 
 use super::StoreError;
-use super::rows::{self, ACTION, ACTIONS, to_json};
+use super::rows::{self, ACTION, ACTIONS, Columns, to_json};
+use super::words::{self, KeptWord};
 
 /// The schema since which every unfinished action has a seal.
-pub(super) const SINCE_SCHEMA: i64 = 8;
+const SINCE_SCHEMA: i64 = 8;
+
+/// The schema since which the seal covers what persons have said.
+const WITH_WORDS_SINCE_SCHEMA: i64 = 15;
 
 /// What a seal is about.
 pub(super) struct Sealed<'a> {
@@ -23,6 +27,8 @@ pub(super) struct Sealed<'a> {
     pub(super) pair: &'a EntityPair,
     pub(super) target: Option<Target>,
     pub(super) completion: Option<&'a Completion>,
+    /// What persons have said about it.
+    pub(super) words: &'a [KeptWord],
 }
 
 impl Sealed<'_> {
@@ -43,8 +49,11 @@ impl Sealed<'_> {
         if let Some(completion) = self.completion {
             add(&mut seal, completion.machine_id.map(|id| id.to_string()).as_deref());
             add(&mut seal, completion.sha1.map(|sha1| sha1.to_string()).as_deref());
-            add(&mut seal, Some(&completion.by.to_string()));
+            add(&mut seal, Some(&completion.by.principal()));
             add(&mut seal, Some(&millis(completion.at).to_string()));
+        }
+        for word in self.words {
+            add_word(&mut seal, word)?;
         }
         Ok(seal.finalize().into())
     }
@@ -55,6 +64,18 @@ fn add_machine(seal: &mut Sha256, machine: &MachineEntity) {
     add(seal, machine.aad_device_id.map(|id| id.to_string()).as_deref());
     add(seal, machine.dns_name.as_deref());
     add(seal, machine.ip.map(|ip| ip.to_string()).as_deref());
+}
+
+fn add_word(seal: &mut Sha256, word: &KeptWord) -> Result<(), StoreError> {
+    // No completion begins so.
+    add(seal, Some("word"));
+    add(seal, Some(word.word.as_str()));
+    add(seal, Some(&to_json(&word.word.holds())?));
+    add(seal, Some(&word.who.principal()));
+    add(seal, Some(&word.reason));
+    add(seal, Some(word.via.as_str()));
+    add(seal, Some(&millis(word.at).to_string()));
+    Ok(())
 }
 
 /// Adds a value so that no other list of values gives the same bytes.
@@ -69,8 +90,8 @@ fn add(seal: &mut Sha256, value: Option<&str>) {
     }
 }
 
-/// Returns the seal of an action as it stands.
-pub(super) fn of(action: &Action) -> Result<[u8; 32], StoreError> {
+/// Returns the seal of an action as it stands, with what persons have said about it.
+pub(super) fn of(action: &Action, words: &[KeptWord]) -> Result<[u8; 32], StoreError> {
     let sealed = Sealed {
         id: action.id,
         source: &action.source,
@@ -78,26 +99,34 @@ pub(super) fn of(action: &Action) -> Result<[u8; 32], StoreError> {
         pair: &action.pair,
         target: action.target,
         completion: action.completion.as_ref(),
+        words,
     };
     sealed.seal()
 }
 
 /// Refuses an unfinished action that is not what was sealed. What is over is not acted on, and may be older than seals.
-pub(super) fn check(action: &Action, seal: Option<&[u8]>) -> Result<(), StoreError> {
-    if action.state.is_final() || seal == Some(&of(action)?[..]) {
+pub(super) fn check(action: &Action, words: &[KeptWord], seal: Option<&[u8]>) -> Result<(), StoreError> {
+    if action.state.is_final() || seal == Some(&of(action, words)?[..]) {
         return Ok(());
     }
     Err(StoreError::Corrupt(format!("action {} is not what was written: its seal does not fit", action.id)))
 }
 
-/// Seals what an earlier schema left unfinished.
-pub(super) fn seal_unfinished(tx: &Transaction<'_>) -> Result<(), StoreError> {
+/// Seals what an earlier schema left unfinished. Where that had seals without words, each is looked at a last time.
+pub(super) fn seal_unfinished(tx: &Transaction<'_>, found_schema: i64) -> Result<(), StoreError> {
+    if found_schema >= WITH_WORDS_SINCE_SCHEMA {
+        return Ok(());
+    }
     let mut statement = tx.prepare(&format!("SELECT {ACTION} FROM {ACTIONS} WHERE a.state = ?1"))?;
     for state in State::ALL.into_iter().filter(|state| !state.is_final()) {
         let mut found = statement.query([state.as_str()])?;
         let mut actions = Vec::new();
         while let Some(row) = found.next()? {
-            actions.push(rows::unchecked_action(row)?);
+            let (action, _) = rows::unchecked_action(row)?;
+            if found_schema >= SINCE_SCHEMA {
+                check(&action, &[], Columns(row).raw::<Option<Vec<u8>>>("seal")?.as_deref())?;
+            }
+            actions.push(action);
         }
         for action in actions {
             write(tx, &action)?;
@@ -108,7 +137,8 @@ pub(super) fn seal_unfinished(tx: &Transaction<'_>) -> Result<(), StoreError> {
 
 /// Writes the seal of an action whose sealed values have just been written.
 pub(super) fn write(tx: &Transaction<'_>, action: &Action) -> Result<(), StoreError> {
+    let seal = of(action, &words::of(tx, action.id)?)?;
     tx.prepare_cached("UPDATE actions SET seal = ?2 WHERE id = ?1")?
-        .execute(params![action.id.to_string(), of(action)?])?;
+        .execute(params![action.id.to_string(), seal])?;
     Ok(())
 }

@@ -218,7 +218,7 @@ fn keep(
     now: Timestamp,
 ) -> Result<(), StoreError> {
     tx.prepare_cached("INSERT INTO switch_turns (at, is_on, who, reason) VALUES (?1, ?2, ?3, ?4)")?
-        .execute(params![millis(now), is_on, who.to_string(), reason])?;
+        .execute(params![millis(now), is_on, who.principal(), reason])?;
     let act = if is_on { Act::TurnKillSwitchOn } else { Act::TurnKillSwitchOff };
     let done = Administered { reason: Some(reason.to_owned()), ..Administered::new(who, act, now) };
     audit::administered(tx, &done)

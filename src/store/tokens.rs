@@ -307,7 +307,7 @@ fn revoke_one(tx: &Transaction<'_>, revoke: &RevokeToken) -> Result<Option<Store
     tx.prepare_cached(
         "UPDATE tokens SET revoked_at = ?2, revoked_by = ?3, revoke_reason = ?4 WHERE id = ?1",
     )?
-    .execute(params![revoke.id, millis(revoke.now), revoke.who.to_string(), revoke.reason])?;
+    .execute(params![revoke.id, millis(revoke.now), revoke.who.principal(), revoke.reason])?;
     let done = Administered {
         to: Some(format!("token {} {:?}", token.id, token.name)),
         reason: Some(revoke.reason.clone()),

@@ -112,7 +112,7 @@ fn mark_undone(tx: &Transaction<'_>, mark: &MarkUndone) -> Result<MarkedUndone, 
         target.sha1.to_string(),
         millis(mark.now),
         millis(until),
-        mark.who.to_string(),
+        mark.who.principal(),
         mark.reason,
     ])?;
     let done = Administered {

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use quarantine_bridge::alert::{EntityPair, FileEntity, FoundAt, MachineEntity, Mode};
 use quarantine_bridge::policy::{Guard, Guards};
 use quarantine_bridge::simulator::Machine;
@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use crate::harness::binary::{command, set_mode};
 use crate::harness::{Answer, Bridge, MACHINE, SHA1, Setup};
+use crate::tokens::token_id;
 
 fn minutes(minutes: i64) -> SignedDuration {
     SignedDuration::from_mins(minutes)
@@ -105,12 +106,14 @@ async fn by_every_way_a_person_decides_and_the_submitter_and_a_wrong_scope_are_r
         assert!(decide(&bridge, way, &id, &person(&bridge, "alice")).await, "{way:?}");
         bridge.drain().await;
 
+        let command = matches!(way, Way::ApproveByCommand | Way::DenyByCommand);
         let is_approval = matches!(way, Way::ApproveByApi | Way::ApproveByCommand);
         let expected = if is_approval { "submitted" } else { "denied" };
         let action = bridge.action(&id).await;
         assert_eq!(action["state"], expected, "{way:?}: {action}");
         assert_eq!(bridge.quarantines().len(), usize::from(is_approval), "{way:?}");
         assert_eq!(action["approvals"][0]["by"], "token:alice");
+        assert_eq!(action["approvals"][0]["via"], if command { "cli" } else { "api" });
         let act = if is_approval { "%approve_action%looked at it%" } else { "%deny_action%" };
         let db = Connection::open(bridge.database()).unwrap();
         let audited = "SELECT count(*) FROM audit WHERE entry LIKE '%token:alice%' AND entry LIKE ?1";
@@ -155,6 +158,44 @@ async fn whoever_had_the_delivery_read_again_may_not_decide_about_what_that_brou
         assert!(!decide(&bridge, way, &id, &person(&bridge, "dave")).await, "{way:?}");
     }
     assert!(decide(&bridge, Way::ApproveByApi, &id, &person(&bridge, "alice")).await);
+}
+
+#[tokio::test]
+async fn a_new_token_of_the_same_name_makes_nobody_another_person_and_the_record_tells_them_apart() {
+    let mut bridge = Bridge::start().await;
+    bridge.simulator.with(|state| state.world.machines = vec![server()]);
+    let id = bridge.accept("a1", MACHINE, SHA1).await;
+    bridge.drain().await;
+    let db = Connection::open(bridge.database()).unwrap();
+    // As a replay by an earlier token of dave's leaves it.
+    db.execute("UPDATE history SET who = 'token:dave#0123456789ab' WHERE from_state IS NULL", []).unwrap();
+    for name in ["dave", "Dave", " dave ", "soc", "SOC"] {
+        let answer = approve(&bridge, &id, &person(&bridge, name), &["os"]).await;
+        assert_eq!((answer.status, code(&answer)), (403, "forbidden"), "{name:?}");
+    }
+
+    let alice = person(&bridge, "alice");
+    assert_eq!(approve(&bridge, &id, &alice, &["os"]).await.status, 200);
+
+    assert_eq!(bridge.action(&id).await["approvals"][0]["by"], "token:alice");
+    let text = |sql: &str| db.query_row(sql, [], |row| row.get::<_, String>(0)).unwrap();
+    let principal = format!("token:alice#{}", token_id(&alice));
+    assert_eq!(text("SELECT who FROM approvals"), principal);
+    assert_eq!(text("SELECT who FROM history WHERE from_state = 'held'"), principal);
+    let entry = text("SELECT entry FROM audit WHERE entry LIKE '%approve_action%'");
+    let entry: Value = serde_json::from_str(&entry).unwrap();
+    assert_eq!((&entry["who"], &entry["token"]), (&json!("token:alice"), &json!(token_id(&alice))));
+    assert_eq!(entry["deed"]["after"], "by api");
+}
+
+#[tokio::test]
+async fn where_two_must_approve_another_spelling_of_a_name_is_no_second_person() {
+    let (bridge, id) = held_with(Setup { guards: four_eyes, ..Setup::default() }).await;
+    assert_eq!(approve(&bridge, &id, &person(&bridge, "alice"), &["os"]).await.status, 202);
+    assert_eq!(approve(&bridge, &id, &person(&bridge, "ALICE"), &["os"]).await.status, 200, "the same again");
+    assert_eq!(bridge.state(&id).await, "held");
+    assert_eq!(approve(&bridge, &id, &person(&bridge, "bob"), &["os"]).await.status, 200);
+    assert_eq!(bridge.state(&id).await, "resolving");
 }
 
 fn four_eyes(guards: &mut Guards) {
@@ -331,6 +372,48 @@ async fn without_a_decision_it_expires_after_24_hours_and_reminders_count_it_unt
     bridge.drain().await;
     assert_eq!(bridge.state(&id).await, "expired");
     assert!(bridge.quarantines().is_empty());
+}
+
+fn thirty_minutes(guards: &mut Guards) {
+    guards.hold_limit = minutes(30);
+}
+
+fn an_hour(guards: &mut Guards) {
+    guards.hold_limit = minutes(60);
+}
+
+/// How many minutes an action has until it expires.
+async fn minutes_left(bridge: &Bridge, id: &str) -> i64 {
+    let expires_at: Timestamp = bridge.action(id).await["expires_at"].as_str().unwrap().parse().unwrap();
+    expires_at.duration_since(bridge.clock.now()).as_mins()
+}
+
+#[tokio::test]
+async fn a_hold_waits_as_long_as_its_source_says_and_a_reload_counts_from_the_next_one_on() {
+    let (mut bridge, id) = held_with(Setup { guards: thirty_minutes, ..Setup::default() }).await;
+    assert_eq!(minutes_left(&bridge, &id).await, 30);
+    bridge.reconfigure(|config| {
+        for policy in config.dispatch.policies.values_mut() {
+            *policy = policy.clone().with_guards(an_hour);
+        }
+    });
+    let later = bridge.accept("a2", MACHINE, SHA1).await;
+    bridge.drain().await;
+    assert_eq!((minutes_left(&bridge, &id).await, minutes_left(&bridge, &later).await), (30, 60));
+
+    bridge.clock.advance(minutes(30));
+    let late = approve(&bridge, &id, &person(&bridge, "alice"), &["os"]).await;
+    assert_eq!((late.status, code(&late)), (409, "not-approvable"));
+    bridge.drain().await;
+    assert_eq!((bridge.state(&id).await, bridge.state(&later).await), ("expired".into(), "held".into()));
+
+    // What is held anew after a person's word has the whole time again.
+    let stale = Machine { health_status: Some("ImpairedCommunication".to_owned()), ..server() };
+    bridge.simulator.with(|world| world.world.machines = vec![stale]);
+    assert_eq!(approve(&bridge, &later, &person(&bridge, "alice"), &["os"]).await.status, 200);
+    assert_eq!(minutes_left(&bridge, &later).await, 60, "so has what is looked for after it");
+    bridge.drain().await;
+    assert_eq!((bridge.state(&later).await.as_str(), minutes_left(&bridge, &later).await), ("held", 60));
 }
 
 #[tokio::test]

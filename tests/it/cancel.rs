@@ -558,7 +558,7 @@ async fn a_cancel_and_an_intent_at_the_same_moment_never_both_win() {
         let action = id.parse().unwrap();
         let now = bridge.clock.now();
         put_on_machine(&bridge, &id, round).await;
-        let wish = Cancel { action, reason: "r".to_owned(), who: Who::Token("t".to_owned()), now };
+        let wish = Cancel { action, reason: "r".to_owned(), who: "token:t".parse().unwrap(), now };
         let (store, other) = (bridge.store().clone(), bridge.store().clone());
         let (intent, cancelled) =
             (store.record_intent(action, weighed(Mode::Enforce), SHARE_WINDOW, now), other.cancel(wish));

@@ -2,8 +2,8 @@
 
 use jiff::{SignedDuration, Timestamp};
 use quarantine_bridge::alert::{
-    Action, ActionId, CancelOutcome, Cancellation, MachineAction, Refusal, Sharer, Standing, State, Who,
-    Wish, after, comment,
+    Action, ActionId, CancelOutcome, Cancellation, MachineAction, Refusal, Sharer, Standing, State, Wish,
+    after, comment,
 };
 use quarantine_bridge::defender::{Answer, classify_cancel};
 use quarantine_bridge::dispatch::{CancelStep, after_call, consider, overdue};
@@ -21,7 +21,7 @@ fn at(second: i64) -> Timestamp {
 fn wish() -> Wish {
     let cancellation = Cancellation {
         requested_at: at(100),
-        by: Who::Token("test".to_owned()),
+        by: "token:test".parse().unwrap(),
         reason: "r".to_owned(),
         why: "it is on disk".to_owned(),
         next_at: Some(at(100)),

@@ -12,12 +12,13 @@ use quarantine_bridge::clock::Clock;
 use quarantine_bridge::defender::{self, Defender};
 use quarantine_bridge::dispatch::{self, Dispatcher};
 use quarantine_bridge::microsoft::AppRegistration;
-use quarantine_bridge::policy::Policy;
+use quarantine_bridge::policy::{Guard, Policy};
 use quarantine_bridge::simulator::Simulator;
-use quarantine_bridge::store::{ActionFilter, Options, Store, StoreError, check_database};
+use quarantine_bridge::store::{ActionFilter, Options, Scope, Store, StoreError, check_database};
 use quarantine_bridge::telemetry::Metrics;
 use rusqlite::Connection;
 use secrecy::SecretString;
+use serde_json::json;
 use tempfile::TempDir;
 use tokio::sync::watch;
 use tokio::time::timeout;
@@ -72,11 +73,14 @@ fn defender(simulator: &Simulator, clock: &Clock) -> Defender {
 }
 
 async fn open_and_act(path: PathBuf, defender: &Defender, clock: &Clock) -> End {
+    let policy = Policy::new(Mode::Enforce, Severity::Low, SignedDuration::from_mins(60));
+    act_by(policy.with_guards(all_off), path, defender, clock).await
+}
+
+async fn act_by(policy: Policy, path: PathBuf, defender: &Defender, clock: &Clock) -> End {
     let Ok(store) = Store::open(&Options { path }) else {
         return End::RefusedAtStart;
     };
-    let policy =
-        Policy::new(Mode::Enforce, Severity::Low, SignedDuration::from_mins(60)).with_guards(all_off);
     let (_changes, options) =
         watch::channel(dispatch::Options::new(HashMap::from([("soc".parse().unwrap(), policy)])));
     let page = store.actions(ActionFilter { limit: 50, ..ActionFilter::default() }).await;
@@ -215,6 +219,66 @@ async fn another_machine_id_in_the_place_of_the_one_decided_on_is_not_acted_on()
         assert_ne!(end, End::Harmless, "{column}");
     }
     forget_calls(&bridge.simulator);
+}
+
+/// An action of a source in mode approve that alice has approved, and whose call waits for a role.
+async fn approved() -> (Bridge, TempDir, PathBuf) {
+    let mode = Mode::Approve;
+    let mut bridge = Bridge::with(Setup { mode, guards: without_facts, ..Setup::default() }).await;
+    bridge.simulator.with(|state| state.switches.roles = vec!["Machine.Read.All".to_owned()]);
+    let id = bridge.accept("alert-1", &format!("{:040x}", 1), SHA1).await;
+    bridge.drain().await;
+    let said = json!({"holds": ["mode"], "reason": "looked at it"});
+    let alice = bridge.token_of("alice", &[Scope::ActionsApprove]);
+    let approved = bridge.post_as(&format!("/v1/actions/{id}/approve"), &alice, &said).await;
+    assert_eq!(approved.status, 200, "{approved:?}");
+    bridge.drain().await;
+    assert_eq!(bridge.state(&id).await, "queued");
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("approved.db");
+    let db = Connection::open(bridge.database()).unwrap();
+    db.execute("VACUUM INTO ?1", [path.to_str().unwrap()]).unwrap();
+    bridge.simulator.with(|state| state.switches = quarantine_bridge::simulator::Switches::default());
+    (bridge, folder, path)
+}
+
+#[tokio::test]
+async fn a_word_that_was_put_in_or_changed_by_hand_is_found_and_nothing_is_sent() {
+    const PUT_IN: &str = "INSERT INTO approvals (action_seq, word, who, guards, reason, at)
+        SELECT action_seq, word, 'token:bob#0123456789ab', guards, reason, at FROM approvals";
+    let (bridge, _folder, sound) = approved().await;
+    let clock = Clock::manual(start_of_time());
+    let defender = defender(&bridge.simulator, &clock);
+    let by_two = || {
+        let policy = Policy::new(Mode::Approve, Severity::Low, SignedDuration::from_mins(60));
+        policy.with_guards(all_off).with_guards(|guards| guards.set_approvers(Guard::Mode, 2))
+    };
+    let by_one = || by_two().with_guards(|guards| guards.set_approvers(Guard::Mode, 1));
+    for (policy, damage, ends_harmless, calls) in [
+        (by_one(), "SELECT 1", true, 1),
+        // One has approved, and two must by now.
+        (by_two(), "SELECT 1", true, 0),
+        (by_two(), PUT_IN, false, 0),
+        (by_one(), PUT_IN, false, 0),
+        (by_one(), "UPDATE approvals SET who = 'token:alicd' || substr(who, 12)", false, 0),
+        (by_one(), "UPDATE approvals SET guards = '[\"os\"]'", false, 0),
+        (by_one(), "UPDATE approvals SET reason = 'looked at iu'", false, 0),
+        (by_one(), "UPDATE approvals SET at = at + 1", false, 0),
+        (by_one(), "UPDATE approvals SET via = 'cli'", false, 0),
+        (by_one(), "UPDATE approvals SET word = 'deny'", false, 0),
+        (by_one(), "DELETE FROM approvals", false, 0),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("bridge.db");
+        fs::copy(&sound, &path).unwrap();
+        Connection::open(&path).unwrap().execute_batch(damage).unwrap();
+
+        let end = act_by(policy, path, &defender, &clock).await;
+
+        assert_eq!(end == End::Harmless, ends_harmless, "{damage}: {end:?}");
+        assert_eq!(called(&bridge.simulator).len(), calls, "{damage}");
+        forget_calls(&bridge.simulator);
+    }
 }
 
 #[tokio::test]

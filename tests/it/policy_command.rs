@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 
+use quarantine_bridge::config::{Secrets, load};
 use serde_json::{Value, json};
 
 use crate::harness::binary::{Installation, command};
@@ -42,6 +43,8 @@ fn mistakes_in_the_policy_are_told_with_their_line() {
     for (more, problem) in [
         ("[policy]\nmode_max = \"full\"", "mode must be shadow, approve or enforce"),
         ("[policy]\nfacts_max_age = \"2d\"", "is not between 60 s and 3600 s"),
+        ("[policy]\nhold_limit = \"4m\"", "is not between 300 s and 604800 s"),
+        ("[policy]\nhold_limit = \"8d\"", "is not between 300 s and 604800 s"),
         ("[policy]\nmax_targets = 0", "0 is not between 1 and 10000"),
         ("[policy]\nwindows_server = \"maybe\"", "is none of the three"),
         ("[policy]\nblast_radius = [{ max = 0, period = \"1h\" }]", "0 is not between 1 and 1000000"),
@@ -76,6 +79,24 @@ fn mistakes_in_the_policy_are_told_with_their_line() {
         assert_eq!(output.status.code(), Some(78), "{more}: {told}");
         assert!(told.contains(problem), "{more}: {told}");
     }
+}
+
+#[test]
+fn how_long_a_hold_waits_is_said_for_all_sources_or_for_one() {
+    let limit = |more: &str, of_source: &str| {
+        let installation = Installation::new("http://127.0.0.1:9", more);
+        installation.edit("[sources.soc.policy]", &format!("[sources.soc.policy]{of_source}"));
+        let policies = load(&installation.config(), Secrets::Read).unwrap().dispatch.policies;
+        let policy = policies.into_values().next().unwrap();
+        (policy.guards.hold_limit.as_mins(), policy.version())
+    };
+    let (by_default, version) = limit("", "");
+    assert_eq!(by_default, 24 * 60);
+    let (for_all, other) = limit("[policy]\nhold_limit = \"5m\"", "");
+    assert_eq!(for_all, 5);
+    assert_ne!(version, other, "the record names another policy");
+    let (for_one, _) = limit("[policy]\nhold_limit = \"5m\"", "\nhold_limit = \"7d\"");
+    assert_eq!(for_one, 7 * 24 * 60);
 }
 
 #[test]

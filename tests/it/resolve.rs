@@ -6,7 +6,7 @@ use jiff::SignedDuration;
 use proptest::prelude::*;
 use quarantine_bridge::alert::{
     Completion, DnsName, EntityPair, FileEntity, FileRecord, FileTraits, Found, FoundAt, HeldReason, Machine,
-    MachineEntity, MachineId, MachineTraits, Md5, Question, Sha1, Sha256, Who, before,
+    MachineEntity, MachineId, MachineTraits, Md5, Question, Sha1, Sha256, before,
 };
 use quarantine_bridge::dispatch::resolve::{By, Given, IdRule, Resolution, Rules, Step, plan, resolve};
 
@@ -600,7 +600,7 @@ fn every_file_is_found_or_held_as_the_table_says() {
 }
 
 fn completion(machine_id: Option<MachineId>, sha1: Option<Sha1>) -> Completion {
-    Completion { machine_id, sha1, by: Who::Token("ana".to_owned()), at: start_of_time() }
+    Completion { machine_id, sha1, by: "token:ana".parse().unwrap(), at: start_of_time() }
 }
 
 #[test]

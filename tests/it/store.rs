@@ -26,7 +26,10 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0012_approvals.sql", TWELFTH),
     ("0013_blast_breaker.sql", THIRTEENTH),
     ("0014_tokens.sql", FOURTEENTH),
+    ("0015_words.sql", FIFTEENTH),
 ];
+
+const FIFTEENTH: &str = "8b338425dd3040ca7f7f70481e8e0cc410de6ea78e72532a15f4b3f8e82b4e58";
 
 const FIRST: &str = "395a7fe3e0960a7e1b7de0f7b097c1f31a5bcace4efc03cd7ac8bd61bcb7e378";
 

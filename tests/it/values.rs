@@ -4,8 +4,8 @@ use std::collections::HashSet;
 
 use proptest::prelude::*;
 use quarantine_bridge::alert::{
-    ActionId, AlertId, MachineActionId, MachineId, Mode, Severity, Sha1, SignedId, SourceName, State, Who,
-    from_millis, millis, parse_time,
+    ActionId, AlertId, Holder, MachineActionId, MachineId, Mode, Severity, Sha1, SignedId, SourceName, State,
+    Who, from_millis, millis, parse_time,
 };
 
 #[test]
@@ -97,10 +97,15 @@ fn every_word_is_read_back() {
         Who::Source,
         Who::Bridge,
         Who::Defender,
-        Who::Token("token:a b".to_owned()),
+        "token:token:a b".parse().unwrap(),
         Who::Operator("uid 0".to_owned()),
     ] {
-        assert_eq!(who.to_string().parse::<Who>(), Ok(who));
+        assert_eq!(who.to_string().parse::<Who>(), Ok(who.clone()));
+        assert_eq!(who.principal().parse::<Who>(), Ok(who));
+    }
+    for name in ["alice", "a b:c#d", "x#0123456789ab"] {
+        let who = Who::Token(Holder { name: name.to_owned(), token: Some("0123456789ab".to_owned()) });
+        assert_eq!(who.principal().parse::<Who>(), Ok(who));
     }
     assert!("High".parse::<Severity>().is_err());
     assert!("".parse::<State>().is_err());

@@ -1,7 +1,7 @@
 //! What goes wrong or comes from outside: crashes, stops, clocks, reloads, people; and what becomes of messages.
 
 use jiff::SignedDuration;
-use quarantine_bridge::alert::{ActionId, Who};
+use quarantine_bridge::alert::ActionId;
 use quarantine_bridge::microsoft::Failure;
 use quarantine_bridge::simulator::Place;
 use quarantine_bridge::store::{Cancel, Complete, Disk};
@@ -122,7 +122,7 @@ impl Run {
             machine_id: Some(MACHINES[self.random.usize(..2)].parse().unwrap()),
             sha1: Some(FILES[self.random.usize(..2)].parse().unwrap()),
             reason: "looked at".to_owned(),
-            who: Who::Token("person".to_owned()),
+            who: "token:person".parse().unwrap(),
             now: self.clock.now(),
         };
         let Some(bridge) = &self.bridge else {
@@ -140,7 +140,7 @@ impl Run {
         let Some((seq, action)) = self.some_action(states) else {
             return;
         };
-        let who = Who::Token("person".to_owned());
+        let who = "token:person".parse().unwrap();
         let cancel = Cancel { action, reason: "a mistake".to_owned(), who, now: self.clock.now() };
         let Some(bridge) = &self.bridge else {
             return;

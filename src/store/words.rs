@@ -1,0 +1,144 @@
+//! What persons have said about an action, as it is kept. A seal covers it.
+
+use jiff::Timestamp;
+use rusqlite::{Connection, Transaction, params};
+
+use crate::alert::{ActionId, Who, from_millis, millis};
+use crate::policy::{Approval, Approvals};
+
+use super::StoreError;
+use super::approvals::Judge;
+use super::rows::{Columns, corrupt, parse, to_json};
+
+/// What a person says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Word {
+    /// Send it, although these guards hold it.
+    Approve {
+        /// The guards whose holds the person has seen.
+        holds: Vec<String>,
+    },
+    /// Do not send it.
+    Deny,
+}
+
+impl Word {
+    /// Returns the word used in API and store.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Approve { .. } => "approve",
+            Self::Deny => "deny",
+        }
+    }
+
+    /// Returns the guards whose holds are approved.
+    pub fn holds(&self) -> &[String] {
+        match self {
+            Self::Approve { holds } => holds,
+            Self::Deny => &[],
+        }
+    }
+
+    fn read(word: &str, holds: Vec<String>) -> Result<Self, StoreError> {
+        match word {
+            "approve" => Ok(Self::Approve { holds }),
+            "deny" => Ok(Self::Deny),
+            _ => Err(corrupt("word", &format!("{word:?} is nothing that a person can say"))),
+        }
+    }
+}
+
+/// The way that a word came by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Via {
+    /// A request to the API.
+    Api,
+    /// The command, which asks the API.
+    Cli,
+}
+
+impl Via {
+    /// All ways.
+    pub const ALL: [Self; 2] = [Self::Api, Self::Cli];
+
+    /// Returns the word used in API, store and audit.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Api => "api",
+            Self::Cli => "cli",
+        }
+    }
+
+    fn read(text: &str) -> Result<Self, StoreError> {
+        let found = Self::ALL.into_iter().find(|via| via.as_str() == text);
+        found.ok_or_else(|| corrupt("via", &format!("{text:?} is no way that a word can come by")))
+    }
+}
+
+/// A person's word as it was kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeptWord {
+    /// What.
+    pub word: Word,
+    /// Who.
+    pub who: Who,
+    /// Why.
+    pub reason: String,
+    /// By which way it came.
+    pub via: Via,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// A row as it is kept: word, who, guards, reason, via, at.
+type Kept = (String, String, String, String, String, i64);
+
+fn read((word, who, guards, reason, via, at): Kept) -> Result<KeptWord, StoreError> {
+    let guards = serde_json::from_str(&guards).map_err(|error| corrupt("guards", &error))?;
+    let (word, who, via) = (Word::read(&word, guards)?, parse("who", &who)?, Via::read(&via)?);
+    Ok(KeptWord { word, who, reason, via, at: from_millis(at) })
+}
+
+/// Returns what persons have said about the action of a row, oldest first.
+pub(super) fn of_row(columns: &Columns<'_, '_>) -> Result<Vec<KeptWord>, StoreError> {
+    columns.json::<Vec<Kept>>("words")?.into_iter().map(read).collect()
+}
+
+/// Returns what persons have said about an action, oldest first.
+pub(super) fn of(db: &Connection, action: ActionId) -> Result<Vec<KeptWord>, StoreError> {
+    let mut statement = db.prepare_cached(
+        "SELECT p.word, p.who, p.guards, p.reason, p.via, p.at
+         FROM approvals p JOIN actions a ON a.seq = p.action_seq WHERE a.id = ?1 ORDER BY p.seq",
+    )?;
+    let kept = statement.query_map([action.to_string()], |row| row.try_into())?;
+    kept.map(|kept| read(kept?)).collect()
+}
+
+/// Returns the approvals of an action, as policy takes them.
+pub(super) fn approvals(db: &Connection, action: ActionId) -> Result<Approvals, StoreError> {
+    let approving = of(db, action)?.into_iter().filter(|word| word.word != Word::Deny);
+    let approvals = approving.map(|word| Approval {
+        by: word.who.person(),
+        guards: word.word.holds().iter().filter_map(|guard| guard.parse().ok()).collect(),
+        at: word.at,
+    });
+    Ok(Approvals(approvals.collect()))
+}
+
+/// Writes a person's word.
+pub(super) fn write(tx: &Transaction<'_>, judge: &Judge) -> Result<(), StoreError> {
+    tx.prepare_cached(
+        "INSERT INTO approvals (action_seq, word, who, guards, reason, via, at)
+         SELECT seq, ?2, ?3, ?4, ?5, ?6, ?7 FROM actions WHERE id = ?1",
+    )?
+    .execute(params![
+        judge.action.to_string(),
+        judge.word.as_str(),
+        judge.who.principal(),
+        to_json(&judge.word.holds())?,
+        judge.reason,
+        judge.via.as_str(),
+        millis(judge.now),
+    ])?;
+    Ok(())
+}
