@@ -9,6 +9,8 @@ use super::completion::Completion;
 use super::entity::{EntityPair, Target};
 use super::ids::{ActionId, AlertId, DeliveryId, MachineActionId, SourceName};
 use super::machine_action::MachineActionRef;
+use super::mode::Mode;
+use super::requested::Requested;
 use super::severity::Severity;
 use super::state::State;
 use super::unresolved::HeldReason;
@@ -36,6 +38,8 @@ pub struct Action {
     pub pair: EntityPair,
     /// Device and file as Defender knows them, once resolved.
     pub target: Option<Target>,
+    /// What was asked for with it, if a caller of the API brought it.
+    pub requested: Option<Requested>,
     /// What a person added to it last.
     pub completion: Option<Completion>,
     /// When a person last approved what held it.
@@ -66,6 +70,11 @@ impl Action {
     /// Returns when a person last looked at it, to complete or to approve it.
     pub fn looked_at(&self) -> Option<Timestamp> {
         self.completion.as_ref().map(|completion| completion.at).max(self.approved_at)
+    }
+
+    /// Returns how far it may go at most, where that is less than what its source may do.
+    pub fn mode_max(&self) -> Option<Mode> {
+        self.requested.as_ref().and_then(|requested| requested.mode_max)
     }
 
     /// Returns the comment that Defender keeps with the call.

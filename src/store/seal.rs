@@ -6,7 +6,7 @@ use rusqlite::{Transaction, params};
 use sha2::{Digest as _, Sha256};
 
 use crate::alert::{
-    Action, ActionId, AlertId, Completion, EntityPair, MachineEntity, SourceName, State, Target, millis,
+    Action, ActionId, AlertId, Completion, EntityPair, MachineEntity, Mode, SourceName, State, Target, millis,
 };
 
 use super::StoreError;
@@ -23,6 +23,8 @@ pub(super) struct Sealed<'a> {
     pub(super) pair: &'a EntityPair,
     pub(super) target: Option<Target>,
     pub(super) completion: Option<&'a Completion>,
+    /// How far it may go at most, if less than its source.
+    pub(super) mode_max: Option<Mode>,
 }
 
 impl Sealed<'_> {
@@ -45,6 +47,9 @@ impl Sealed<'_> {
             add(&mut seal, completion.sha1.map(|sha1| sha1.to_string()).as_deref());
             add(&mut seal, Some(&completion.by.to_string()));
             add(&mut seal, Some(&millis(completion.at).to_string()));
+        }
+        if let Some(mode) = self.mode_max {
+            add(&mut seal, Some(mode.as_str()));
         }
         Ok(seal.finalize().into())
     }
@@ -78,6 +83,7 @@ pub(super) fn of(action: &Action) -> Result<[u8; 32], StoreError> {
         pair: &action.pair,
         target: action.target,
         completion: action.completion.as_ref(),
+        mode_max: action.mode_max(),
     };
     sealed.seal()
 }
