@@ -6,6 +6,8 @@ use super::completion::Completion;
 use super::entity::{EntityPair, Target};
 use super::ids::{ActionId, AlertId, DeliveryId, MachineActionId, SourceName};
 use super::machine_action::MachineActionRef;
+use super::mode::Mode;
+use super::requested::Requested;
 use super::severity::Severity;
 use super::state::State;
 use super::unresolved::HeldReason;
@@ -34,6 +36,8 @@ pub struct Action {
     pub pair: EntityPair,
     /// Device and file as Defender knows them, once resolved.
     pub target: Option<Target>,
+    /// What was asked for with it, if a caller of the API brought it.
+    pub requested: Option<Requested>,
     /// What a person added to it last.
     pub completion: Option<Completion>,
     /// When a person last approved what held it.
@@ -71,6 +75,11 @@ impl Action {
         let left = |since| self.expires_at.map_or(SignedDuration::ZERO, |at| at.duration_since(since));
         // Measured from now as well, for the time of day may have been set back since it is held.
         left(self.changed_at).max(left(now))
+    }
+
+    /// Returns how far it may go at most, where that is less than what its source may do.
+    pub fn mode_max(&self) -> Option<Mode> {
+        self.requested.as_ref().and_then(|requested| requested.mode_max)
     }
 
     /// Returns the comment that Defender keeps with the call.

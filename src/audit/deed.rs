@@ -165,6 +165,8 @@ pub struct Administration {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Act {
+    /// Ask for an action.
+    RequestAction,
     /// Say which device or file an action is about.
     CompleteAction,
     /// Ask for an action to end.
@@ -197,6 +199,7 @@ impl Act {
     /// Returns the word used in the record.
     pub fn as_str(self) -> &'static str {
         match self {
+            Self::RequestAction => "request_action",
             Self::CompleteAction => "complete_action",
             Self::CancelAction => "cancel_action",
             Self::ApproveAction => "approve_action",

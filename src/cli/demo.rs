@@ -174,6 +174,7 @@ async fn start_bridge(
     let now = Clock::system().now();
     let token = ApiToken::generate();
     let kept = NewToken {
+        bound: None,
         id: token.id().to_owned(),
         name: "demo".to_owned(),
         scopes: vec![Scope::ActionsRead],

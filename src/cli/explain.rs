@@ -157,7 +157,8 @@ fn target(
         }
     };
     let severity = alert.severity;
-    let candidate = Candidate { severity, occurred_at, completed_at: None, target: target.clone() };
+    let candidate =
+        Candidate { severity, occurred_at, completed_at: None, mode_max: None, target: target.clone() };
     let facts = rulebook.facts.cloned().unwrap_or_else(|| facts_of(alert));
     let verdict = decide(&candidate, &facts, &Approvals::default(), rulebook.policy, now);
     // Denied or too late is what it is, whatever Defender would say.

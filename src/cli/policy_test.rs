@@ -140,6 +140,7 @@ fn decided(case: &Case, config: &Config) -> anyhow::Result<Verdict> {
         severity,
         occurred_at: case.alert.occurred_at,
         completed_at: None,
+        mode_max: None,
         target: Ok(Target { machine_id: case.alert.machine_id, sha1 }),
     };
     let mut approvals = Approvals::default();

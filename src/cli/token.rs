@@ -4,12 +4,12 @@ use clap::{Args as ClapArgs, Subcommand};
 use jiff::Timestamp;
 use serde_json::json;
 
-use crate::alert::{after, days};
+use crate::alert::{Mode, SourceName, after, days};
 use crate::clock::Clock;
-use crate::config::{self, Secrets};
+use crate::config::{self, Config, Secrets};
 use crate::http::ApiToken;
 use crate::store::{
-    NewToken, RevokeToken, Scope, StoredToken, add_token, revoke_token_beside, tokens_beside,
+    Bound, NewToken, RevokeToken, Scope, StoredToken, add_token, revoke_token_beside, tokens_beside,
 };
 
 use super::ConfigFile;
@@ -37,6 +37,12 @@ enum What {
         /// What it allows; may be given more than once.
         #[arg(long = "scope", value_name = "SCOPE", required = true, help = scopes_help())]
         scopes: Vec<Scope>,
+        /// With actions:write: the source that it may ask for actions for, one whose scheme is "api".
+        #[arg(long)]
+        source: Option<SourceName>,
+        /// With --source: how far its actions may go at most: shadow, approve or enforce; as far as the source, if left out.
+        #[arg(long, requires = "source")]
+        mode: Option<Mode>,
         /// How many days it lives.
         #[arg(long, default_value_t = 90, value_parser = clap::value_parser!(u16).range(1..=366))]
         days: u16,
@@ -69,6 +75,7 @@ enum What {
 struct Wanted<'a> {
     name: &'a str,
     scopes: &'a [Scope],
+    bound: Option<Bound>,
     days: u16,
     as_json: bool,
 }
@@ -80,8 +87,9 @@ fn scopes_help() -> String {
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let now = Clock::system().now();
     match &arguments.what {
-        What::Create { file, name, scopes, days, json } => {
-            create(file, &Wanted { name, scopes, days: *days, as_json: *json }, now)
+        What::Create { file, name, scopes, source, mode, days, json } => {
+            let bound = source.clone().map(|source| Bound { source, mode: *mode });
+            create(file, &Wanted { name, scopes, bound, days: *days, as_json: *json }, now)
         }
         What::List { file, json } => list(file, *json, now),
         What::Revoke { file, id, reason } => revoke(file, id, reason, now),
@@ -89,14 +97,16 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
 }
 
 fn create(file: &ConfigFile, wanted: &Wanted<'_>, now: Timestamp) -> anyhow::Result<()> {
-    let Wanted { name, scopes, days: life, as_json } = *wanted;
+    let Wanted { name, scopes, ref bound, days: life, as_json } = *wanted;
     let config = config::load(&file.config, Secrets::Skip)?;
+    check_bound(&config, wanted)?;
     let token = ApiToken::generate();
     let expires_at = after(now, days(life));
     let kept = NewToken {
         id: token.id().to_owned(),
         name: name.to_owned(),
         scopes: scopes.to_vec(),
+        bound: bound.clone(),
         secret_sha256: token.secret_sha256(),
         created_at: now,
         expires_at,
@@ -105,6 +115,7 @@ fn create(file: &ConfigFile, wanted: &Wanted<'_>, now: Timestamp) -> anyhow::Res
     if as_json {
         let scopes: Vec<&str> = scopes.iter().map(|scope| scope.as_str()).collect();
         let facts = json!({"token": token.reveal(), "id": token.id(), "name": name, "scopes": scopes,
+                           "source": source_of(bound.as_ref()), "mode": mode_of(bound.as_ref()),
                            "expires_at": format!("{expires_at:.0}")});
         say(&facts.to_string());
     } else {
@@ -112,6 +123,33 @@ fn create(file: &ConfigFile, wanted: &Wanted<'_>, now: Timestamp) -> anyhow::Res
         say(&token.reveal());
     }
     Ok(())
+}
+
+/// A token that may ask for actions asks for those of one source, and no other token is for a source.
+fn check_bound(config: &Config, wanted: &Wanted<'_>) -> anyhow::Result<()> {
+    let fail = |text: String| Err(Failure { code: FAILURE, text }.into());
+    let scope = Scope::ActionsWrite;
+    let Some(bound) = &wanted.bound else {
+        let asks = wanted.scopes.contains(&scope);
+        return if asks { fail(format!("{scope} needs --source: whose actions are they?")) } else { Ok(()) };
+    };
+    if !wanted.scopes.contains(&scope) {
+        return fail(format!("--source is for the scope {scope}"));
+    }
+    let source = config.http.sources.iter().find(|source| source.name == bound.source);
+    match source {
+        Some(source) if source.gate.takes_api_tokens() => Ok(()),
+        Some(source) => fail(format!("the scheme of the source {} is not \"api\"", source.name)),
+        None => fail(format!("the configuration has no source {}", bound.source)),
+    }
+}
+
+fn source_of(bound: Option<&Bound>) -> Option<&str> {
+    bound.map(|bound| bound.source.as_str())
+}
+
+fn mode_of(bound: Option<&Bound>) -> Option<&'static str> {
+    bound.and_then(|bound| bound.mode).map(Mode::as_str)
 }
 
 fn list(file: &ConfigFile, as_json: bool, now: Timestamp) -> anyhow::Result<()> {
@@ -140,6 +178,7 @@ fn written(token: &StoredToken, now: Timestamp) -> String {
         .map(|it| json!({"at": it.at.to_string(), "by": it.who.to_string(), "reason": it.reason}));
     json!({
         "id": token.id, "name": token.name, "scopes": scopes_of(token), "status": token.standing(now).as_str(),
+        "source": source_of(token.bound.as_ref()), "mode": mode_of(token.bound.as_ref()),
         "created_at": token.created_at.to_string(), "expires_at": token.expires_at.to_string(),
         "last_used_at": token.last_used_at.map(|at| at.to_string()), "revoked": revoked,
     })
@@ -150,12 +189,17 @@ fn told(token: &StoredToken, now: Timestamp) -> String {
     let used = token.last_used_at.map_or_else(|| "never used".to_owned(), |at| format!("last used {at:.0}"));
     let revoked = token.revoked.as_ref();
     let revoked = revoked.map(|it| format!("; revoked {:.0} by {}: {}", it.at, it.who, it.reason));
+    let bound = token.bound.as_ref().map(|bound| {
+        let mode = bound.mode.map(|mode| format!(" in mode {mode} at most"));
+        format!(" for source {}{}", bound.source, mode.unwrap_or_default())
+    });
     format!(
-        "{} {} {:?} [{}] made {:.0}, ends {:.0}, {used}{}",
+        "{} {} {:?} [{}]{} made {:.0}, ends {:.0}, {used}{}",
         token.id,
         token.standing(now).as_str(),
         token.name,
         scopes_of(token).join(" "),
+        bound.unwrap_or_default(),
         token.created_at,
         token.expires_at,
         revoked.unwrap_or_default(),

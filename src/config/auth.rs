@@ -18,7 +18,7 @@ use super::reader::Section;
 use super::{hmac, jwt, secret};
 
 /// The schemes that sign nothing, as the configuration names them.
-const UNSIGNED: [&str; 7] = ["bearer", "header", "basic", "path-token", "mtls", "graph", "jwt"];
+const UNSIGNED: [&str; 8] = ["bearer", "header", "basic", "path-token", "mtls", "graph", "jwt", "api"];
 
 /// The shortest tolerance: clocks differ by seconds.
 const TOLERANCE_SECS: std::ops::RangeInclusive<i64> = 5..=3600;
@@ -57,9 +57,17 @@ pub(super) fn read(section: &Section<'_>, secrets: Secrets) -> Option<Gate> {
     Some(gate)
 }
 
+/// Says whether the source asks for actions by the API, and delivers nothing.
+pub(super) fn takes_api_tokens(section: &Section<'_>) -> bool {
+    let asks = |section: &Section<'_>| section.text("scheme") == Some("api");
+    section
+        .section_if_there("auth")
+        .is_some_and(|auth| asks(&auth) || auth.section_if_there("also").is_some_and(|also| asks(&also)))
+}
+
 /// Two schemes cannot share a header that is taken once only.
 fn check_header(first: &Section<'_>, second: &Section<'_>) {
-    const IN_AUTHORIZATION: [&str; 3] = ["bearer", "basic", "jwt"];
+    const IN_AUTHORIZATION: [&str; 4] = ["bearer", "basic", "jwt", "api"];
     let is_there =
         |section: &Section<'_>| section.text("scheme").is_some_and(|name| IN_AUTHORIZATION.contains(&name));
     if is_there(first) && is_there(second) {
@@ -130,6 +138,7 @@ fn scheme(auth: &Section<'_>, secrets: Secrets) -> Option<Scheme> {
         }
         "jwt" => jwt::read(auth).map(|jwt| Scheme::Jwt(Box::new(jwt))),
         "mtls" => certificates(auth).map(Scheme::Certificates),
+        "api" => Some(Scheme::ApiTokens),
         name => {
             let Some(preset) = Preset::named(name) else {
                 auth.complain("scheme", format!("there is no scheme {name:?}"), &remedy);

@@ -74,17 +74,18 @@ fn source(
         }
     };
     let policy = policy(section, global);
-    let format = format(section).zip(reading(section));
+    let asks = auth::takes_api_tokens(section);
+    let format = if asks { plain(section) } else { format(section) }.zip(reading(section));
     let format = format.map(|(format, (body, pairing))| format.with_body(body).with_pairing(pairing));
     let format = format.map(|format| format.with_references(references));
     check_references(section, references);
     let gate = auth::read(section, secrets);
-    let quota = quota(section);
+    let quota = quota(section, asks);
     Some((Source { name: name?, gate: gate?, format: Arc::new(format?), quota }, policy?))
 }
 
 /// How much the source may deliver, and what it understands when that is over.
-fn quota(section: &Section<'_>) -> Quota {
+fn quota(section: &Section<'_>, asks: bool) -> Quota {
     const BOUNDS: RangeInclusive<u32> = 1..=1_000_000;
     let quota = section.section_or_empty("quota");
     let rate = Rate::per_minute(
@@ -92,7 +93,7 @@ fn quota(section: &Section<'_>) -> Quota {
         whole(&quota, "burst", BOUNDS).unwrap_or(Quota::BURST),
     );
     quota.finish();
-    Quota { rate, retries_429: section.boolean("retries_429").unwrap_or(false) }
+    Quota { rate, retries_429: section.boolean("retries_429").unwrap_or(asks) }
 }
 
 fn policy(section: &Section<'_>, global: &Global) -> Option<Policy> {
@@ -120,6 +121,17 @@ fn pending_max(section: &Section<'_>) -> SignedDuration {
         section.complain("pending_max", "is not between 5 minutes and 30 days", "write \"24h\" or so");
     }
     limit
+}
+
+/// A source that asks by the API sends no payloads. `explain` reads the plain form for it.
+fn plain(section: &Section<'_>) -> Option<Format> {
+    for key in ["format", "format_file", "body", "pair"] {
+        if section.text(key).is_some() {
+            let problem = "is for payloads, and the source asks for actions by the API";
+            section.complain(key, problem, "take it away, or choose another scheme");
+        }
+    }
+    BuiltIn::named("bridge").and_then(|built_in| load(section, "format", built_in.name, built_in.code))
 }
 
 /// A built-in format by name, or a user's own from a file.

@@ -91,8 +91,8 @@ fn refusal(judged: &Judged) -> Problem {
     let no = |detail: String| Problem::new(ProblemKind::NotApprovable, detail);
     match judged {
         Judged::OwnAction => {
-            let detail = "Whoever has brought an action about, as its source, by a replay or by completing it, may not \
-                          decide about it.";
+            let detail = "Whoever has brought an action about, by asking for it, as its source, by a replay or by completing \
+                          it, may not decide about it.";
             Problem::new(ProblemKind::Forbidden, detail)
         }
         Judged::NotHeld(state) => no(format!("It is {state}; only a held action waits for a person.")),

@@ -8,7 +8,8 @@ use actix_web::{FromRequest, HttpMessage as _, HttpRequest};
 use subtle::ConstantTimeEq as _;
 
 use crate::alert::{Holder, Who};
-use crate::store::{Scope, TokenStanding};
+use crate::ingest;
+use crate::store::{Bound, Scope, StoredToken, TokenStanding};
 
 use super::problem::{Problem, ProblemKind};
 use super::{ApiToken, Context, body};
@@ -26,15 +27,45 @@ impl FromRequest for Caller {
     }
 }
 
+/// A caller whose token is bound to a source, so that it may ask for actions.
+#[derive(Debug, Clone)]
+pub(super) struct Requester {
+    pub(super) who: Who,
+    pub(super) bound: Bound,
+    /// The token's public part.
+    pub(super) token: String,
+}
+
+impl Requester {
+    /// What proves to the source that the caller may ask.
+    pub(super) fn proof(&self) -> ingest::ApiToken {
+        ingest::ApiToken { id: self.token.clone(), source: self.bound.source.clone() }
+    }
+}
+
+impl FromRequest for Requester {
+    type Error = Problem;
+    type Future = Ready<Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let unbound = || Problem::new(ProblemKind::Forbidden, "The token is bound to no source.");
+        ready(request.extensions().get::<Self>().cloned().ok_or_else(unbound))
+    }
+}
+
 /// Lets a caller pass whose token has the scope, and tells the handler who it is.
 pub(super) async fn admit(request: &ServiceRequest, scope: Scope) -> Result<(), Problem> {
     let context = request.app_data::<Data<Context>>().ok_or_else(Problem::unauthorized)?;
-    let who = known(request.request(), context, scope).await?;
+    let token = known(request.request(), context, scope).await?;
+    let who = Who::Token(Holder { name: token.name, token: Some(token.id.clone()) });
+    if let Some(bound) = token.bound {
+        request.extensions_mut().insert(Requester { who: who.clone(), bound, token: token.id });
+    }
     request.extensions_mut().insert(Caller(who));
     Ok(())
 }
 
-async fn known(request: &HttpRequest, context: &Context, scope: Scope) -> Result<Who, Problem> {
+async fn known(request: &HttpRequest, context: &Context, scope: Scope) -> Result<StoredToken, Problem> {
     let headers = body::headers(request);
     let sent = headers.only("authorization").ok().and_then(|value| value.strip_prefix("Bearer "));
     let token = sent.and_then(ApiToken::parse).ok_or_else(Problem::unauthorized)?;
@@ -47,7 +78,7 @@ async fn known(request: &HttpRequest, context: &Context, scope: Scope) -> Result
     }
     context.token_uses.note(&known.id, &context.store, now);
     if known.scopes.contains(&scope) {
-        return Ok(Who::Token(Holder { name: known.name, token: Some(known.id) }));
+        return Ok(known);
     }
     let detail = format!("The scope {scope} is needed.");
     Err(Problem::new(ProblemKind::Forbidden, detail))

@@ -68,7 +68,7 @@ impl Proxies {
 pub(super) fn delivery(request: &HttpRequest, body: Bytes, proxies: &Proxies) -> RawDelivery {
     let headers = body::headers(request);
     let peer = peer(request, &headers, proxies);
-    RawDelivery { headers, body, peer, path_token: None }
+    RawDelivery { headers, body, peer, path_token: None, api_token: None }
 }
 
 /// Tells who sent a request.

@@ -30,6 +30,11 @@ pub(super) async fn replay(
     let source = context.source(&record.source).ok_or_else(|| {
         Problem::new(ProblemKind::SourceUnknown, format!("There is no source {}.", record.source))
     })?;
+    if source.gate.takes_api_tokens() {
+        let detail =
+            format!("The source {} asks for actions by the API, and sends no payloads.", source.name);
+        return Err(Problem::new(ProblemKind::NotReplayable, detail));
+    }
     let format = Arc::clone(&source.format);
     let mapped = hooks::map(&context, format, record.body.into()).await;
     let Mapped { alerts, refused, references, notices, .. } =

@@ -82,16 +82,25 @@ fn plain(text: String) -> HttpResponse {
 }
 
 async fn take(context: &Context, source: &Source, delivery: RawDelivery) -> Result<HttpResponse, Problem> {
-    let now = context.clock.now();
     let all = async {
-        let verified = believe(context, source, &delivery, now).await?;
+        let verified = believe(context, source, &delivery, context.clock.now()).await?;
         if source.gate.is_test(&delivery.headers) {
             tracing::info!(source = source.name.as_str(), "a test of the sender: answered, nothing done");
             return Ok(plain("A test: nothing was done.".to_owned()));
         }
         take_in(context, source, &delivery, verified).await
     };
-    let answer = time::timeout(ANSWER_WITHIN, all).await;
+    promptly(context, source, all).await
+}
+
+/// Takes something in, or has it sent again if that takes too long.
+pub(super) async fn promptly<T>(
+    context: &Context,
+    source: &Source,
+    work: impl Future<Output = Result<T, Problem>>,
+) -> Result<T, Problem> {
+    let now = context.clock.now();
+    let answer = time::timeout(ANSWER_WITHIN, work).await;
     let took = context.clock.now().duration_since(now).as_secs_f64();
     context.metrics.observe(&metric::ACCEPT_DURATION, &[], took);
     // What the store has begun may still come to its end. That is safe: whoever sends again is recognised.
@@ -118,7 +127,7 @@ async fn take_in(
 }
 
 /// Proves the sender. A failure is told to the log and the metrics only.
-async fn believe(
+pub(super) async fn believe(
     context: &Context,
     source: &Source,
     delivery: &RawDelivery,
@@ -173,7 +182,7 @@ async fn judge(
 
 /// Takes `application/json` and `application/*+json`; the header is not signed, so nothing else depends on
 /// it.
-fn check_content_type(delivery: &RawDelivery) -> Result<(), Problem> {
+pub(super) fn check_content_type(delivery: &RawDelivery) -> Result<(), Problem> {
     let value = delivery.headers.only("content-type").unwrap_or_default();
     let media_type = value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     let subtype = media_type.strip_prefix("application/").unwrap_or_default();

@@ -4,6 +4,7 @@
 mod actions;
 mod admission;
 mod approvals;
+mod asked;
 mod audit;
 mod auth;
 mod blast_breaker;
@@ -19,6 +20,7 @@ mod estimates;
 mod failures;
 mod health;
 mod hooks;
+mod idempotency;
 mod key_uses;
 mod kill_switch;
 mod listener;
@@ -26,6 +28,7 @@ mod parameters;
 mod places;
 pub(crate) mod problem;
 mod progress;
+mod requests;
 mod routes;
 mod said;
 mod sources;
@@ -73,6 +76,7 @@ pub use token::ApiToken;
 use admission::Admission;
 use body::LongBodies;
 use estimates::Estimates;
+use idempotency::Running;
 use key_uses::KeyUses;
 use listener::Door;
 use places::Places;
@@ -144,6 +148,7 @@ struct Context {
     admission: Admission,
     key_uses: KeyUses,
     token_uses: TokenUses,
+    running: Running,
     proxies: Proxies,
     long_bodies: LongBodies,
     estimates: Estimates,
@@ -225,6 +230,7 @@ pub fn bind(options: Options, parts: Parts) -> io::Result<Bound> {
         admission: Admission::new(limits.failures),
         key_uses: KeyUses::default(),
         token_uses: TokenUses::default(),
+        running: Running::default(),
         proxies,
         long_bodies: LongBodies::default(),
         portal,

@@ -40,8 +40,16 @@ pub enum ProblemKind {
     SignalFile,
     /// The action does not wait for a person's decision, or not for this.
     NotApprovable,
-    /// The delivery's source is not configured any more.
+    /// The source is not configured any more, or not in this way.
     SourceUnknown,
+    /// The delivery is no payload that a format reads.
+    NotReplayable,
+    /// Another request under the same idempotency key is being answered.
+    StillRunning,
+    /// The action was there, and has been deleted.
+    Gone,
+    /// The idempotency key was used for another request.
+    KeyReused,
     /// The body is too long.
     TooLarge,
     /// The body is not of a type that is taken.
@@ -102,9 +110,13 @@ pub const TABLE: &[Row] = &[
     row(ProblemKind::SignalFile, "signal-file", 409, "The signal file keeps the kill switch on."),
     row(ProblemKind::NotApprovable, "not-approvable", 409, "The action does not wait for this decision."),
     row(ProblemKind::SourceUnknown, "source-unknown", 409, "The source is not configured any more."),
+    row(ProblemKind::NotReplayable, "not-replayable", 409, "The delivery cannot be read again."),
+    row(ProblemKind::StillRunning, "still-running", 409, "The same request is being answered."),
+    row(ProblemKind::Gone, "gone", 410, "The action has been deleted."),
     row(ProblemKind::TooLarge, "too-large", 413, "The body is too long."),
     row(ProblemKind::UnsupportedMediaType, "unsupported-media-type", 415, "The body is not plain JSON."),
     row(ProblemKind::Unmappable, "unmappable", 422, "No alert in the body can become an action."),
+    row(ProblemKind::KeyReused, "key-reused", 422, "The idempotency key was used for another request."),
     retry(row(ProblemKind::StoreUnavailable, "store-unavailable", 503, "Nothing can be stored now."), 5),
     retry(row(ProblemKind::Busy, "busy", 503, "Too much is going on."), 2),
     retry(
@@ -172,16 +184,6 @@ impl Problem {
 
     /// Writes the answer; `instance` names the request.
     pub(super) fn respond(&self, instance: Option<&str>) -> HttpResponse {
-        let mut body = self.members.clone();
-        body.insert("type".to_owned(), json!(format!("urn:quarantine-bridge:problem:{}", self.row.code)));
-        body.insert("title".to_owned(), json!(self.row.title));
-        body.insert("status".to_owned(), json!(self.row.status));
-        if !self.detail.is_empty() {
-            body.insert("detail".to_owned(), json!(self.detail));
-        }
-        if let Some(instance) = instance {
-            body.insert("instance".to_owned(), json!(format!("urn:uuid:{instance}")));
-        }
         let mut response = HttpResponse::build(self.status_code());
         if let Some(seconds) = self.row.retry_after {
             response.insert_header(("Retry-After", seconds.to_string()));
@@ -192,7 +194,27 @@ impl Problem {
         if let Some(method) = &self.allow {
             response.insert_header(("Allow", method.as_str()));
         }
-        response.content_type("application/problem+json").body(Value::Object(body).to_string())
+        response.content_type("application/problem+json").body(self.body(instance).to_string())
+    }
+
+    /// Returns its status.
+    pub(super) fn status(&self) -> u16 {
+        self.row.status
+    }
+
+    /// Returns what it says; `instance` names the request.
+    pub(super) fn body(&self, instance: Option<&str>) -> Value {
+        let mut body = self.members.clone();
+        body.insert("type".to_owned(), json!(format!("urn:quarantine-bridge:problem:{}", self.row.code)));
+        body.insert("title".to_owned(), json!(self.row.title));
+        body.insert("status".to_owned(), json!(self.row.status));
+        if !self.detail.is_empty() {
+            body.insert("detail".to_owned(), json!(self.detail));
+        }
+        if let Some(instance) = instance {
+            body.insert("instance".to_owned(), json!(format!("urn:uuid:{instance}")));
+        }
+        Value::Object(body)
     }
 }
 

@@ -12,7 +12,7 @@ use crate::store::Scope;
 use super::problem::Problem;
 use super::{
     actions, approvals, audit, auth, blast_breaker, budget, cancel, deliveries, health, hooks, kill_switch,
-    tokens, undo,
+    requests, tokens, undo,
 };
 
 use Access::{Open, Source, Token};
@@ -44,6 +44,9 @@ const ROUTES: &[Route] = &[
     post("/v1/hooks/{source}", Source, |it| it.to(hooks::receive)),
     post("/v1/hooks/{source}/{token}", Source, |it| it.to(hooks::receive_by_path)),
     get("/v1/actions", Token(Scope::ActionsRead), |it| it.to(actions::list)),
+    post("/v1/actions", Token(Scope::ActionsWrite), |it| it.to(requests::one)),
+    post("/v1/actions/batch", Token(Scope::ActionsWrite), |it| it.to(requests::several)),
+    get("/v1/actions/{id}/status", Token(Scope::ActionsWrite), |it| it.to(requests::status)),
     get("/v1/actions/{id}", Token(Scope::ActionsRead), |it| it.to(actions::one)),
     post("/v1/actions/{id}/complete", Token(Scope::ActionsComplete), |it| it.to(actions::complete)),
     post("/v1/actions/{id}/approve", Token(Scope::ActionsApprove), |it| it.to(approvals::approve)),

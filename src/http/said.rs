@@ -33,8 +33,12 @@ pub(super) async fn read<T: DeserializeOwned>(
     payload: Payload,
     context: &Context,
 ) -> Result<T, Problem> {
-    let body = body::read(request, payload, &context.long_bodies).await?;
-    serde_json::from_slice(&body).map_err(|error| Problem::new(ProblemKind::InvalidBody, error.to_string()))
+    parse(&body::read(request, payload, &context.long_bodies).await?)
+}
+
+/// Reads a body that is there.
+pub(super) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
+    serde_json::from_slice(body).map_err(|error| Problem::new(ProblemKind::InvalidBody, error.to_string()))
 }
 
 /// Reads the value of a member.

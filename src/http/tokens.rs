@@ -5,6 +5,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
+use crate::alert::Mode;
 use crate::store::{RevokeToken, Scope, StoredToken};
 
 use super::auth::Caller;
@@ -44,6 +45,8 @@ fn shown(token: &StoredToken, now: Timestamp) -> Value {
     json!({
         "id": token.id, "name": token.name,
         "scopes": token.scopes.iter().map(|scope| Scope::as_str(*scope)).collect::<Vec<_>>(),
+        "source": token.bound.as_ref().map(|bound| bound.source.as_str()),
+        "mode": token.bound.as_ref().and_then(|bound| bound.mode).map(Mode::as_str),
         "status": token.standing(now).as_str(), "created_at": view::time(Some(token.created_at)),
         "expires_at": view::time(Some(token.expires_at)), "last_used_at": view::time(token.last_used_at),
         "revoked": token.revoked.as_ref().map(|revoked| {

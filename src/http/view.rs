@@ -6,8 +6,8 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use crate::alert::{
-    Action, CancelCall, Cancellation, Change, Completion, Fetch, HeldReason, MachineEntity, Severity,
-    Standing, State, Unsettled, before,
+    Action, CancelCall, Cancellation, Change, Completion, Fetch, HeldReason, MachineEntity, Mode, Requested,
+    Severity, Standing, State, Unsettled, before,
 };
 use crate::store::{ActionRecord, Attempt, DeliveryRecord, Hold, KeptWord, UndoMark, Unread};
 
@@ -42,6 +42,7 @@ pub(super) fn action(record: &ActionRecord, now: Timestamp) -> Value {
         }),
         "comment": action.comment(),
         "candidates": action.pair.candidates.iter().map(machine_entity).collect::<Vec<_>>(),
+        "requested": action.requested.as_ref().map(requested),
         "held_reason": action.held_reason.map(HeldReason::as_str),
         "completed": action.completion.as_ref().map(completion),
         "state": action.state.as_str(),
@@ -178,6 +179,12 @@ fn machine_entity(machine: &MachineEntity) -> Value {
         "id": machine.id.map(|id| id.to_string()),
         "aad_device_id": machine.aad_device_id.map(|id| id.to_string()),
         "dns_name": machine.dns_name, "ip": machine.ip.map(|ip| ip.to_string()),
+    })
+}
+
+fn requested(requested: &Requested) -> Value {
+    json!({
+        "by": requested.by.to_string(), "mode_max": requested.mode_max.map(Mode::as_str), "note": requested.note,
     })
 }
 

@@ -43,6 +43,9 @@ pub enum VerifyError {
     /// The body does not carry what proves it.
     #[error("the body does not carry the source's client state in every item")]
     ClientState,
+    /// No token of the API that is bound to the source was shown.
+    #[error("the source asks for actions by POST /v1/actions, with a token of the API that is bound to it")]
+    ApiToken,
     /// The token of an issuer proves nothing.
     #[error(transparent)]
     Jwt(#[from] JwtError),
@@ -50,7 +53,7 @@ pub enum VerifyError {
 
 impl VerifyError {
     /// Every reason, as metric labels know them.
-    pub const REASONS: [&'static str; 22] = [
+    pub const REASONS: [&'static str; 23] = [
         "address",
         "header_missing",
         "header_repeated",
@@ -62,6 +65,7 @@ impl VerifyError {
         "certificate_missing",
         "certificate_mismatch",
         "client_state",
+        "api_token",
         "token_malformed",
         "token_algorithm",
         "token_issuer",
@@ -89,6 +93,7 @@ impl VerifyError {
             Self::CertificateMissing => "certificate_missing",
             Self::CertificateMismatch => "certificate_mismatch",
             Self::ClientState => "client_state",
+            Self::ApiToken => "api_token",
             Self::Jwt(error) => error.reason(),
         }
     }

@@ -48,6 +48,17 @@ pub struct RawDelivery {
     pub peer: Peer,
     /// The part of the path after the source's name, if there is one.
     pub path_token: Option<SecretString>,
+    /// The token of the API that the caller was admitted by, if it was by one that is bound to a source.
+    pub api_token: Option<ApiToken>,
+}
+
+/// A token of the API that was found good, bound to a source.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ApiToken {
+    /// Its public part.
+    pub id: String,
+    /// The source for which it may ask for actions.
+    pub source: SourceName,
 }
 
 /// One way in which a source proves itself.
@@ -63,6 +74,8 @@ pub enum Scheme {
     ClientStates(ClientStates),
     /// It shows a token of an issuer.
     Jwt(Box<Jwt>),
+    /// It asks for actions by the API, with a token that is bound to it. No delivery proves that.
+    ApiTokens,
 }
 
 /// What a scheme found out about a delivery that it believes.
@@ -92,11 +105,13 @@ impl Scheme {
             Self::Certificates(certificates) => certificates.key_ids(),
             Self::ClientStates(states) => states.key_ids(),
             Self::Jwt(jwt) => jwt.key_ids(),
+            Self::ApiTokens => Vec::new(),
         }
     }
 
     fn prove(
         &self,
+        source: &SourceName,
         delivery: &RawDelivery,
         keys: Option<&KeySet>,
         now: Timestamp,
@@ -107,6 +122,10 @@ impl Scheme {
             Self::Certificates(certificates) => certificates.prove(&delivery.peer).map(Proof::from),
             Self::ClientStates(states) => states.prove(delivery, now).map(Proof::from),
             Self::Jwt(jwt) => jwt.prove(delivery, keys, now).map(Proof::from),
+            Self::ApiTokens => match &delivery.api_token {
+                Some(token) if token.source == *source => Ok(KeyId::of_caller(&token.id).into()),
+                _ => Err(VerifyError::ApiToken),
+            },
         }
     }
 }
@@ -139,10 +158,12 @@ impl Gate {
         self.schemes.first().map(Scheme::key_ids).unwrap_or_default()
     }
 
-    /// Says whether certificates are bound by name: then their ids are not known before they come.
+    /// Says whether certificates are bound by name, or tokens of the API by their source: then their ids are not known
+    /// before they come.
     pub fn binds_names(&self) -> bool {
         let binds = |scheme: &Scheme| match scheme {
             Scheme::Certificates(certificates) => !certificates.names.is_empty(),
+            Scheme::ApiTokens => true,
             Scheme::Signature(_) | Scheme::Tokens(_) | Scheme::ClientStates(_) | Scheme::Jwt(_) => false,
         };
         self.schemes.first().is_some_and(binds)
@@ -158,6 +179,11 @@ impl Gate {
         self.schemes.iter().any(|scheme| matches!(scheme, Scheme::Tokens(tokens) if tokens.is_in_path()))
     }
 
+    /// Says whether the source asks for actions by the API, and delivers nothing.
+    pub fn takes_api_tokens(&self) -> bool {
+        self.schemes.iter().any(|scheme| matches!(scheme, Scheme::ApiTokens))
+    }
+
     /// Says whether the sender asks first whether it is meant, as Microsoft Graph does.
     pub fn answers_validation(&self) -> bool {
         self.schemes.iter().any(|scheme| matches!(scheme, Scheme::ClientStates(_)))
@@ -167,9 +193,11 @@ impl Gate {
     pub fn issuer(&self) -> Option<&Issuer> {
         self.schemes.iter().find_map(|scheme| match scheme {
             Scheme::Jwt(jwt) => Some(&jwt.issuer),
-            Scheme::Signature(_) | Scheme::Tokens(_) | Scheme::Certificates(_) | Scheme::ClientStates(_) => {
-                None
-            }
+            Scheme::Signature(_)
+            | Scheme::Tokens(_)
+            | Scheme::Certificates(_)
+            | Scheme::ClientStates(_)
+            | Scheme::ApiTokens => None,
         })
     }
 
@@ -177,7 +205,11 @@ impl Gate {
     pub fn is_test(&self, headers: &Headers) -> bool {
         let is_test = |scheme: &Scheme| match scheme {
             Scheme::Signature(signature) => signature.is_test(headers),
-            Scheme::Tokens(_) | Scheme::Certificates(_) | Scheme::ClientStates(_) | Scheme::Jwt(_) => false,
+            Scheme::Tokens(_)
+            | Scheme::Certificates(_)
+            | Scheme::ClientStates(_)
+            | Scheme::Jwt(_)
+            | Scheme::ApiTokens => false,
         };
         self.schemes.iter().any(is_test)
     }
@@ -281,7 +313,7 @@ fn prove(
         return Err(VerifyError::AddressNotAllowed);
     }
     let proofs: Result<Vec<Proof>, VerifyError> =
-        gate.schemes.iter().map(|scheme| scheme.prove(delivery, keys, now)).collect();
+        gate.schemes.iter().map(|scheme| scheme.prove(source, delivery, keys, now)).collect();
     let proofs = proofs?;
     let key_id = proofs.first().map(|proof| proof.key_id.clone()).ok_or(VerifyError::KeysExpired)?;
     let signed_at = proofs.iter().find_map(|proof| proof.signed_at);

@@ -201,8 +201,8 @@ fn names_something(name: &str) -> bool {
     !NO_NAMES.contains(&name.trim().to_ascii_lowercase().as_str())
 }
 
-/// Addresses that many devices have at once name none.
-fn is_of_one_device(ip: IpAddr) -> bool {
+/// Says whether an address can be one device's alone: those that many have at once name none.
+pub fn is_of_one_device(ip: IpAddr) -> bool {
     let link_local = match ip {
         IpAddr::V4(ip) => ip.is_link_local() || ip.is_broadcast(),
         IpAddr::V6(ip) => ip.is_unicast_link_local(),

@@ -27,12 +27,13 @@ mod term;
 mod texts;
 mod value;
 
+pub use entities::is_of_one_device;
 pub use evidence::{Evidence, LeftOut, Role, Why};
 pub use formats::{BUILT_IN, Body, BuiltIn, Format};
 pub use golden::{golden, left_out, machine};
 pub use mapper::{Mapper, MapperError, on_mapping_thread};
 pub use meter::Cancel;
-pub use output::TARGETS_MAX;
+pub use output::{TARGETS_MAX, is_web_address};
 pub use pairing::Pairing;
 pub use program::{ProgramError, RunError, SHARED};
 pub use reference::References;

@@ -289,7 +289,8 @@ fn is_format_character(c: char) -> bool {
     matches!(c, '\u{200B}'..='\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2060}'..='\u{206F}' | '\u{FEFF}')
 }
 
-fn is_web_address(url: &str) -> bool {
+/// Says whether a text is an address that a browser would open, and not too long to keep.
+pub fn is_web_address(url: &str) -> bool {
     let has_scheme = url.starts_with("https://") || url.starts_with("http://");
     has_scheme && url.len() <= URL_BYTES_MAX && url.bytes().all(|b| (b'!'..=b'~').contains(&b))
 }

@@ -65,6 +65,21 @@ impl Policy {
         self.source_mode.min(self.mode_max)
     }
 
+    /// Returns how far one action of the source may go, if it may go no further than so.
+    pub fn mode_within(&self, max: Option<Mode>) -> Mode {
+        max.map_or(self.mode(), |max| self.mode().min(max))
+    }
+
+    /// Tells the mode of one action, and what lowers it.
+    pub fn told_mode_within(&self, max: Option<Mode>) -> String {
+        match max.filter(|max| *max < self.mode()) {
+            Some(max) => {
+                format!("mode {max} (the source's is {}; who asked for it may go no further)", self.mode())
+            }
+            None => self.told_mode(),
+        }
+    }
+
     /// Tells the mode, and what lowers it.
     pub fn told_mode(&self) -> String {
         if self.source_mode > self.mode_max {
@@ -91,6 +106,8 @@ pub struct Candidate {
     pub occurred_at: Option<Timestamp>,
     /// When a person last completed or approved the action.
     pub completed_at: Option<Timestamp>,
+    /// How far it may go at most, where a caller of the API asked for no more.
+    pub mode_max: Option<Mode>,
     /// Device and file, or why they are not known.
     pub target: Result<Target, Unresolved>,
 }
@@ -102,6 +119,7 @@ impl Candidate {
             severity: action.severity,
             occurred_at: action.occurred_at,
             completed_at: action.looked_at(),
+            mode_max: action.mode_max(),
             target,
         }
     }

@@ -124,7 +124,7 @@ pub fn decide(
     let open = trace.iter().filter(|finding| left(finding) == Answer::Hold);
     let mut open_holds: Vec<_> =
         open.map(|finding| OpenHold { guard: finding.guard, approvers: finding.approvers }).collect();
-    let mode = policy.mode();
+    let mode = policy.mode_within(candidate.mode_max);
     let by_mode = policy.guards.switch(Guard::Mode).approvers;
     let waits_by_mode = mode == Mode::Approve && !approvals.satisfy(Guard::Mode, Some(by_mode));
     if waits_by_mode {
@@ -135,9 +135,10 @@ pub fn decide(
         (Mode::Approve | Mode::Enforce, Answer::Expire) => (Decision::Expire, guarded),
         (Mode::Approve | Mode::Enforce, Answer::Deny) => (Decision::Deny, guarded),
         (Mode::Approve | Mode::Enforce, Answer::Hold) => (Decision::Hold, guarded),
-        (Mode::Approve, Answer::Pass) if waits_by_mode => {
-            (Decision::Hold, format!("{}: a person must approve", policy.told_mode()))
-        }
+        (Mode::Approve, Answer::Pass) if waits_by_mode => (
+            Decision::Hold,
+            format!("{}: a person must approve", policy.told_mode_within(candidate.mode_max)),
+        ),
         (Mode::Approve | Mode::Enforce, Answer::Pass) if !approvals.0.is_empty() => {
             (Decision::Send, "every guard passes or is approved".to_owned())
         }
@@ -151,7 +152,8 @@ pub fn decide(
 /// for another reason goes past no limit, and neither does a shadow source.
 fn breach(case: &Case<'_>, trace: &[Finding], left: impl Fn(&Finding) -> Answer) -> Option<String> {
     let guards = &case.policy.guards;
-    let counts = case.policy.mode() != Mode::Shadow && guards.is_on(Guard::BlastBreaker);
+    let counts =
+        case.policy.mode_within(case.candidate.mode_max) != Mode::Shadow && guards.is_on(Guard::BlastBreaker);
     if !counts || !is_a_limit_used_up(guards, &case.facts.own) {
         return None;
     }

@@ -10,6 +10,7 @@ use crate::alert::{
 use crate::ingest::Verified;
 
 use super::StoreError;
+use super::batch::Batch;
 use super::fetches::{self, WantedFetch};
 use super::new_action::{NewAction, first_history_row};
 use super::remembered;
@@ -145,22 +146,10 @@ impl Accept {
             references: &self.references,
             notices: &self.notices,
             who: &Who::Source,
+            requested: None,
             now: self.now,
         }
     }
-}
-
-/// What a delivery on disk brings, now or when it is read again.
-pub(super) struct Batch<'a> {
-    pub(super) delivery_id: DeliveryId,
-    pub(super) source: &'a SourceName,
-    pub(super) alerts: &'a [Alert],
-    pub(super) refused: &'a [RefusedAlert],
-    pub(super) references: &'a [GraphAlertId],
-    pub(super) notices: &'a [SubscriptionNotice],
-    /// Who brings it.
-    pub(super) who: &'a Who,
-    pub(super) now: Timestamp,
 }
 
 /// What the forgetful store answers: everything is new.
@@ -179,14 +168,14 @@ pub(super) fn as_new(accept: &Accept) -> Receipt {
     Receipt::New(Accepted { delivery_id, alerts: alerts.collect(), fetches: Vec::new() })
 }
 
-struct KnownDelivery {
-    id: DeliveryId,
+pub(super) struct KnownDelivery {
+    pub(super) id: DeliveryId,
     body_sha256: [u8; 32],
     is_accepted: bool,
     alert_ids: Vec<String>,
 }
 
-fn known_delivery(tx: &Transaction<'_>, delivery: &Verified) -> Result<KnownDelivery, StoreError> {
+pub(super) fn known_delivery(tx: &Transaction<'_>, delivery: &Verified) -> Result<KnownDelivery, StoreError> {
     let mut statement = tx.prepare_cached(
         "SELECT id, body_sha256, outcome, alert_ids FROM deliveries WHERE source = ?1 AND delivery_key = ?2",
     )?;
@@ -202,7 +191,11 @@ fn known_delivery(tx: &Transaction<'_>, delivery: &Verified) -> Result<KnownDeli
 }
 
 /// Writes the delivery; says whether it was new.
-fn keep_delivery(tx: &Transaction<'_>, id: DeliveryId, accept: &Accept) -> Result<bool, StoreError> {
+pub(super) fn keep_delivery(
+    tx: &Transaction<'_>,
+    id: DeliveryId,
+    accept: &Accept,
+) -> Result<bool, StoreError> {
     let delivery = &accept.delivery;
     let mut statement = tx.prepare_cached(
         "INSERT INTO deliveries (id, source, delivery_key, key_id, signed_at, received_at, body, body_sha256,
@@ -219,7 +212,7 @@ fn keep_delivery(tx: &Transaction<'_>, id: DeliveryId, accept: &Accept) -> Resul
         millis(accept.now),
         &delivery.body()[..],
         delivery.body_sha256(),
-        outcome(&accept.batch(id)),
+        accept.batch(id).outcome(),
         to_json(&alert_ids(&accept.alerts))?,
         to_json(&accept.refused)?,
     ])?;
@@ -235,22 +228,11 @@ pub(super) fn renew_delivery(
     tx.prepare_cached("UPDATE deliveries SET outcome = ?2, alert_ids = ?3, refused = ?4 WHERE id = ?1")?
         .execute(params![
             batch.delivery_id.to_string(),
-            outcome(batch),
+            batch.outcome(),
             to_json(&alert_ids)?,
             to_json(&batch.refused)?
         ])?;
     Ok(())
-}
-
-impl Batch<'_> {
-    /// Says whether nothing in it can become an action, now or later.
-    fn is_refused(&self) -> bool {
-        self.alerts.is_empty() && self.references.is_empty() && self.notices.is_empty()
-    }
-}
-
-fn outcome(batch: &Batch<'_>) -> &'static str {
-    if batch.is_refused() { "refused" } else { "accepted" }
 }
 
 pub(super) fn alert_ids(alerts: &[Alert]) -> Vec<&str> {
@@ -279,7 +261,7 @@ fn receipt(accepted: Accepted) -> Receipt {
 }
 
 /// Writes an alert that is new, and those of its pairs that are new; adds the ids of new actions to `new`.
-fn keep_alert(
+pub(super) fn keep_alert(
     tx: &Transaction<'_>,
     batch: &Batch<'_>,
     alert: &Alert,

@@ -9,10 +9,12 @@ use crate::alert::{
 };
 use crate::audit::Act;
 
-use super::StoreError;
 use super::audit::{self, Administered};
 use super::rows::Columns;
-use super::{advance, intent};
+use super::{Store, StoreError, advance, intent};
+
+/// How many wishes take effect in one transaction.
+const CANCEL_MAX: u32 = 500;
 
 /// The wish that an action ends.
 #[derive(Debug, Clone)]
@@ -55,6 +57,17 @@ pub struct CancelNote {
     pub next_at: Option<Timestamp>,
     /// How often in a row Defender's list did not have the machine action.
     pub unlisted: u32,
+}
+
+impl Store {
+    /// Cancels what was wanted so and turned out not to be sent; returns how many actions that were.
+    pub async fn apply_cancellations(&self, now: Timestamp) -> Result<usize, StoreError> {
+        let ids = self.readers.read(|db| settled(db, CANCEL_MAX)).await?;
+        if ids.is_empty() {
+            return Ok(0);
+        }
+        self.writer.write(move |tx| apply_settled(tx, &ids, now)).await
+    }
 }
 
 /// Cancels an action, or records that it is wanted.

@@ -7,7 +7,8 @@ use crate::alert::{
     Alert, DeliveryId, Fetch, FetchState, GraphAlertId, RefusedAlert, SourceName, Who, from_millis, millis,
 };
 
-use super::accept::{Accepted, Batch, Receipt, alert_ids, keep_alerts};
+use super::accept::{Accepted, Receipt, alert_ids, keep_alerts};
+use super::batch::Batch;
 use super::rows::{Columns, to_json};
 use super::{Store, StoreError};
 
@@ -229,6 +230,7 @@ fn accept(
         references: &[],
         notices: &[],
         who: &Who::Source,
+        requested: None,
         now,
     };
     let receipt = keep_alerts(tx, &batch)?;

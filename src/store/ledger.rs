@@ -26,9 +26,9 @@ pub(super) struct Counted<'a> {
 }
 
 impl Counted<'_> {
-    /// What a shadow source would have sent counts for shadow sources only.
+    /// What would have been sent in mode shadow counts for that mode only.
     fn is_shadow(&self) -> bool {
-        self.policy.mode() == Mode::Shadow
+        self.policy.mode_within(self.action.mode_max()) == Mode::Shadow
     }
 
     /// Reads what our own records say of it.

@@ -8,6 +8,7 @@ mod advance;
 mod approvals;
 mod audit;
 mod backup;
+mod batch;
 mod blast_breaker;
 mod calls;
 mod cancel;
@@ -17,6 +18,7 @@ mod connection;
 mod decide;
 mod error;
 mod fetches;
+mod idempotency;
 mod inline;
 mod intent;
 mod ledger;
@@ -29,6 +31,7 @@ mod queue;
 mod read;
 mod remembered;
 mod replay;
+mod request;
 mod restore;
 mod room;
 mod rows;
@@ -69,6 +72,7 @@ pub use cancel_call::RecordedCancel;
 pub use complete::{Complete, Completed};
 pub use error::StoreError;
 pub use fetches::{PendingFetch, WantedFetch};
+pub use idempotency::Once;
 pub use inline::{Disk, InlineStore};
 pub use intent::{Intent, RecordedIntent, Weighed};
 pub use pending::PendingAtDefender;
@@ -76,6 +80,7 @@ pub use prune::{Deleted, Retention, Walk};
 pub use queue::{Sendable, Waiting};
 pub use read::{ActionFilter, ActionPage, ActionRecord, Attempt, DeliveryRecord, Unread};
 pub use replay::Replay;
+pub use request::{Request, Requests, Taken, Wanted};
 pub use restore::Restored;
 pub use shadowed::{ShadowFilter, shadowed};
 pub use soundness::check_database;
@@ -83,7 +88,7 @@ pub use switch::{
     KillSwitch, TurnOff, TurnOn, TurnedOff, kill_switch_beside, turn_off_beside, turn_on_beside,
 };
 pub use tokens::{
-    NewToken, RevokeToken, RevokedToken, Scope, StoredToken, TokenStanding, UnknownScope, add_token,
+    Bound, NewToken, RevokeToken, RevokedToken, Scope, StoredToken, TokenStanding, UnknownScope, add_token,
     revoke_token_beside, tokens_beside,
 };
 pub use turn::Turn;
@@ -99,9 +104,6 @@ use writer::Writer;
 
 pub use words::{KeptWord, Via, Word};
 pub use writer::Health;
-
-/// How many wishes take effect in one transaction.
-const CANCEL_MAX: u32 = 500;
 
 /// Where the store lives.
 #[derive(Debug, Clone)]
@@ -176,12 +178,16 @@ impl Store {
 
     fn tell_of(&self, receipt: &Receipt) {
         if let Receipt::New(accepted) = receipt {
-            self.unfinished.add(accepted.new_actions());
-            self.work_arrived.notify_one();
+            self.tell_of_new(accepted.new_actions());
             if !accepted.fetches.is_empty() {
                 self.fetch_wanted.notify_one();
             }
         }
+    }
+
+    fn tell_of_new(&self, actions: u64) {
+        self.unfinished.add(actions);
+        self.work_arrived.notify_one();
     }
 
     /// Accepts what is new in a kept delivery; `None` if there is no such delivery.
@@ -200,15 +206,6 @@ impl Store {
             self.work_arrived.notify_one();
         }
         Ok(cancelled)
-    }
-
-    /// Cancels what was wanted so and turned out not to be sent; returns how many actions that were.
-    pub async fn apply_cancellations(&self, now: Timestamp) -> Result<usize, StoreError> {
-        let ids = self.readers.read(|db| cancel::settled(db, CANCEL_MAX)).await?;
-        if ids.is_empty() {
-            return Ok(0);
-        }
-        self.writer.write(move |tx| cancel::apply_settled(tx, &ids, now)).await
     }
 
     /// Returns those of the actions that have a cancellation.

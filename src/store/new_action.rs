@@ -2,10 +2,10 @@
 
 use rusqlite::{OptionalExtension as _, Transaction, params};
 
-use crate::alert::{ActionId, Alert, EntityPair, Severity, State, Who, millis};
+use crate::alert::{ActionId, Alert, EntityPair, Mode, Severity, State, Who, millis};
 
 use super::StoreError;
-use super::accept::Batch;
+use super::batch::Batch;
 use super::rows::to_json;
 use super::seal::Sealed;
 
@@ -22,12 +22,14 @@ impl NewAction<'_> {
     /// Writes the action; returns its row unless the alert had this pair already.
     pub(super) fn keep(&self, tx: &Transaction<'_>) -> Result<Option<i64>, StoreError> {
         let (machine, file) = (&self.pair.machine, &self.pair.file);
+        let requested = self.batch.requested;
         let mut statement = tx.prepare_cached(
             "INSERT INTO actions (id, alert_seq, delivery_id, source, pair_key, given_machine_id, given_aad_device_id,
                  given_dns_name, given_ip, candidates, given_sha1, given_sha256, given_md5, given_file_name,
-                 machine_found_at, file_found_at, severity_rank, accepted_at, state, changed_at, seal)
+                 machine_found_at, file_found_at, severity_rank, accepted_at, state, changed_at, seal,
+                 requested_by, mode_max, note)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, 'accepted', ?18,
-                 ?19)
+                 ?19, ?20, ?21, ?22)
              ON CONFLICT (alert_seq, pair_key) DO NOTHING RETURNING seq",
         )?;
         let seq = statement.query_row(
@@ -51,16 +53,23 @@ impl NewAction<'_> {
                 self.alert.severity.map_or(0, Severity::rank),
                 millis(self.batch.now),
                 self.seal()?,
+                requested.map(|requested| requested.by.principal()),
+                self.mode_max().map(Mode::as_str),
+                requested.and_then(|requested| requested.note.as_deref()),
             ],
             |row| row.get(0),
         );
         Ok(seq.optional()?)
     }
 
+    fn mode_max(&self) -> Option<Mode> {
+        self.batch.requested.and_then(|requested| requested.mode_max)
+    }
+
     fn seal(&self) -> Result<[u8; 32], StoreError> {
         let (source, alert_id) = (self.batch.source, &self.alert.alert_id);
-        let (id, pair) = (self.id, self.pair);
-        Sealed { id, source, alert_id, pair, target: None, completion: None, words: &[] }.seal()
+        let (id, pair, mode_max) = (self.id, self.pair, self.mode_max());
+        Sealed { id, source, alert_id, pair, target: None, completion: None, mode_max, words: &[] }.seal()
     }
 }
 
@@ -71,6 +80,7 @@ pub(super) fn first_history_row(
     batch: &Batch<'_>,
 ) -> Result<(), StoreError> {
     let why = match batch.who {
+        _ if batch.requested.is_some() => "asked for by the API".to_owned(),
         Who::Source => "the alert is on disk".to_owned(),
         _ => format!("delivery {} was read again", batch.delivery_id),
     };

@@ -7,8 +7,9 @@ use crate::alert::{Alert, DeliveryId, GraphAlertId, RefusedAlert, SourceName, Su
 use crate::audit::Act;
 
 use super::StoreError;
-use super::accept::{Batch, Receipt, alert_ids, keep_alerts, renew_delivery};
+use super::accept::{Receipt, alert_ids, keep_alerts, renew_delivery};
 use super::audit::{self, Administered};
+use super::batch::Batch;
 use super::rows::Columns;
 
 /// What a kept delivery is now read as.
@@ -49,6 +50,7 @@ pub(super) fn replay(tx: &Transaction<'_>, replay: &Replay) -> Result<Option<Rec
         references: &replay.references,
         notices: &replay.notices,
         who: &replay.who,
+        requested: None,
         now: replay.now,
     };
     if before.is_empty() || !replay.alerts.is_empty() {

@@ -10,8 +10,8 @@ use serde::de::DeserializeOwned;
 use uuid::{NoContext, Uuid};
 
 use crate::alert::{
-    Action, Change, Completion, EntityPair, FileEntity, FoundAt, MachineActionRef, MachineEntity, Target,
-    from_millis,
+    Action, Change, Completion, EntityPair, FileEntity, FoundAt, MachineActionRef, MachineEntity, Requested,
+    Target, from_millis,
 };
 
 use super::StoreError;
@@ -28,7 +28,8 @@ pub(super) const ACTION: &str = "a.seq, a.id, a.delivery_id, a.source, l.alert_i
     (SELECT s.state FROM actions s WHERE s.seq = a.seq) AS state, a.changed_at, a.expires_at,
     a.attempts, a.machine_action_id, a.machine_action_status, a.machine_action_since, a.intent_at,
     a.first_intent_at, a.empty_reads, a.empty_read_at, a.held_reason, a.completed_machine_id, a.completed_sha1,
-    a.completed_by, a.completed_at, a.superseded_by_id, a.superseded_by_requestor, a.superseded_by_status, a.seal,
+    a.completed_by, a.completed_at, a.requested_by, a.mode_max, a.note, a.superseded_by_id, a.superseded_by_requestor,
+    a.superseded_by_status, a.seal,
     (SELECT json_group_array(json_array(p.word, p.who, p.guards, p.reason, p.via, p.at) ORDER BY p.seq)
      FROM approvals p WHERE p.action_seq = a.seq) AS words";
 
@@ -135,6 +136,7 @@ pub(super) fn unchecked_action(row: &Row<'_>) -> Result<(Action, Vec<KeptWord>),
         occurred_at: columns.maybe_time("occurred_at")?,
         pair: pair(&columns)?,
         target: target.map(|(machine_id, sha1)| Target { machine_id, sha1 }),
+        requested: requested(&columns)?,
         completion: completion(&columns)?,
         approved_at: approving.map(|word| word.at).max(),
         held_reason: columns.maybe("held_reason")?,
@@ -165,6 +167,13 @@ fn pair(columns: &Columns<'_, '_>) -> Result<EntityPair, StoreError> {
         candidates: columns.json("candidates")?,
         found_at: FoundAt { machine: columns.raw("machine_found_at")?, file: columns.raw("file_found_at")? },
     })
+}
+
+fn requested(columns: &Columns<'_, '_>) -> Result<Option<Requested>, StoreError> {
+    let Some(by) = columns.maybe("requested_by")? else {
+        return Ok(None);
+    };
+    Ok(Some(Requested { by, mode_max: columns.maybe("mode_max")?, note: columns.raw("note")? }))
 }
 
 fn completion(columns: &Columns<'_, '_>) -> Result<Option<Completion>, StoreError> {

@@ -6,7 +6,7 @@ use rusqlite::{Transaction, params};
 use sha2::{Digest as _, Sha256};
 
 use crate::alert::{
-    Action, ActionId, AlertId, Completion, EntityPair, MachineEntity, SourceName, State, Target, millis,
+    Action, ActionId, AlertId, Completion, EntityPair, MachineEntity, Mode, SourceName, State, Target, millis,
 };
 
 use super::StoreError;
@@ -27,6 +27,8 @@ pub(super) struct Sealed<'a> {
     pub(super) pair: &'a EntityPair,
     pub(super) target: Option<Target>,
     pub(super) completion: Option<&'a Completion>,
+    /// How far it may go at most, if less than its source.
+    pub(super) mode_max: Option<Mode>,
     /// What persons have said about it.
     pub(super) words: &'a [KeptWord],
 }
@@ -51,6 +53,11 @@ impl Sealed<'_> {
             add(&mut seal, completion.sha1.map(|sha1| sha1.to_string()).as_deref());
             add(&mut seal, Some(&completion.by.principal()));
             add(&mut seal, Some(&millis(completion.at).to_string()));
+        }
+        if let Some(mode) = self.mode_max {
+            // Neither a completion nor a word begins so.
+            add(&mut seal, Some("mode"));
+            add(&mut seal, Some(mode.as_str()));
         }
         for word in self.words {
             add_word(&mut seal, word)?;
@@ -99,6 +106,7 @@ pub(super) fn of(action: &Action, words: &[KeptWord]) -> Result<[u8; 32], StoreE
         pair: &action.pair,
         target: action.target,
         completion: action.completion.as_ref(),
+        mode_max: action.mode_max(),
         words,
     };
     sealed.seal()

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use jiff::Timestamp;
 use rusqlite::{Connection, Row, Transaction, params};
 
-use crate::alert::{Who, millis};
+use crate::alert::{Mode, SourceName, Who, millis};
 use crate::audit::Act;
 
 use super::audit::{self, Administered};
@@ -18,6 +18,8 @@ use super::{Options, Store, StoreError, connection};
 pub enum Scope {
     /// Read actions and deliveries.
     ActionsRead,
+    /// Ask for actions of the token's source, and how those stand.
+    ActionsWrite,
     /// Complete held actions.
     ActionsComplete,
     /// Cancel actions.
@@ -48,8 +50,9 @@ pub enum Scope {
 
 impl Scope {
     /// All scopes.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::ActionsRead,
+        Self::ActionsWrite,
         Self::ActionsComplete,
         Self::ActionsCancel,
         Self::ActionsApprove,
@@ -69,6 +72,7 @@ impl Scope {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::ActionsRead => "actions:read",
+            Self::ActionsWrite => "actions:write",
             Self::ActionsComplete => "actions:complete",
             Self::ActionsCancel => "actions:cancel",
             Self::ActionsApprove => "actions:approve",
@@ -108,6 +112,15 @@ impl FromStr for Scope {
     }
 }
 
+/// For whom a token may ask for actions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bound {
+    /// The source that they are of.
+    pub source: SourceName,
+    /// How far they may go at most, if less than the source.
+    pub mode: Option<Mode>,
+}
+
 /// A token to keep.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewToken {
@@ -117,6 +130,8 @@ pub struct NewToken {
     pub name: String,
     /// What it allows.
     pub scopes: Vec<Scope>,
+    /// For whom it may ask for actions, if for anybody.
+    pub bound: Option<Bound>,
     /// SHA-256 of its secret part.
     pub secret_sha256: [u8; 32],
     /// When it was made.
@@ -134,6 +149,8 @@ pub struct StoredToken {
     pub name: String,
     /// What it allows.
     pub scopes: Vec<Scope>,
+    /// For whom it may ask for actions, if for anybody.
+    pub bound: Option<Bound>,
     /// SHA-256 of its secret part.
     pub secret_sha256: [u8; 32],
     /// When it was made.
@@ -236,22 +253,34 @@ fn add(tx: &Transaction<'_>, token: &NewToken, who: &Who) -> Result<(), StoreErr
     let scopes: Vec<&str> = token.scopes.iter().map(|scope| scope.as_str()).collect();
     let scopes = scopes.join(" ");
     tx.execute(
-        "INSERT INTO tokens (id, name, scopes, secret_sha256, created_at, expires_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+        "INSERT INTO tokens (id, name, scopes, secret_sha256, created_at, expires_at, source, mode)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
         params![
             token.id,
             token.name,
             scopes,
             token.secret_sha256,
             millis(token.created_at),
-            millis(token.expires_at)
+            millis(token.expires_at),
+            token.bound.as_ref().map(|bound| bound.source.as_str()),
+            token.bound.as_ref().and_then(|bound| bound.mode).map(Mode::as_str),
         ],
     )?;
     let done = Administered {
         to: Some(format!("token {} {:?}", token.id, token.name)),
-        after: Some(format!("{scopes}, until {:.0}", token.expires_at)),
+        after: Some(format!(
+            "{scopes}{}, until {:.0}",
+            token.bound.as_ref().map(told).unwrap_or_default(),
+            token.expires_at
+        )),
         ..Administered::new(who, Act::CreateToken, token.created_at)
     };
     audit::administered(tx, &done)
+}
+
+fn told(bound: &Bound) -> String {
+    let mode = bound.mode.map(|mode| format!(" in mode {mode} at most"));
+    format!(", for source {}{}", bound.source, mode.unwrap_or_default())
 }
 
 fn find(db: &Connection, id: &str) -> Result<Option<StoredToken>, StoreError> {
@@ -276,10 +305,15 @@ fn token(row: &Row<'_>) -> Result<StoredToken, StoreError> {
             reason: columns.raw("revoke_reason")?,
         }),
     };
+    let bound = match columns.maybe("source")? {
+        None => None,
+        Some(source) => Some(Bound { source, mode: columns.maybe("mode")? }),
+    };
     Ok(StoredToken {
         id: columns.raw("id")?,
         name: columns.raw("name")?,
         scopes,
+        bound,
         secret_sha256: columns.raw("secret_sha256")?,
         created_at: columns.time("created_at")?,
         expires_at: columns.time("expires_at")?,

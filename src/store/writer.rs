@@ -94,15 +94,24 @@ impl Writer {
     /// Accepts a delivery, unless too many writes wait already.
     pub(super) async fn accept(&self, accept: Accept) -> Result<Receipt, StoreError> {
         if self.keeps {
-            let (write, answered) = prepare(move |tx: &Transaction<'_>| accept::accept(tx, &accept));
-            self.writes.try_send(write).map_err(|error| match error {
-                mpsc::error::TrySendError::Full(_) => StoreError::Busy,
-                mpsc::error::TrySendError::Closed(_) => StoreError::Closing,
-            })?;
-            answered.await.unwrap_or(Err(StoreError::Closing))
+            self.try_write(move |tx| accept::accept(tx, &accept)).await
         } else {
             Ok(accept::as_new(&accept))
         }
+    }
+
+    /// Runs a write and returns when it is on disk, unless too many wait already.
+    pub(super) async fn try_write<T, F>(&self, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Transaction<'_>) -> Result<T, StoreError> + Send + 'static,
+    {
+        let (write, answered) = prepare(work);
+        self.writes.try_send(write).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => StoreError::Busy,
+            mpsc::error::TrySendError::Closed(_) => StoreError::Closing,
+        })?;
+        answered.await.unwrap_or(Err(StoreError::Closing))
     }
 
     /// Runs a write and returns when it is on disk.

@@ -5,7 +5,7 @@ use std::fs;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit as _, Mac as _};
-use quarantine_bridge::alert::Who;
+use quarantine_bridge::alert::{Mode, Who};
 use quarantine_bridge::http::{Access, ApiToken, table};
 use quarantine_bridge::ingest::{
     ClientStates, Gate, Place, Preset, Scheme, SecretEncoding, Signature, SigningKey, StaticToken, Tokens,
@@ -45,7 +45,7 @@ fn rapid7() -> Gate {
 }
 
 async fn bridge(gate: fn() -> Gate) -> Bridge {
-    Bridge::with(Setup { gate, ..Setup::default() }).await
+    Bridge::with(Setup { gate, playbooks: Some(Mode::Enforce), ..Setup::default() }).await
 }
 
 #[tokio::test]
@@ -185,6 +185,9 @@ async fn nobody_gets_a_2xx_who_should_not() {
     let device =
         Machine { id: server.clone(), os_platform: "WindowsServer2022".to_owned(), ..Machine::default() };
     bridge.simulator.with(|state| state.world.machines.push(device));
+    let asked = |alert_id: &str| json!({"alert_id": alert_id, "severity": "high", "machine": {"id": MACHINE}, "file": {"sha1": SHA1}});
+    let requested = bridge.post_as("/v1/actions", &bridge.requester("p", None), &asked("r1")).await.body;
+    let requested = requested["id"].as_str().unwrap().to_owned();
     let mut waiting = Vec::new();
     for alert_id in ["to approve", "to deny"] {
         let sent =
@@ -222,6 +225,7 @@ async fn nobody_gets_a_2xx_who_should_not() {
             "/v1/actions/{id}/complete" => &held,
             "/v1/actions/{id}/approve" => &waiting[0],
             "/v1/actions/{id}/deny" => &waiting[1],
+            "/v1/actions/{id}/status" => &requested,
             "/v1/tokens/{id}/revoke" => &spare,
             _ if template.contains("deliveries") => &delivery,
             _ => &action,
@@ -238,6 +242,8 @@ async fn nobody_gets_a_2xx_who_should_not() {
                 | "/v1/tokens/{id}/revoke"
                 | "/v1/kill-switch/off"
                 | "/v1/blast-breaker/close" => b"{\"reason\": \"r\"}".to_vec(),
+                "/v1/actions" => asked("r2").to_string().into_bytes(),
+                "/v1/actions/batch" => json!({"actions": [asked("r3")]}).to_string().into_bytes(),
                 "/v1/actions/{id}/approve" => {
                     b"{\"holds\": [\"os\", \"seen_on_device\"], \"reason\": \"r\"}".to_vec()
                 }

@@ -456,7 +456,8 @@ async fn other_methods_are_refused() {
         ("GET", "/v1/hooks/soc", "POST"),
         ("PUT", "/v1/hooks/soc", "POST"),
         ("GET", "/v1/hooks/other", "POST"),
-        ("POST", "/v1/actions", "GET"),
+        ("POST", "/v1/budget", "GET"),
+        ("PUT", "/v1/actions", "GET, POST"),
         ("DELETE", "/livez", "GET"),
     ] {
         let request = client.request(method.parse().unwrap(), bridge.url(path));

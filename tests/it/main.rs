@@ -61,6 +61,7 @@ mod queue;
 mod reconcile;
 mod relay;
 mod reload;
+mod requests;
 mod resolve;
 mod restore;
 mod retention;

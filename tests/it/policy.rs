@@ -64,6 +64,7 @@ pub(crate) fn good() -> Case {
             severity: Some(Severity::High),
             occurred_at: Some(before(now, SignedDuration::from_mins(5))),
             completed_at: None,
+            mode_max: None,
             target: Ok(Target { machine_id: MACHINE.parse().unwrap(), sha1: SHA1.parse().unwrap() }),
         },
         facts: Facts {

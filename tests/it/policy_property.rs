@@ -218,6 +218,7 @@ impl Dice {
                 severity: severity.known().copied(),
                 occurred_at: occurred_at.known().copied(),
                 completed_at: None,
+                mode_max: None,
                 target: if self.is_wild() { Err(unresolved) } else { Ok(target) },
             },
             facts: Facts {

@@ -26,6 +26,7 @@ pub(crate) fn action(state: State) -> Action {
             found_at: FoundAt::default(),
         },
         target: Some(Target { machine_id: MACHINE.parse().unwrap(), sha1: SHA1.parse().unwrap() }),
+        requested: None,
         completion: None,
         approved_at: None,
         held_reason: None,

@@ -35,7 +35,8 @@ use quarantine_bridge::policy::{Facts, Guard, Guards, Policy};
 use quarantine_bridge::retention::Pruner;
 use quarantine_bridge::simulator::Simulator;
 use quarantine_bridge::store::{
-    Accept, Deleted, NewToken, Options as StoreOptions, Receipt, Retention, Scope, Store, Weighed, add_token,
+    Accept, Bound, Deleted, NewToken, Options as StoreOptions, Receipt, Retention, Scope, Store, Weighed,
+    add_token,
 };
 use quarantine_bridge::telemetry::{LogFormat, Metrics};
 use quarantine_bridge::{defender, graph, http};
@@ -77,6 +78,8 @@ pub(crate) struct Setup {
     /// Where Defender's API is, if not at the simulator.
     pub(crate) api_url: Option<String>,
     pub(crate) retention: Retention,
+    /// How far a second source, `playbooks`, may go, which asks for actions by the API; there is none if not said.
+    pub(crate) playbooks: Option<Mode>,
 }
 
 impl Default for Setup {
@@ -100,6 +103,7 @@ impl Default for Setup {
             graph: false,
             api_url: None,
             retention: Retention::default(),
+            playbooks: None,
         }
     }
 }
@@ -179,7 +183,7 @@ impl Bridge {
         tasks.spawn(key_fetcher.run(stopped.clone()));
         tasks.spawn(switch_watch.run(stopped));
         tasks.spawn(async move { server.await.unwrap() });
-        let token = token(&store_options, &clock, "test", &[Scope::ActionsRead, Scope::Metrics]);
+        let token = token(&store_options, &clock, "test", &[Scope::ActionsRead, Scope::Metrics], None);
         Self {
             clock,
             simulator,
@@ -265,7 +269,13 @@ impl Bridge {
 
     /// A token of this name.
     pub(crate) fn token_of(&self, name: &str, scopes: &[Scope]) -> String {
-        token(&StoreOptions { path: self.database() }, &self.clock, name, scopes)
+        token(&StoreOptions { path: self.database() }, &self.clock, name, scopes, None)
+    }
+
+    /// A token of this name that may ask for actions of the source `playbooks`, in this mode at most.
+    pub(crate) fn requester(&self, name: &str, mode: Option<Mode>) -> String {
+        let store = StoreOptions { path: self.database() };
+        token(&store, &self.clock, name, &[Scope::ActionsWrite], mode)
     }
 
     /// Posts a signed body to the source.
@@ -471,7 +481,14 @@ fn config(setup: &Setup, simulator: &Simulator, folder: &TempDir) -> Config {
     let policy = Policy::new(setup.mode, setup.min_severity, SignedDuration::from_mins(60))
         .with_guards(usual_guards)
         .with_guards(setup.guards);
-    let mut dispatch = dispatch::Options::new(HashMap::from([(name, policy)]));
+    let mut sources = vec![source];
+    let mut policies = HashMap::from([(name, policy.clone())]);
+    if let Some(mode) = setup.playbooks {
+        let playbooks = playbooks(setup);
+        policies.insert(playbooks.name.clone(), Policy { source_mode: mode, ..policy });
+        sources.push(playbooks);
+    }
+    let mut dispatch = dispatch::Options::new(policies);
     dispatch.calls_per_minute = setup.calls_per_minute;
     dispatch.lookups_per_minute = setup.lookups_per_minute;
     dispatch.rules.values_mut().for_each(|rules| *rules = setup.rules);
@@ -484,7 +501,7 @@ fn config(setup: &Setup, simulator: &Simulator, folder: &TempDir) -> Config {
     Config {
         http: http::Options {
             limits: setup.limits,
-            ..http::Options::new("127.0.0.1:0".parse().unwrap(), vec![source])
+            ..http::Options::new("127.0.0.1:0".parse().unwrap(), sources)
         },
         tls_files: None,
         store: StoreOptions { path: folder.path().join("bridge.db") },
@@ -506,6 +523,17 @@ fn config(setup: &Setup, simulator: &Simulator, folder: &TempDir) -> Config {
         log_format: LogFormat::Text,
         log_level: LevelFilter::OFF,
         warnings: Complaints::default(),
+    }
+}
+
+/// The source whose callers ask by the API.
+fn playbooks(setup: &Setup) -> http::Source {
+    let built_in = BuiltIn::named("bridge").unwrap();
+    http::Source {
+        name: "playbooks".parse().unwrap(),
+        gate: Gate::new(Scheme::ApiTokens, Vec::new(), Vec::new()),
+        format: Arc::new(Format::load(built_in.name, built_in.code).unwrap()),
+        quota: setup.quota,
     }
 }
 
@@ -541,13 +569,16 @@ pub(crate) fn without_facts(guards: &mut Guards) {
     }
 }
 
-fn token(store: &StoreOptions, clock: &Clock, name: &str, scopes: &[Scope]) -> String {
+fn token(store: &StoreOptions, clock: &Clock, name: &str, scopes: &[Scope], mode: Option<Mode>) -> String {
     let token = http::ApiToken::generate();
     let now = clock.now();
     let kept = NewToken {
         id: token.id().to_owned(),
         name: name.to_owned(),
         scopes: scopes.to_vec(),
+        bound: scopes
+            .contains(&Scope::ActionsWrite)
+            .then(|| Bound { source: "playbooks".parse().unwrap(), mode }),
         secret_sha256: token.secret_sha256(),
         created_at: now,
         expires_at: after(now, SignedDuration::from_hours(24 * 365)),

@@ -1,0 +1,167 @@
+//! Takes actions that a caller of the API asks for: its body is kept as a delivery, what it asks for as alerts with one pair
+//! each. All of it is one transaction, with what is to be answered when the same is asked again.
+
+use jiff::Timestamp;
+use rusqlite::{OptionalExtension as _, Transaction};
+
+use crate::alert::{ActionId, Alert, DeliveryId, EntityPair, Requested, State};
+use crate::audit::Act;
+use crate::ingest::Verified;
+
+use super::accept::{Accept, keep_alert, keep_delivery, known_delivery};
+use super::audit::{self, Administered};
+use super::batch::Batch;
+use super::idempotency::{self, Once};
+use super::remembered;
+use super::rows::{Columns, new_uuid};
+use super::{Store, StoreError};
+
+/// What a caller of the API asks for.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// Its body, the caller proven.
+    pub delivery: Verified,
+    /// The actions.
+    pub actions: Vec<Wanted>,
+    /// Under which key it may be asked again, if under any.
+    pub once: Option<Once>,
+    /// Now.
+    pub now: Timestamp,
+}
+
+/// One action that is asked for.
+#[derive(Debug, Clone)]
+pub struct Wanted {
+    /// The alert, with the one pair that is meant.
+    pub alert: Alert,
+    /// Who asks, and what else.
+    pub requested: Requested,
+}
+
+/// What became of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Requests {
+    /// All of it is on disk; in the order in which it was asked for.
+    Taken(Vec<Taken>),
+    /// It was asked before under the same key: this is what was answered then.
+    Replayed(Vec<Taken>),
+    /// Something else was asked before under the same key. Nothing was stored.
+    OtherBefore,
+}
+
+/// What became of one action that was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Taken {
+    /// It is on disk.
+    Stands {
+        /// Its id.
+        id: ActionId,
+        /// Where it stood then.
+        state: State,
+        /// Whether it was known before: the alert had this pair already.
+        is_known: bool,
+    },
+    /// The alert had this pair already, and retention has deleted the action.
+    Gone,
+}
+
+impl Store {
+    /// Takes what a caller of the API asks for: what this answers is on disk.
+    pub async fn request(&self, request: Request) -> Result<Requests, StoreError> {
+        let requests = self.writer.try_write(move |tx| take(tx, &request)).await?;
+        if let Requests::Taken(taken) = &requests {
+            let is_new = |taken: &&Taken| matches!(taken, Taken::Stands { is_known: false, .. });
+            self.tell_of_new(u64::try_from(taken.iter().filter(is_new).count()).unwrap_or(u64::MAX));
+        }
+        Ok(requests)
+    }
+}
+
+fn take(tx: &Transaction<'_>, request: &Request) -> Result<Requests, StoreError> {
+    let body = request.delivery.body_sha256();
+    if let Some(kept) = request.once.as_ref().map(|once| idempotency::find(tx, once)).transpose()?.flatten() {
+        // A newer version may take more or less of the same body.
+        let is_same = kept.request == *body && kept.answer.len() == request.actions.len();
+        return Ok(if is_same { Requests::Replayed(kept.answer) } else { Requests::OtherBefore });
+    }
+    let delivery_id = keep_body(tx, request)?;
+    let taken: Result<Vec<Taken>, StoreError> =
+        request.actions.iter().map(|wanted| keep(tx, request, delivery_id, wanted)).collect();
+    let taken = taken?;
+    if let Some(once) = &request.once {
+        idempotency::keep(tx, once, body, &taken, request.now)?;
+    }
+    Ok(Requests::Taken(taken))
+}
+
+/// Keeps the body, unless it is known; returns its delivery.
+fn keep_body(tx: &Transaction<'_>, request: &Request) -> Result<DeliveryId, StoreError> {
+    let delivery = &request.delivery;
+    if let Some(known) = remembered::delivery(tx, delivery.source(), &delivery.key().to_string())? {
+        return Ok(known.id);
+    }
+    let accept = Accept {
+        delivery: delivery.clone(),
+        alerts: request.actions.iter().map(|wanted| wanted.alert.clone()).collect(),
+        refused: Vec::new(),
+        references: Vec::new(),
+        notices: Vec::new(),
+        now: request.now,
+    };
+    let new_id = DeliveryId::new(new_uuid(request.now));
+    if keep_delivery(tx, new_id, &accept)? { Ok(new_id) } else { Ok(known_delivery(tx, delivery)?.id) }
+}
+
+/// Keeps one action, unless the alert has its pair already. Who asks for a new one is in the audit.
+fn keep(
+    tx: &Transaction<'_>,
+    request: &Request,
+    delivery_id: DeliveryId,
+    wanted: &Wanted,
+) -> Result<Taken, StoreError> {
+    let Wanted { alert, requested } = wanted;
+    let source = request.delivery.source();
+    let batch = Batch {
+        delivery_id,
+        source,
+        alerts: std::slice::from_ref(alert),
+        refused: &[],
+        references: &[],
+        notices: &[],
+        who: &requested.by,
+        requested: Some(requested),
+        now: request.now,
+    };
+    let mut new = Vec::new();
+    keep_alert(tx, &batch, alert, &mut new)?;
+    let Some(id) = new.first().copied() else {
+        return known(tx, request, alert);
+    };
+    let done = Administered {
+        action: Some(id),
+        to: Some(format!("source {source}")),
+        reason: requested.note.clone(),
+        after: requested.mode_max.map(|mode| format!("mode {mode} at most")),
+        ..Administered::new(&requested.by, Act::RequestAction, request.now)
+    };
+    audit::administered(tx, &done)?;
+    Ok(Taken::Stands { id, state: State::Accepted, is_known: false })
+}
+
+/// Finds the action that the alert has for the pair.
+fn known(tx: &Transaction<'_>, request: &Request, alert: &Alert) -> Result<Taken, StoreError> {
+    let pair_key = alert.targets.first().map(EntityPair::key).unwrap_or_default();
+    let mut statement = tx.prepare_cached(
+        "SELECT a.id, a.state FROM actions a JOIN alerts l ON l.seq = a.alert_seq
+         WHERE l.source = ?1 AND l.alert_id = ?2 AND a.pair_key = ?3",
+    )?;
+    let key = [request.delivery.source().as_str(), alert.alert_id.as_str(), &pair_key];
+    let found = statement.query_row(key, |row| {
+        let columns = Columns(row);
+        Ok(columns.parsed("id").and_then(|id| Ok((id, columns.parsed("state")?))))
+    });
+    match found.optional()?.transpose()? {
+        Some((id, state)) => Ok(Taken::Stands { id, state, is_known: true }),
+        None => Ok(Taken::Gone),
+    }
+}
