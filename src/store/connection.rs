@@ -74,7 +74,7 @@ pub(super) fn prepare(connection: &mut Connection, path: &Path) -> Result<(), St
     // FULL: every commit is on disk before it is acknowledged, also through a power cut.
     connection.execute_batch(
         "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;
-         PRAGMA temp_store = MEMORY; PRAGMA cache_size = -8192; PRAGMA wal_autocheckpoint = 4000;
+         PRAGMA temp_store = MEMORY; PRAGMA cache_size = -8192;
          PRAGMA journal_size_limit = 67108864; PRAGMA cell_size_check = ON;",
     )?;
     keep_plans(connection)?;

@@ -23,6 +23,7 @@ mod inline;
 mod intent;
 mod ledger;
 mod lock;
+mod log_copier;
 mod marks;
 mod new_action;
 mod pending;
@@ -133,7 +134,7 @@ impl Store {
         let lock = lock::take(&options.path)?;
         let connection = connection::open_and_migrate(&options.path)?;
         let unfinished = total(&read::count_unfinished(&connection)?);
-        let writer = Writer::start(connection, lock)?;
+        let writer = Writer::start(connection, connection::open_beside(&options.path)?, lock)?;
         let readers = Readers::new(&options.path, writer.health().clone());
         Ok(Self { room: Room::of(&options.path), ..Self::over(writer, readers, unfinished) })
     }

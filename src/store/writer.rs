@@ -14,6 +14,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::StoreError;
 use super::accept::{self, Accept, Receipt};
+use super::log_copier::LogCopier;
 
 /// How many writes may wait. More of dispatch make it wait; more deliveries are turned away.
 const WAITING_MAX: usize = 1024;
@@ -53,28 +54,42 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    /// Starts the thread. It ends, and lets go of the lock, when the last handle is dropped.
-    pub(super) fn start(connection: Connection, lock: File) -> Result<Self, StoreError> {
-        Self::spawn(connection, Some(lock))
+    /// Starts the thread, and one that copies the log on the second connection. Both end, and let go of the lock, when the last
+    /// handle is dropped.
+    pub(super) fn start(
+        mut connection: Connection,
+        copying: Connection,
+        lock: File,
+    ) -> Result<Self, StoreError> {
+        let (writer, mut waiting) = Self::queue(true);
+        let mut copier = LogCopier::start(copying, writer.health.clone())?;
+        spawn(move || {
+            loop {
+                let count = waiting.receive_group();
+                if count == 0 {
+                    break;
+                }
+                waiting.commit(&mut connection, |_| Ok(()));
+                copier.committed(count);
+            }
+            copier.end();
+            // Whoever has the lock next finds no connection of ours.
+            drop(connection);
+            drop(lock);
+        })?;
+        Ok(writer)
     }
 
     /// A writer for the benchmark, which keeps nothing of a delivery.
     pub(super) fn forgetful() -> Result<Self, StoreError> {
-        Self::spawn(Connection::open_in_memory()?, None)
-    }
-
-    fn spawn(mut connection: Connection, lock: Option<File>) -> Result<Self, StoreError> {
-        let (writer, mut waiting) = Self::queue(lock.is_some());
-        let work = move || {
-            while waiting.receive_group() {
+        let mut connection = Connection::open_in_memory()?;
+        let (writer, mut waiting) = Self::queue(false);
+        spawn(move || {
+            while waiting.receive_group() > 0 {
                 waiting.commit(&mut connection, |_| Ok(()));
             }
-            drop(lock);
-        };
-        match thread::Builder::new().name("store-writer".to_owned()).spawn(work) {
-            Ok(_) => Ok(writer),
-            Err(why) => Err(StoreError::NotWritable(why.to_string())),
-        }
+        })?;
+        Ok(writer)
     }
 
     /// A writer, and the writes that wait for whoever commits them.
@@ -135,6 +150,13 @@ impl Writer {
     }
 }
 
+fn spawn(work: impl FnOnce() + Send + 'static) -> Result<(), StoreError> {
+    match thread::Builder::new().name("store-writer".to_owned()).spawn(work) {
+        Ok(_) => Ok(()),
+        Err(why) => Err(StoreError::NotWritable(why.to_string())),
+    }
+}
+
 /// Makes a write of some work, and what its caller waits for.
 fn prepare<T, F>(work: F) -> (Write, oneshot::Receiver<Result<T, StoreError>>)
 where
@@ -170,9 +192,9 @@ impl fmt::Debug for Waiting {
 }
 
 impl Waiting {
-    /// Waits for writes and takes a group of them; says whether there were any.
-    fn receive_group(&mut self) -> bool {
-        self.writes.blocking_recv_many(&mut self.group, GROUP_MAX) > 0
+    /// Waits for writes and takes a group of them; returns how many, and 0 once nobody can write any more.
+    fn receive_group(&mut self) -> usize {
+        self.writes.blocking_recv_many(&mut self.group, GROUP_MAX)
     }
 
     /// Takes so many of the writes that wait now; returns how many it took.
