@@ -77,6 +77,8 @@ pub(crate) struct Setup {
     /// Where Defender's API is, if not at the simulator.
     pub(crate) api_url: Option<String>,
     pub(crate) retention: Retention,
+    /// The key of one-time links, if there are any.
+    pub(crate) link_key: Option<&'static str>,
 }
 
 impl Default for Setup {
@@ -100,6 +102,7 @@ impl Default for Setup {
             graph: false,
             api_url: None,
             retention: Retention::default(),
+            link_key: None,
         }
     }
 }
@@ -484,6 +487,8 @@ fn config(setup: &Setup, simulator: &Simulator, folder: &TempDir) -> Config {
     Config {
         http: http::Options {
             limits: setup.limits,
+            link_key: setup.link_key.and_then(|key| http::LinkKey::new(key.into())),
+            public_url: setup.link_key.map(|_| "https://bridge.example.com".parse().unwrap()),
             ..http::Options::new("127.0.0.1:0".parse().unwrap(), vec![source])
         },
         tls_files: None,
