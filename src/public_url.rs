@@ -31,6 +31,11 @@ impl PublicUrl {
     pub fn to(&self, path: &str) -> String {
         format!("{}{path}", self.0)
     }
+
+    /// Returns what a browser calls the origin of our pages.
+    pub fn origin(&self) -> String {
+        Url::parse(&self.0).map_or_else(|_| String::new(), |url| url.origin().ascii_serialization())
+    }
 }
 
 impl FromStr for PublicUrl {

@@ -175,6 +175,10 @@ pub enum Act {
     ApproveAction,
     /// Deny a held action.
     DenyAction,
+    /// Make a link by which an approver decides.
+    MakeLink,
+    /// Decide by a link.
+    UseLink,
     /// Read a kept delivery again.
     ReplayDelivery,
     /// Make a token of the API.
@@ -204,6 +208,8 @@ impl Act {
             Self::CancelAction => "cancel_action",
             Self::ApproveAction => "approve_action",
             Self::DenyAction => "deny_action",
+            Self::MakeLink => "make_link",
+            Self::UseLink => "use_link",
             Self::ReplayDelivery => "replay_delivery",
             Self::CreateToken => "create_token",
             Self::RevokeToken => "revoke_token",

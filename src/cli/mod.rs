@@ -1,5 +1,6 @@
 //! The commands, one file each.
 
+mod ask;
 mod assemble;
 mod audit;
 mod audit_export;
@@ -15,6 +16,7 @@ mod formats_test;
 mod formats_try;
 mod judge;
 mod kill_switch;
+mod link;
 mod operator;
 mod policy;
 mod policy_test;
@@ -84,6 +86,8 @@ enum Command {
     Approve(judge::Approve),
     /// Deny a held action, with a token of your own.
     Deny(judge::Deny),
+    /// Make one-time links by which approvers decide about held actions.
+    Link(link::Arguments),
     /// Show how a quarantine is undone, and mark it as undone; runs nothing.
     Undo(undo::Undo),
     /// List the marks of what was undone, or take one away.
@@ -129,6 +133,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::BlastBreaker(arguments) => blast_breaker::run(&arguments),
         Command::Approve(arguments) => judge::approve(&arguments),
         Command::Deny(arguments) => judge::deny(&arguments),
+        Command::Link(arguments) => link::run(&arguments),
         Command::Undo(arguments) => undo::undo(&arguments),
         Command::UndoMarks(arguments) => undo::marks(&arguments),
         Command::Token(arguments) => token::run(&arguments),

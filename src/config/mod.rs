@@ -118,6 +118,9 @@ pub fn load_with_files(path: &Path, secrets: Secrets) -> Loaded {
             root.finish();
             if let Some(config) = &config {
                 fixed.add_secret("defender.client_secret", &config.defender.app.client_secret);
+                if let Some(key) = &config.http.link_key {
+                    fixed.add_secret("server.link_key", key.secret());
+                }
             }
             if let Some(secret) = &audit.secret {
                 fixed.add_secret("audit.signing_key", secret);

@@ -4,11 +4,12 @@ use std::net::SocketAddr;
 
 use ipnet::IpNet;
 
-use crate::http::{CONNECTIONS_PER_ADDRESS, ForwardedHeader, Limits, Options, Proxies};
+use crate::http::{CONNECTIONS_PER_ADDRESS, ForwardedHeader, Limits, LinkKey, Options, Proxies};
 
 use super::Secrets;
 use super::auth::networks;
 use super::reader::Section;
+use super::secret;
 use super::tls::{self, TlsFiles};
 use super::whole;
 
@@ -39,6 +40,8 @@ pub(super) fn read(root: &Section<'_>, secrets: Secrets) -> Option<Server> {
         let remedy = "write where others reach the service, such as \"https://bridge.example.com\"";
         section.parse("public_url", text, remedy)
     });
+    let link_key = section.section_if_there("link_key");
+    let link_key = link_key.filter(|_| secrets == Secrets::Read).and_then(|section| read_link_key(&section));
     let mut limits = Limits::default();
     if let Some(most) = whole(&section, "unfinished_max", 1..=100_000_000) {
         limits.unfinished_max = most.into();
@@ -69,10 +72,23 @@ pub(super) fn read(root: &Section<'_>, secrets: Secrets) -> Option<Server> {
         limits,
         proxies: proxies?,
         connections_per_address: connections_per_address?,
+        link_key,
         public_url: public_url.map_or(Some(None), |read| read.map(Some))?,
         ..Options::new(listen, Vec::new())
     };
     Some(Server { http, tls_files })
+}
+
+/// Reads the key that makes one-time links.
+fn read_link_key(section: &Section<'_>) -> Option<LinkKey> {
+    let secret = secret::read(section)?;
+    section.finish();
+    let key = LinkKey::new(secret.text);
+    if key.is_none() {
+        let remedy = "make one: (umask 027; openssl rand -base64 32 > link-key)";
+        section.complain(secret.key, "is shorter than 32 characters", remedy);
+    }
+    key
 }
 
 /// Reads whose word about clients counts.

@@ -11,7 +11,7 @@ use crate::ingest::Peer;
 use crate::telemetry::metric;
 
 use super::bucket::{Bucket, Rate};
-use super::failures::Failures;
+use super::failures::{Door, Failures};
 use super::problem::{Problem, ProblemKind};
 use super::{Context, Source};
 
@@ -73,28 +73,26 @@ impl Admission {
     }
 
     /// Puts off an address that failed too often at this source, whatever it shows now: others are not touched.
-    ///
-    /// An address that is not known is let pass, for else one could lock out all of those.
-    pub(super) fn check_failures(
-        &self,
-        source: &SourceName,
-        peer: &Peer,
-        now: Timestamp,
-    ) -> Result<(), PutOff> {
-        let Some(address) = peer.address else {
-            return Ok(());
-        };
-        let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
-        match failures.wait(address, source, now) {
+    pub(super) fn check_failures(&self, door: &Door, peer: &Peer, now: Timestamp) -> Result<(), PutOff> {
+        match self.wait(door, peer, now) {
             SignedDuration::ZERO => Ok(()),
             wait => Err(PutOff::Failures(wait)),
         }
     }
 
+    /// Returns how long an address that failed too often must wait.
+    ///
+    /// An address that is not known is let pass, for else one could lock out all of those.
+    pub(super) fn wait(&self, door: &Door, peer: &Peer, now: Timestamp) -> SignedDuration {
+        let wait =
+            |address| self.failures.lock().unwrap_or_else(PoisonError::into_inner).wait(address, door, now);
+        peer.address.map_or(SignedDuration::ZERO, wait)
+    }
+
     /// Notes that an address failed.
-    pub(super) fn record_failure(&self, source: &SourceName, peer: &Peer, now: Timestamp) {
+    pub(super) fn record_failure(&self, door: &Door, peer: &Peer, now: Timestamp) {
         if let Some(address) = peer.address {
-            self.failures.lock().unwrap_or_else(PoisonError::into_inner).record(address, source, now);
+            self.failures.lock().unwrap_or_else(PoisonError::into_inner).record(address, door, now);
         }
     }
 

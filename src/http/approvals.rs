@@ -73,13 +73,9 @@ async fn judge(
     let judge = Judge { action, word, reason, who: who.clone(), via, now: context.clock.now() };
     let judged = context.store.judge(judge).await?;
     tracing::info!(%action, %who, ?judged, "judgement");
+    count(context, &judged);
     let mut answer = match judged {
-        Judged::Resumed | Judged::Denied => {
-            let state = if judged == Judged::Denied { State::Denied } else { State::Resolving };
-            context.metrics.count(&metric::STATE_CHANGES, &[("state", state.as_str())]);
-            HttpResponse::Ok()
-        }
-        Judged::Already => HttpResponse::Ok(),
+        Judged::Resumed | Judged::Denied | Judged::Already => HttpResponse::Ok(),
         Judged::Kept => HttpResponse::Accepted(),
         refused => return Err(refusal(&refused)),
     };
@@ -87,12 +83,22 @@ async fn judge(
     Ok(answer.json(view::action(&record, context.clock.now())))
 }
 
+/// Counts the change of state that a word has brought about.
+pub(super) fn count(context: &Context, judged: &Judged) {
+    let state = match judged {
+        Judged::Resumed => State::Resolving,
+        Judged::Denied => State::Denied,
+        _ => return,
+    };
+    context.metrics.count(&metric::STATE_CHANGES, &[("state", state.as_str())]);
+}
+
 fn refusal(judged: &Judged) -> Problem {
     let no = |detail: String| Problem::new(ProblemKind::NotApprovable, detail);
     match judged {
         Judged::OwnAction => {
             let detail = "Whoever has brought an action about, by asking for it, as its source, by a replay or by completing \
-                          it, may not decide about it.";
+                          it, or has made a link for it, may not decide about it.";
             Problem::new(ProblemKind::Forbidden, detail)
         }
         Judged::NotHeld(state) => no(format!("It is {state}; only a held action waits for a person.")),

@@ -1,4 +1,4 @@
-//! Failed authentications, by the sender's address and the source, in bounded memory. Pure.
+//! Failed authentications, by the sender's address and the door, in bounded memory. Pure.
 
 use core::net::{IpAddr, Ipv6Addr};
 use std::collections::HashMap;
@@ -10,8 +10,17 @@ use crate::alert::SourceName;
 
 use super::bucket::{Bucket, Rate};
 
-/// Who failed: an IPv4 address, or the /64 network that one IPv6 host can take addresses from; and at which source.
-type Who = (IpAddr, SourceName);
+/// Where somebody may fail to prove themselves.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Door {
+    /// At a source.
+    Source(SourceName),
+    /// At one-time links, whichever.
+    Links,
+}
+
+/// Who failed: an IPv4 address, or the /64 network that one IPv6 host can take addresses from; and at which door.
+type Who = (IpAddr, Door);
 
 /// Failures in two generations: when the young one is full it becomes the old one, and what was old is forgotten. So
 /// those are kept that failed last, and at most as many as wanted.
@@ -30,16 +39,16 @@ impl Failures {
         Self { rate, generation_max, young: HashMap::new(), old: HashMap::new() }
     }
 
-    /// Returns how long this address must wait before its next try at this source.
-    pub fn wait(&mut self, address: IpAddr, source: &SourceName, now: Timestamp) -> SignedDuration {
-        let who = (network(address), source.clone());
+    /// Returns how long this address must wait before its next try at this door.
+    pub fn wait(&mut self, address: IpAddr, door: &Door, now: Timestamp) -> SignedDuration {
+        let who = (network(address), door.clone());
         let bucket = self.young.get_mut(&who).or_else(|| self.old.get_mut(&who));
         bucket.map_or(SignedDuration::ZERO, |bucket| bucket.wait(self.rate, now))
     }
 
     /// Notes a failure.
-    pub fn record(&mut self, address: IpAddr, source: &SourceName, now: Timestamp) {
-        let who = (network(address), source.clone());
+    pub fn record(&mut self, address: IpAddr, door: &Door, now: Timestamp) {
+        let who = (network(address), door.clone());
         let known = self.young.get(&who).copied().or_else(|| self.old.remove(&who));
         let mut bucket = known.unwrap_or(Bucket::FULL);
         // An empty one stays as it is.

@@ -21,6 +21,7 @@ use crate::store::{Accept, Accepted, Receipt, StoreError};
 use crate::telemetry::metric;
 
 use super::admission::{self, PutOff};
+use super::failures::Door;
 use super::problem::{Problem, ProblemKind};
 use super::{Context, Source, body, client, view};
 
@@ -134,7 +135,8 @@ pub(super) async fn believe(
     now: Timestamp,
 ) -> Result<Verified, Problem> {
     let name = source.name.as_str();
-    let waits = context.admission.check_failures(&source.name, &delivery.peer, now);
+    let door = Door::Source(source.name.clone());
+    let waits = context.admission.check_failures(&door, &delivery.peer, now);
     waits.map_err(|put_off| put_off.tell(context, source))?;
     let not_believed = |reason: &'static str, error: &dyn fmt::Display| {
         context.metrics.count(&metric::SIGNATURE_FAILURES, &[("source", name), ("reason", reason)]);
@@ -146,7 +148,7 @@ pub(super) async fn believe(
     })?;
     let verified = verified.map_err(|error| {
         not_believed(error.reason(), &error);
-        context.admission.record_failure(&source.name, &delivery.peer, now);
+        context.admission.record_failure(&door, &delivery.peer, now);
         Problem::unauthorized()
     })?;
     context.key_uses.note(source, verified.key_id(), &context.metrics, now);

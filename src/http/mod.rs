@@ -4,6 +4,7 @@
 mod actions;
 mod admission;
 mod approvals;
+mod approve_link;
 mod asked;
 mod audit;
 mod auth;
@@ -23,7 +24,10 @@ mod hooks;
 mod idempotency;
 mod key_uses;
 mod kill_switch;
+mod link;
+mod links;
 mod listener;
+mod page;
 mod parameters;
 mod places;
 pub(crate) mod problem;
@@ -66,7 +70,8 @@ use crate::undo::Portal;
 pub use admission::{Limits, Quota};
 pub use bucket::{Bucket, Rate};
 pub use client::{ForwardedHeader, Proxies};
-pub use failures::Failures;
+pub use failures::{Door as FailureDoor, Failures};
+pub use link::LinkKey;
 pub use problem::{ProblemKind, TABLE};
 pub use routes::{Access, table};
 pub use sources::Sources;
@@ -104,6 +109,8 @@ pub struct Options {
     pub portal: Portal,
     /// Where others reach the service, if it was told.
     pub public_url: Option<PublicUrl>,
+    /// The key that makes one-time links, if there is one.
+    pub link_key: Option<LinkKey>,
 }
 
 impl Options {
@@ -118,6 +125,7 @@ impl Options {
             connections_per_address: CONNECTIONS_PER_ADDRESS,
             portal: Portal::default(),
             public_url: None,
+            link_key: None,
         }
     }
 }
@@ -154,6 +162,7 @@ struct Context {
     estimates: Estimates,
     portal: Portal,
     public_url: Option<PublicUrl>,
+    link_key: Option<LinkKey>,
     /// True once dispatch has taken up where the last run ended.
     ready: watch::Receiver<bool>,
 }
@@ -214,7 +223,9 @@ impl fmt::Debug for Bound {
 pub fn bind(options: Options, parts: Parts) -> io::Result<Bound> {
     let listener = TcpListener::bind(options.listen)?;
     let address = listener.local_addr()?;
-    let Options { sources, limits, tls, proxies, connections_per_address, portal, public_url, .. } = options;
+    let Options {
+        sources, limits, tls, proxies, connections_per_address, portal, public_url, link_key, ..
+    } = options;
     let places = Places::new(connections_per_address, proxies.networks.clone());
     let door = Door { tls, places, metrics: parts.metrics.clone() };
     let (watch_sources, watched) = watch::channel(Arc::new(Sources::new(sources, limits)));
@@ -235,6 +246,7 @@ pub fn bind(options: Options, parts: Parts) -> io::Result<Bound> {
         long_bodies: LongBodies::default(),
         portal,
         public_url,
+        link_key,
         ready,
     });
     let app = move || {

@@ -40,6 +40,8 @@ pub enum ProblemKind {
     SignalFile,
     /// The action does not wait for a person's decision, or not for this.
     NotApprovable,
+    /// No links are made here.
+    LinksOff,
     /// The source is not configured any more, or not in this way.
     SourceUnknown,
     /// The delivery is no payload that a format reads.
@@ -109,6 +111,7 @@ pub const TABLE: &[Row] = &[
     row(ProblemKind::NotUndoable, "not-undoable", 409, "There is nothing to undo."),
     row(ProblemKind::SignalFile, "signal-file", 409, "The signal file keeps the kill switch on."),
     row(ProblemKind::NotApprovable, "not-approvable", 409, "The action does not wait for this decision."),
+    row(ProblemKind::LinksOff, "links-off", 409, "No links are made here."),
     row(ProblemKind::SourceUnknown, "source-unknown", 409, "The source is not configured any more."),
     row(ProblemKind::NotReplayable, "not-replayable", 409, "The delivery cannot be read again."),
     row(ProblemKind::StillRunning, "still-running", 409, "The same request is being answered."),

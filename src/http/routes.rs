@@ -11,11 +11,11 @@ use crate::store::Scope;
 
 use super::problem::Problem;
 use super::{
-    actions, approvals, audit, auth, blast_breaker, budget, cancel, deliveries, health, hooks, kill_switch,
-    requests, tokens, undo,
+    actions, approvals, approve_link, audit, auth, blast_breaker, budget, cancel, deliveries, health, hooks,
+    kill_switch, links, requests, tokens, undo,
 };
 
-use Access::{Open, Source, Token};
+use Access::{Link, Open, Source, Token};
 
 /// Who gets in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,6 +24,8 @@ pub enum Access {
     Open,
     /// A source: its delivery proves who sends it.
     Source,
+    /// Whoever has a one-time link: its page proves it.
+    Link,
     /// Whoever shows a token of this scope.
     Token(Scope),
 }
@@ -51,6 +53,9 @@ const ROUTES: &[Route] = &[
     post("/v1/actions/{id}/complete", Token(Scope::ActionsComplete), |it| it.to(actions::complete)),
     post("/v1/actions/{id}/approve", Token(Scope::ActionsApprove), |it| it.to(approvals::approve)),
     post("/v1/actions/{id}/deny", Token(Scope::ActionsApprove), |it| it.to(approvals::deny)),
+    post("/v1/actions/{id}/links", Token(Scope::LinksCreate), |it| it.to(links::create)),
+    get("/approve/{link}", Link, |it| it.to(approve_link::show)),
+    post("/approve/{link}", Link, |it| it.to(approve_link::decide)),
     post("/v1/actions/{id}/cancel", Token(Scope::ActionsCancel), |it| it.to(cancel::cancel)),
     get("/v1/actions/{id}/undo", Token(Scope::ActionsRead), |it| it.to(undo::show)),
     post("/v1/actions/{id}/undo", Token(Scope::ActionsUndo), |it| it.to(undo::mark)),

@@ -142,7 +142,7 @@ fn holds(record: &ActionRecord) -> Vec<Value> {
 fn word(word: &KeptWord) -> Value {
     json!({
         "word": word.word.as_str(), "by": word.who.to_string(), "holds": word.word.holds(), "reason": word.reason,
-        "via": word.via.as_str(), "at": time(Some(word.at)),
+        "via": word.via.as_str(), "link_made_by": word.via.made_by().map(ToString::to_string), "at": time(Some(word.at)),
     })
 }
 

@@ -10,7 +10,7 @@ use crate::policy::Verdict;
 use super::audit::{self, Administered};
 use super::rows::Columns;
 use super::words::{self, KeptWord, Via, Word};
-use super::{Store, StoreError, advance, intent, seal};
+use super::{Store, StoreError, advance, intent, links, seal};
 
 /// A person's word about a held action.
 #[derive(Debug, Clone)]
@@ -40,7 +40,7 @@ pub enum Judged {
     Denied,
     /// The same person has said the same before.
     Already,
-    /// The person has a part in the action: its submitter, or whoever completed it.
+    /// The person has a part in the action: its submitter, whoever completed it, whoever made a link for it.
     OwnAction,
     /// The action does not wait for a person: it is in this state.
     NotHeld(State),
@@ -79,16 +79,15 @@ impl Store {
 
 /// Takes a person's word. The one place where an approval is made: whoever may not give one is refused here, whichever
 /// way the word came. It is in the audit, in the same transaction.
-fn take(tx: &Transaction<'_>, judge: &Judge) -> Result<Judged, StoreError> {
+pub(super) fn take(tx: &Transaction<'_>, judge: &Judge) -> Result<Judged, StoreError> {
     let Some(action) = intent::load(tx, judge.action)? else {
         return Ok(Judged::Missing);
     };
-    if has_part(tx, &action, &judge.who)? {
+    if is_own(tx, &action, judge)? {
         return Ok(Judged::OwnAction);
     }
-    let is_over = action.expires_at.is_some_and(|at| at <= judge.now);
-    if action.state != State::Held || is_over {
-        let state = if is_over && action.state == State::Held { State::Expired } else { action.state };
+    let state = state_by_now(&action, judge.now);
+    if state != State::Held {
         let already = said_before(tx, judge)?;
         return Ok(if already { Judged::Already } else { Judged::NotHeld(state) });
     }
@@ -101,6 +100,12 @@ fn take(tx: &Transaction<'_>, judge: &Judge) -> Result<Judged, StoreError> {
         }
         Word::Approve { holds } => approve(tx, &action, judge, holds),
     }
+}
+
+/// Returns the state of an action. One that has been held for too long may not be marked as expired yet.
+pub(super) fn state_by_now(action: &Action, now: Timestamp) -> State {
+    let is_over = action.expires_at.is_some_and(|at| at <= now);
+    if is_over && action.state == State::Held { State::Expired } else { action.state }
 }
 
 fn approve(
@@ -147,9 +152,30 @@ fn judged(action: &Action, judge: &Judge, to: State, facts: Vec<String>, patch: 
     Advance { action: action.id, expected: State::Held, changes: vec![change], patch }
 }
 
-/// Says whether the person has brought the action about: as its source, by having its delivery read again, or by saying
+/// Says whether somebody from whom the word comes may not say it.
+///
+/// Whoever makes a link holds it first, and could say by it what they like in the approver's name. So they must be somebody
+/// else than the approver, and must not have brought the action about themselves.
+fn is_own(tx: &Transaction<'_>, action: &Action, judge: &Judge) -> Result<bool, StoreError> {
+    let is_own = has_part(tx, action, &judge.who)?;
+    match &judge.via {
+        Via::Api | Via::Cli => Ok(is_own),
+        Via::Link { made_by } => {
+            let is_theirs = made_by.person() == judge.who.person() || brought_about(tx, action, made_by)?;
+            Ok(is_own || is_theirs)
+        }
+    }
+}
+
+/// Says whether a person has brought the action about, or has made a link by which another one may decide about it.
+pub(super) fn has_part(tx: &Transaction<'_>, action: &Action, who: &Who) -> Result<bool, StoreError> {
+    let has_made_a_link = links::makers(tx, action.id)?.iter().any(|maker| maker.person() == who.person());
+    Ok(has_made_a_link || brought_about(tx, action, who)?)
+}
+
+/// Says whether a person has brought the action about: as its source, by having its delivery read again, or by saying
 /// which device or file it means. Only a person with a token is a person.
-fn has_part(tx: &Transaction<'_>, action: &Action, who: &Who) -> Result<bool, StoreError> {
+pub(super) fn brought_about(tx: &Transaction<'_>, action: &Action, who: &Who) -> Result<bool, StoreError> {
     if !matches!(who, Who::Token(_)) || who.is_namesake(action.source.as_str()) {
         return Ok(true);
     }

@@ -216,7 +216,7 @@ fn remember_alert(tx: &Transaction<'_>, alert_seq: i64, ended_at: i64) -> Result
 
 /// Deletes an alert with all that belongs to it; returns how many actions it had.
 fn delete_alert(tx: &Transaction<'_>, alert_seq: i64) -> Result<usize, StoreError> {
-    for of_actions in ["history", "attempts", "holds", "approvals"] {
+    for of_actions in ["history", "attempts", "holds", "approvals", "links"] {
         tx.prepare_cached(&format!(
             "DELETE FROM {of_actions} WHERE action_seq IN (SELECT seq FROM actions WHERE alert_seq = ?1)"
         ))?

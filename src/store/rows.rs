@@ -30,7 +30,7 @@ pub(super) const ACTION: &str = "a.seq, a.id, a.delivery_id, a.source, l.alert_i
     a.first_intent_at, a.empty_reads, a.empty_read_at, a.held_reason, a.completed_machine_id, a.completed_sha1,
     a.completed_by, a.completed_at, a.requested_by, a.mode_max, a.note, a.superseded_by_id, a.superseded_by_requestor,
     a.superseded_by_status, a.seal,
-    (SELECT json_group_array(json_array(p.word, p.who, p.guards, p.reason, p.via, p.at) ORDER BY p.seq)
+    (SELECT json_group_array(json_array(p.word, p.who, p.guards, p.reason, p.via, p.at, p.link_made_by) ORDER BY p.seq)
      FROM approvals p WHERE p.action_seq = a.seq) AS words";
 
 /// Every action with its alert.

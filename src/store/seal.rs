@@ -82,6 +82,9 @@ fn add_word(seal: &mut Sha256, word: &KeptWord) -> Result<(), StoreError> {
     add(seal, Some(&word.reason));
     add(seal, Some(word.via.as_str()));
     add(seal, Some(&millis(word.at).to_string()));
+    if let Some(made_by) = word.via.made_by() {
+        add(seal, Some(&made_by.principal()));
+    }
     Ok(())
 }
 

@@ -26,6 +26,8 @@ pub enum Scope {
     ActionsCancel,
     /// Approve or deny held actions.
     ActionsApprove,
+    /// Make links by which an approver decides.
+    LinksCreate,
     /// Mark actions as undone.
     ActionsUndo,
     /// Take away marks of actions that were undone.
@@ -50,12 +52,13 @@ pub enum Scope {
 
 impl Scope {
     /// All scopes.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::ActionsRead,
         Self::ActionsWrite,
         Self::ActionsComplete,
         Self::ActionsCancel,
         Self::ActionsApprove,
+        Self::LinksCreate,
         Self::ActionsUndo,
         Self::UndoMarksRemove,
         Self::DeliveriesReplay,
@@ -76,6 +79,7 @@ impl Scope {
             Self::ActionsComplete => "actions:complete",
             Self::ActionsCancel => "actions:cancel",
             Self::ActionsApprove => "actions:approve",
+            Self::LinksCreate => "links:create",
             Self::ActionsUndo => "actions:undo",
             Self::UndoMarksRemove => "undo-marks:remove",
             Self::DeliveriesReplay => "deliveries:replay",
@@ -283,13 +287,24 @@ fn told(bound: &Bound) -> String {
     format!(", for source {}{}", bound.source, mode.unwrap_or_default())
 }
 
-fn find(db: &Connection, id: &str) -> Result<Option<StoredToken>, StoreError> {
+pub(super) fn find(db: &Connection, id: &str) -> Result<Option<StoredToken>, StoreError> {
     let mut statement = db.prepare_cached("SELECT * FROM tokens WHERE id = ?1")?;
     let mut found = statement.query([id])?;
     let Some(row) = found.next()? else {
         return Ok(None);
     };
     token(row).map(Some)
+}
+
+/// Returns the tokens of a name.
+pub(super) fn of_name(db: &Connection, name: &str) -> Result<Vec<StoredToken>, StoreError> {
+    let mut statement = db.prepare_cached("SELECT * FROM tokens WHERE name = ?1")?;
+    let mut found = statement.query([name])?;
+    let mut tokens = Vec::new();
+    while let Some(row) = found.next()? {
+        tokens.push(token(row)?);
+    }
+    Ok(tokens)
 }
 
 fn token(row: &Row<'_>) -> Result<StoredToken, StoreError> {

@@ -49,29 +49,44 @@ impl Word {
 }
 
 /// The way that a word came by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Via {
     /// A request to the API.
     Api,
     /// The command, which asks the API.
     Cli,
+    /// A one-time link.
+    Link {
+        /// Who made it.
+        made_by: Who,
+    },
 }
 
 impl Via {
-    /// All ways.
-    pub const ALL: [Self; 2] = [Self::Api, Self::Cli];
-
     /// Returns the word used in API, store and audit.
-    pub fn as_str(self) -> &'static str {
+    pub fn as_str(&self) -> &'static str {
         match self {
             Self::Api => "api",
             Self::Cli => "cli",
+            Self::Link { .. } => "link",
         }
     }
 
-    fn read(text: &str) -> Result<Self, StoreError> {
-        let found = Self::ALL.into_iter().find(|via| via.as_str() == text);
-        found.ok_or_else(|| corrupt("via", &format!("{text:?} is no way that a word can come by")))
+    /// Returns who made the link, if it was one.
+    pub fn made_by(&self) -> Option<&Who> {
+        match self {
+            Self::Link { made_by } => Some(made_by),
+            Self::Api | Self::Cli => None,
+        }
+    }
+
+    fn read(text: &str, made_by: Option<String>) -> Result<Self, StoreError> {
+        match (text, made_by) {
+            ("api", None) => Ok(Self::Api),
+            ("cli", None) => Ok(Self::Cli),
+            ("link", Some(who)) => Ok(Self::Link { made_by: parse("link_made_by", &who)? }),
+            _ => Err(corrupt("via", &format!("{text:?} is no way that a word can come by"))),
+        }
     }
 }
 
@@ -90,12 +105,12 @@ pub struct KeptWord {
     pub at: Timestamp,
 }
 
-/// A row as it is kept: word, who, guards, reason, via, at.
-type Kept = (String, String, String, String, String, i64);
+/// A row as it is kept: word, who, guards, reason, via, at, and who made the link.
+type Kept = (String, String, String, String, String, i64, Option<String>);
 
-fn read((word, who, guards, reason, via, at): Kept) -> Result<KeptWord, StoreError> {
+fn read((word, who, guards, reason, via, at, made_by): Kept) -> Result<KeptWord, StoreError> {
     let guards = serde_json::from_str(&guards).map_err(|error| corrupt("guards", &error))?;
-    let (word, who, via) = (Word::read(&word, guards)?, parse("who", &who)?, Via::read(&via)?);
+    let (word, who, via) = (Word::read(&word, guards)?, parse("who", &who)?, Via::read(&via, made_by)?);
     Ok(KeptWord { word, who, reason, via, at: from_millis(at) })
 }
 
@@ -107,7 +122,7 @@ pub(super) fn of_row(columns: &Columns<'_, '_>) -> Result<Vec<KeptWord>, StoreEr
 /// Returns what persons have said about an action, oldest first.
 pub(super) fn of(db: &Connection, action: ActionId) -> Result<Vec<KeptWord>, StoreError> {
     let mut statement = db.prepare_cached(
-        "SELECT p.word, p.who, p.guards, p.reason, p.via, p.at
+        "SELECT p.word, p.who, p.guards, p.reason, p.via, p.at, p.link_made_by
          FROM approvals p JOIN actions a ON a.seq = p.action_seq WHERE a.id = ?1 ORDER BY p.seq",
     )?;
     let kept = statement.query_map([action.to_string()], |row| row.try_into())?;
@@ -128,8 +143,8 @@ pub(super) fn approvals(db: &Connection, action: ActionId) -> Result<Approvals, 
 /// Writes a person's word.
 pub(super) fn write(tx: &Transaction<'_>, judge: &Judge) -> Result<(), StoreError> {
     tx.prepare_cached(
-        "INSERT INTO approvals (action_seq, word, who, guards, reason, via, at)
-         SELECT seq, ?2, ?3, ?4, ?5, ?6, ?7 FROM actions WHERE id = ?1",
+        "INSERT INTO approvals (action_seq, word, who, guards, reason, via, at, link_made_by)
+         SELECT seq, ?2, ?3, ?4, ?5, ?6, ?7, ?8 FROM actions WHERE id = ?1",
     )?
     .execute(params![
         judge.action.to_string(),
@@ -139,6 +154,7 @@ pub(super) fn write(tx: &Transaction<'_>, judge: &Judge) -> Result<(), StoreErro
         judge.reason,
         judge.via.as_str(),
         millis(judge.now),
+        judge.via.made_by().map(Who::principal),
     ])?;
     Ok(())
 }

@@ -133,6 +133,12 @@ pub const HELD_LONG: Metric = gauge(
     "Actions that have waited for a person for so long or longer: 15m, 60m, 240m. After 24 h they expire.",
 );
 
+/// One-time links, by result: made, shown, approved, kept, denied, already, refused, unknown.
+pub const LINKS: Metric = counter(
+    "quarantine_bridge_links_total",
+    "One-time links, by result: made, shown, approved, kept (another must approve), denied, already, refused, unknown.",
+);
+
 /// Decisions of policy, by source and decision.
 pub const DECISIONS: Metric =
     counter("quarantine_bridge_decisions_total", "Decisions of policy, by source and decision.");
@@ -336,6 +342,7 @@ pub const ALL: &[Metric] = &[
     STATE_CHANGES,
     ACTIONS,
     HELD_LONG,
+    LINKS,
     DECISIONS,
     GUARDS,
     DEFENDER_REQUESTS,

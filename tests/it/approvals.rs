@@ -4,6 +4,7 @@ use std::path::Path;
 
 use jiff::{SignedDuration, Timestamp};
 use quarantine_bridge::alert::{EntityPair, FileEntity, FoundAt, MachineEntity, Mode};
+use quarantine_bridge::http::ApiToken;
 use quarantine_bridge::policy::{Guard, Guards};
 use quarantine_bridge::simulator::Machine;
 use quarantine_bridge::store::Scope;
@@ -12,20 +13,21 @@ use serde_json::{Value, json};
 
 use crate::harness::binary::{command, set_mode};
 use crate::harness::{Answer, Bridge, MACHINE, SHA1, Setup};
+use crate::links::{LINK_KEY, make_link, path_of, press};
 use crate::tokens::token_id;
 
 fn minutes(minutes: i64) -> SignedDuration {
     SignedDuration::from_mins(minutes)
 }
 
-fn server() -> Machine {
+pub(crate) fn server() -> Machine {
     let os_platform = "WindowsServer2022".to_owned();
     Machine { id: MACHINE.to_owned(), os_platform, files: vec![SHA1.to_owned()], ..Machine::default() }
 }
 
 /// A bridge with an action that is held because its device is a server.
-async fn held_with(setup: Setup) -> (Bridge, String) {
-    let mut bridge = Bridge::with(setup).await;
+pub(crate) async fn held_with(setup: Setup) -> (Bridge, String) {
+    let mut bridge = Bridge::with(Setup { link_key: Some(LINK_KEY), ..setup }).await;
     bridge.simulator.with(|state| state.world.machines = vec![server()]);
     let id = bridge.accept("a1", MACHINE, SHA1).await;
     bridge.drain().await;
@@ -33,7 +35,7 @@ async fn held_with(setup: Setup) -> (Bridge, String) {
     (bridge, id)
 }
 
-async fn held() -> (Bridge, String) {
+pub(crate) async fn held() -> (Bridge, String) {
     held_with(Setup::default()).await
 }
 
@@ -44,11 +46,35 @@ enum Way {
     DenyByApi,
     ApproveByCommand,
     DenyByCommand,
+    ApproveByLink,
+    DenyByLink,
 }
 
-const WAYS: [Way; 4] = [Way::ApproveByApi, Way::DenyByApi, Way::ApproveByCommand, Way::DenyByCommand];
+const WAYS: [Way; 6] = [
+    Way::ApproveByApi,
+    Way::DenyByApi,
+    Way::ApproveByCommand,
+    Way::DenyByCommand,
+    Way::ApproveByLink,
+    Way::DenyByLink,
+];
 
-/// Decides about the hold of a server by one way; returns whether that was taken.
+impl Way {
+    fn is_approval(self) -> bool {
+        matches!(self, Self::ApproveByApi | Self::ApproveByCommand | Self::ApproveByLink)
+    }
+
+    /// The word by which it is kept.
+    fn via(self) -> &'static str {
+        match self {
+            Self::ApproveByApi | Self::DenyByApi => "api",
+            Self::ApproveByCommand | Self::DenyByCommand => "cli",
+            Self::ApproveByLink | Self::DenyByLink => "link",
+        }
+    }
+}
+
+/// Decides about the hold of a server by one way; returns whether that was taken. A link is made in the name of the token.
 async fn decide(bridge: &Bridge, way: Way, id: &str, token: &str) -> bool {
     let command = |word: &'static str| {
         let file = bridge.folder.path().join("token");
@@ -62,6 +88,20 @@ async fn decide(bridge: &Bridge, way: Way, id: &str, token: &str) -> bool {
         Way::DenyByApi => deny(bridge, id, token).await.status == 200,
         Way::ApproveByCommand => command("approve").await,
         Way::DenyByCommand => command("deny").await,
+        Way::ApproveByLink => by_link(bridge, id, token, "approve").await,
+        Way::DenyByLink => by_link(bridge, id, token, "deny").await,
+    }
+}
+
+async fn by_link(bridge: &Bridge, id: &str, token: &str, choice: &str) -> bool {
+    let name = token.split('_').nth(1).and_then(|token| {
+        let db = Connection::open(bridge.database()).unwrap();
+        db.query_row("SELECT name FROM tokens WHERE id = ?1", [token], |row| row.get::<_, String>(0)).ok()
+    });
+    let made = make_link(bridge, id, &name.unwrap_or("nobody".to_owned())).await;
+    match path_of(&made) {
+        Some(path) => press(bridge, &path, choice, "looked at it").await.status == 200,
+        None => false,
     }
 }
 
@@ -74,7 +114,7 @@ fn run(word: &str, id: &str, token: &Path, url: &str) -> bool {
     command(&arguments).output().unwrap().status.success()
 }
 
-async fn approve(bridge: &Bridge, id: &str, token: &str, holds: &[&str]) -> Answer {
+pub(crate) async fn approve(bridge: &Bridge, id: &str, token: &str, holds: &[&str]) -> Answer {
     let said = json!({"holds": holds, "reason": "looked at it"});
     bridge.post_as(&format!("/v1/actions/{id}/approve"), token, &said).await
 }
@@ -83,11 +123,11 @@ async fn deny(bridge: &Bridge, id: &str, token: &str) -> Answer {
     bridge.post_as(&format!("/v1/actions/{id}/deny"), token, &json!({"reason": "our own tool"})).await
 }
 
-fn person(bridge: &Bridge, name: &str) -> String {
+pub(crate) fn person(bridge: &Bridge, name: &str) -> String {
     bridge.token_of(name, &[Scope::ActionsApprove])
 }
 
-fn code(answer: &Answer) -> &str {
+pub(crate) fn code(answer: &Answer) -> &str {
     answer.body["type"].as_str().unwrap().rsplit(':').next().unwrap()
 }
 
@@ -106,14 +146,13 @@ async fn by_every_way_a_person_decides_and_the_submitter_and_a_wrong_scope_are_r
         assert!(decide(&bridge, way, &id, &person(&bridge, "alice")).await, "{way:?}");
         bridge.drain().await;
 
-        let command = matches!(way, Way::ApproveByCommand | Way::DenyByCommand);
-        let is_approval = matches!(way, Way::ApproveByApi | Way::ApproveByCommand);
+        let is_approval = way.is_approval();
         let expected = if is_approval { "submitted" } else { "denied" };
         let action = bridge.action(&id).await;
         assert_eq!(action["state"], expected, "{way:?}: {action}");
         assert_eq!(bridge.quarantines().len(), usize::from(is_approval), "{way:?}");
         assert_eq!(action["approvals"][0]["by"], "token:alice");
-        assert_eq!(action["approvals"][0]["via"], if command { "cli" } else { "api" });
+        assert_eq!(action["approvals"][0]["via"], way.via());
         let act = if is_approval { "%approve_action%looked at it%" } else { "%deny_action%" };
         let db = Connection::open(bridge.database()).unwrap();
         let audited = "SELECT count(*) FROM audit WHERE entry LIKE '%token:alice%' AND entry LIKE ?1";
@@ -125,7 +164,7 @@ async fn by_every_way_a_person_decides_and_the_submitter_and_a_wrong_scope_are_r
 
 #[tokio::test]
 async fn whoever_completed_an_action_may_not_decide_about_it() {
-    let mut bridge = Bridge::start().await;
+    let mut bridge = Bridge::with(Setup { link_key: Some(LINK_KEY), ..Setup::default() }).await;
     let named = |machine: Machine| Machine { dns_name: "ws1.corp.example".to_owned(), ..machine };
     let twin = Machine { id: "5".repeat(40), ..server() };
     bridge.simulator.with(|state| {
@@ -198,7 +237,61 @@ async fn where_two_must_approve_another_spelling_of_a_name_is_no_second_person()
     assert_eq!(bridge.state(&id).await, "resolving");
 }
 
-fn four_eyes(guards: &mut Guards) {
+/// Everybody who may not, by every way, and then two who may: where two must approve, neither is enough alone.
+#[tokio::test]
+async fn on_every_way_each_who_may_not_is_refused_and_two_who_may_are_needed() {
+    let (mut bridge, id) = held_with(Setup { guards: four_eyes, ..Setup::default() }).await;
+    let db = Connection::open(bridge.database()).unwrap();
+    // As a replay, and as a completion before the last one, leave it.
+    db.execute("UPDATE history SET who = 'token:replayer#0123456789ab' WHERE from_state IS NULL", [])
+        .unwrap();
+    db.execute(
+        "INSERT INTO history (action_seq, n, at, from_state, to_state, why, who, facts)
+         SELECT action_seq, 100, at, to_state, to_state, 'r', 'token:completer', '[]' FROM history
+         WHERE from_state IS NULL",
+        [],
+    )
+    .unwrap();
+    // Whoever made a link for it, whether that was used or not.
+    let maker = bridge.token_of("maker", &[Scope::LinksCreate, Scope::ActionsApprove]);
+    person(&bridge, "first");
+    let said = json!({"approver": "first"});
+    assert_eq!(bridge.post_as(&format!("/v1/actions/{id}/links"), &maker, &said).await.status, 201);
+    let every_other_scope: Vec<Scope> =
+        Scope::ALL.into_iter().filter(|scope| *scope != Scope::ActionsApprove).collect();
+    let who_may_not = [
+        ("the source's namesake", person(&bridge, "soc")),
+        ("its namesake in capitals", person(&bridge, "SOC")),
+        ("the replayer", person(&bridge, "replayer")),
+        ("the completer", person(&bridge, "completer")),
+        ("the maker of a link", maker),
+        ("a stranger with every other scope", bridge.token_of("stranger", &every_other_scope)),
+        ("a stranger's own token", ApiToken::generate().reveal()),
+    ];
+    for way in WAYS {
+        for (who, token) in &who_may_not {
+            assert!(!decide(&bridge, way, &id, token).await, "{way:?} as {who}");
+            let action = bridge.action(&id).await;
+            let have = (&action["state"], &action["approvals"]);
+            assert_eq!(have, (&json!("held"), &json!([])), "{way:?} as {who}");
+        }
+    }
+
+    // The first and the second approver, each by another way.
+    assert!(decide(&bridge, Way::ApproveByLink, &id, &person(&bridge, "first")).await);
+    for way in [Way::ApproveByApi, Way::ApproveByCommand, Way::ApproveByLink] {
+        decide(&bridge, way, &id, &person(&bridge, "first")).await;
+        bridge.drain().await;
+        assert_eq!(bridge.state(&id).await, "held", "{way:?}: the first one again is no second one");
+    }
+    assert!(decide(&bridge, Way::ApproveByLink, &id, &person(&bridge, "second")).await);
+    // The chain of the history was made up above.
+    db.execute("DELETE FROM history WHERE n = 100", []).unwrap();
+    bridge.drain().await;
+    assert_eq!(bridge.quarantines().len(), 1);
+}
+
+pub(crate) fn four_eyes(guards: &mut Guards) {
     let mut switch = guards.switch(Guard::Os);
     switch.approvers = 2;
     guards.switches.insert(Guard::Os, switch);

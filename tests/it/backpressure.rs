@@ -8,8 +8,8 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::join_all;
 use jiff::SignedDuration;
-use quarantine_bridge::alert::{SourceName, after, before};
-use quarantine_bridge::http::{Bucket, Failures, Limits, Quota, Rate};
+use quarantine_bridge::alert::{after, before};
+use quarantine_bridge::http::{Bucket, FailureDoor, Failures, Limits, Quota, Rate};
 use quarantine_bridge::mapping::{Format, MapError, Mapper, MapperError, RunError};
 use quarantine_bridge::store::{Accept, Options, Receipt, Store, StoreError};
 use reqwest::Client;
@@ -82,8 +82,8 @@ fn a_clock_that_is_set_back_empties_a_bucket_and_no_more() {
 
 #[test]
 fn failures_are_counted_by_address_and_source_in_bounded_memory() {
-    let soc: SourceName = "soc".parse().unwrap();
-    let other: SourceName = "other".parse().unwrap();
+    let soc = FailureDoor::Source("soc".parse().unwrap());
+    let other = FailureDoor::Source("other".parse().unwrap());
     let now = start_of_time();
     let mut failures = Failures::new(Rate::every(secs(3), 20), 1_000);
     for _ in 0..20 {
@@ -94,6 +94,7 @@ fn failures_are_counted_by_address_and_source_in_bounded_memory() {
     assert_eq!(failures.wait(ip("::ffff:192.0.2.1"), &soc, now), secs(3), "the same address");
     assert_eq!(failures.wait(ip("192.0.2.2"), &soc, now), SignedDuration::ZERO);
     assert_eq!(failures.wait(ip("192.0.2.1"), &other, now), SignedDuration::ZERO);
+    assert_eq!(failures.wait(ip("192.0.2.1"), &FailureDoor::Links, now), SignedDuration::ZERO);
 
     for n in 0..20 {
         failures.record(format!("2001:db8:1:2::{n:x}").parse().unwrap(), &soc, now);

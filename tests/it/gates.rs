@@ -19,6 +19,7 @@ use sha2::Sha256;
 
 use crate::harness::binary::Installation;
 use crate::harness::{Bridge, MACHINE, SHA1, Setup};
+use crate::links::LINK_KEY;
 use crate::tokens::token_id;
 
 const TOKEN: &str = "Zk3-a-static-token_9d1f7c2e8b4a6052";
@@ -45,7 +46,8 @@ fn rapid7() -> Gate {
 }
 
 async fn bridge(gate: fn() -> Gate) -> Bridge {
-    Bridge::with(Setup { gate, playbooks: Some(Mode::Enforce), ..Setup::default() }).await
+    Bridge::with(Setup { gate, playbooks: Some(Mode::Enforce), link_key: Some(LINK_KEY), ..Setup::default() })
+        .await
 }
 
 #[tokio::test]
@@ -189,7 +191,7 @@ async fn nobody_gets_a_2xx_who_should_not() {
     let requested = bridge.post_as("/v1/actions", &bridge.requester("p", None), &asked("r1")).await.body;
     let requested = requested["id"].as_str().unwrap().to_owned();
     let mut waiting = Vec::new();
-    for alert_id in ["to approve", "to deny"] {
+    for alert_id in ["to approve", "to deny", "to link"] {
         let sent =
             bridge.request("/v1/hooks/soc").bearer_auth(TOKEN).body(bridge.alert(alert_id, &server, SHA1));
         let sent = bridge.send(sent).await.body;
@@ -217,6 +219,7 @@ async fn nobody_gets_a_2xx_who_should_not() {
     .unwrap();
     holders.push(("a token that was revoked".to_owned(), Some(revoked)));
     holders.push(("a token that has ended".to_owned(), Some(ended)));
+    bridge.token_of("alice", &[Scope::ActionsApprove]);
     let spare = token_id(&bridge.new_token(&[Scope::Metrics]));
     let client = Client::builder().no_proxy().build().unwrap();
     let mut tried = 0;
@@ -226,6 +229,7 @@ async fn nobody_gets_a_2xx_who_should_not() {
             "/v1/actions/{id}/approve" => &waiting[0],
             "/v1/actions/{id}/deny" => &waiting[1],
             "/v1/actions/{id}/status" => &requested,
+            "/v1/actions/{id}/links" => &waiting[2],
             "/v1/tokens/{id}/revoke" => &spare,
             _ if template.contains("deliveries") => &delivery,
             _ => &action,
@@ -247,6 +251,7 @@ async fn nobody_gets_a_2xx_who_should_not() {
                 "/v1/actions/{id}/approve" => {
                     b"{\"holds\": [\"os\", \"seen_on_device\"], \"reason\": \"r\"}".to_vec()
                 }
+                "/v1/actions/{id}/links" => b"{\"approver\": \"alice\"}".to_vec(),
                 "/v1/undo-marks/remove" => {
                     json!({"machine_id": MACHINE, "sha1": SHA1, "reason": "r"}).to_string().into_bytes()
                 }
@@ -271,6 +276,8 @@ async fn nobody_gets_a_2xx_who_should_not() {
 fn may(template: &str, access: Access, holder: &str) -> bool {
     match access {
         Access::Open => true,
+        // There is no such link.
+        Access::Link => false,
         // The source's token is for the header, and there is no such address.
         Access::Source => holder == "the source" && !template.ends_with("{token}"),
         Access::Token(scope) => holder == scope.as_str(),

@@ -47,6 +47,7 @@ mod jaq;
 mod jwt;
 mod jwt_source;
 mod kill_switch;
+mod links;
 mod logs;
 mod lookups;
 mod oidc;

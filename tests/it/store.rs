@@ -28,9 +28,12 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0014_tokens.sql", FOURTEENTH),
     ("0015_words.sql", FIFTEENTH),
     ("0016_requests.sql", SIXTEENTH),
+    ("0017_links.sql", SEVENTEENTH),
 ];
 
 const FIFTEENTH: &str = "8b338425dd3040ca7f7f70481e8e0cc410de6ea78e72532a15f4b3f8e82b4e58";
+
+const SEVENTEENTH: &str = "2b385ad2d4703713204feda5fa162a9f17e6119474f37ee7d37be30f9533ceb4";
 
 const FIRST: &str = "395a7fe3e0960a7e1b7de0f7b097c1f31a5bcace4efc03cd7ac8bd61bcb7e378";
 

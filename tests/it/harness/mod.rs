@@ -80,6 +80,8 @@ pub(crate) struct Setup {
     pub(crate) retention: Retention,
     /// How far a second source, `playbooks`, may go, which asks for actions by the API; there is none if not said.
     pub(crate) playbooks: Option<Mode>,
+    /// The key of one-time links, if there are any.
+    pub(crate) link_key: Option<&'static str>,
 }
 
 impl Default for Setup {
@@ -104,6 +106,7 @@ impl Default for Setup {
             api_url: None,
             retention: Retention::default(),
             playbooks: None,
+            link_key: None,
         }
     }
 }
@@ -501,6 +504,8 @@ fn config(setup: &Setup, simulator: &Simulator, folder: &TempDir) -> Config {
     Config {
         http: http::Options {
             limits: setup.limits,
+            link_key: setup.link_key.and_then(|key| http::LinkKey::new(key.into())),
+            public_url: setup.link_key.map(|_| "https://bridge.example.com".parse().unwrap()),
             ..http::Options::new("127.0.0.1:0".parse().unwrap(), sources)
         },
         tls_files: None,
