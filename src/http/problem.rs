@@ -42,6 +42,8 @@ pub enum ProblemKind {
     NotApprovable,
     /// The delivery's source is not configured any more.
     SourceUnknown,
+    /// The callback wants nothing any more, or is not configured any more.
+    CallbackClosed,
     /// The body is too long.
     TooLarge,
     /// The body is not of a type that is taken.
@@ -102,6 +104,7 @@ pub const TABLE: &[Row] = &[
     row(ProblemKind::SignalFile, "signal-file", 409, "The signal file keeps the kill switch on."),
     row(ProblemKind::NotApprovable, "not-approvable", 409, "The action does not wait for this decision."),
     row(ProblemKind::SourceUnknown, "source-unknown", 409, "The source is not configured any more."),
+    row(ProblemKind::CallbackClosed, "callback-closed", 409, "The callback cannot be told anything now."),
     row(ProblemKind::TooLarge, "too-large", 413, "The body is too long."),
     row(ProblemKind::UnsupportedMediaType, "unsupported-media-type", 415, "The body is not plain JSON."),
     row(ProblemKind::Unmappable, "unmappable", 422, "No alert in the body can become an action."),

@@ -37,6 +37,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0013_blast_breaker.sql"),
     include_str!("migrations/0014_tokens.sql"),
     include_str!("migrations/0015_words.sql"),
+    include_str!("migrations/0016_callbacks.sql"),
 ];
 
 /// How long a connection waits for another process, such as `token create`, to finish writing. A delivery is answered

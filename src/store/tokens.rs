@@ -44,11 +44,17 @@ pub enum Scope {
     TokensRead,
     /// Take tokens of the API away.
     TokensRevoke,
+    /// See callbacks and their messages.
+    CallbacksRead,
+    /// Have messages sent to callbacks again.
+    CallbacksReplay,
+    /// Have a callback told again that has answered 410.
+    CallbacksResume,
 }
 
 impl Scope {
     /// All scopes.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 17] = [
         Self::ActionsRead,
         Self::ActionsComplete,
         Self::ActionsCancel,
@@ -63,6 +69,9 @@ impl Scope {
         Self::Metrics,
         Self::TokensRead,
         Self::TokensRevoke,
+        Self::CallbacksRead,
+        Self::CallbacksReplay,
+        Self::CallbacksResume,
     ];
 
     /// Returns the word used in API, store and commands.
@@ -82,6 +91,9 @@ impl Scope {
             Self::Metrics => "metrics",
             Self::TokensRead => "tokens:read",
             Self::TokensRevoke => "tokens:revoke",
+            Self::CallbacksRead => "callbacks:read",
+            Self::CallbacksReplay => "callbacks:replay",
+            Self::CallbacksResume => "callbacks:resume",
         }
     }
 }

@@ -7,6 +7,7 @@ pub(crate) mod contract;
 pub(crate) mod installed;
 mod invariants;
 pub(crate) mod issuer;
+pub(crate) mod receiver;
 pub(crate) mod relay;
 mod simulated;
 pub(crate) mod wire;
@@ -21,6 +22,7 @@ use actix_web::dev::ServerHandle;
 use jiff::{SignedDuration, Timestamp};
 use quarantine_bridge::alert::{Alert, EntityPair, Mode, Severity, SourceName, Who, after};
 use quarantine_bridge::audit::Digest;
+use quarantine_bridge::callbacks::{Callback, Callbacks};
 use quarantine_bridge::cli::{Live, Service, assemble};
 use quarantine_bridge::clock::Clock;
 use quarantine_bridge::config::{Complaints, Config};
@@ -77,6 +79,10 @@ pub(crate) struct Setup {
     /// Where Defender's API is, if not at the simulator.
     pub(crate) api_url: Option<String>,
     pub(crate) retention: Retention,
+    /// Who is told what became of actions.
+    pub(crate) callbacks: Vec<Callback>,
+    /// Where others reach the bridge.
+    pub(crate) public_url: Option<&'static str>,
 }
 
 impl Default for Setup {
@@ -100,6 +106,8 @@ impl Default for Setup {
             graph: false,
             api_url: None,
             retention: Retention::default(),
+            callbacks: Vec::new(),
+            public_url: None,
         }
     }
 }
@@ -124,9 +132,10 @@ pub(crate) struct Bridge {
     live: Live,
     alert_fetcher: Option<AlertFetcher>,
     pruner: Option<Pruner>,
+    callbacks: Option<Callbacks>,
     server: ServerHandle,
     /// The keys of issuers are fetched for as long as it is there.
-    _fetching: watch::Sender<bool>,
+    fetching: watch::Sender<bool>,
     client: Client,
     token: String,
     setup: Setup,
@@ -169,6 +178,7 @@ impl Bridge {
             alert_fetcher,
             pruner,
             switch_watch,
+            callbacks,
             metrics,
             store,
             live,
@@ -191,8 +201,9 @@ impl Bridge {
             live,
             alert_fetcher: Some(alert_fetcher),
             pruner: Some(pruner),
+            callbacks: Some(callbacks),
             server: handle,
-            _fetching: fetching,
+            fetching,
             client: Client::builder().no_proxy().build().unwrap(),
             token,
             setup,
@@ -204,6 +215,12 @@ impl Bridge {
     /// Stops the service between two steps and starts it again on the same database.
     pub(crate) async fn restart(self) -> Self {
         Box::pin(self.restart_on(|folder| folder)).await
+    }
+
+    /// Stops the service and starts it again with another set-up.
+    pub(crate) async fn restart_with(mut self, change: impl FnOnce(&mut Setup)) -> Self {
+        change(&mut self.setup);
+        self.restart().await
     }
 
     /// Stops the service and starts it again from a backup.
@@ -221,6 +238,7 @@ impl Bridge {
         self.dispatcher = None;
         self.alert_fetcher = None;
         self.pruner = None;
+        self.callbacks = None;
         self.server.stop(false).await;
         let clock = self.clock.clone();
         let simulator = self.simulator.clone();
@@ -380,6 +398,17 @@ impl Bridge {
         self.alert_fetcher.as_mut().unwrap().drain().await.unwrap();
     }
 
+    /// Lets callbacks be told all that can be told at this moment of the clock.
+    pub(crate) async fn tell(&mut self) {
+        self.callbacks.as_mut().unwrap().drain().await.unwrap();
+    }
+
+    /// Has callbacks told beside the test, as the service does.
+    pub(crate) fn keep_telling(&mut self) {
+        let stopped = self.fetching.subscribe();
+        self.tasks.spawn(self.callbacks.take().unwrap().run(stopped));
+    }
+
     /// Deletes what is too old by now. Each walk follows the clock by a day.
     pub(crate) async fn prune(&mut self) -> Deleted {
         let now = self.clock.now().as_millisecond();
@@ -484,6 +513,7 @@ fn config(setup: &Setup, simulator: &Simulator, folder: &TempDir) -> Config {
     Config {
         http: http::Options {
             limits: setup.limits,
+            public_url: setup.public_url.map(|url| url.parse().unwrap()),
             ..http::Options::new("127.0.0.1:0".parse().unwrap(), vec![source])
         },
         tls_files: None,
@@ -503,6 +533,7 @@ fn config(setup: &Setup, simulator: &Simulator, folder: &TempDir) -> Config {
             scope: "https://graph.microsoft.com/.default".to_owned(),
         }),
         dispatch,
+        callbacks: setup.callbacks.clone(),
         log_format: LogFormat::Text,
         log_level: LevelFilter::OFF,
         warnings: Complaints::default(),
