@@ -29,6 +29,9 @@ pub const ATTEMPTS_MAX: usize = WAITS.len().saturating_add(1);
 /// The longest `Retry-After` that is believed.
 const RETRY_AFTER_MAX: SignedDuration = SignedDuration::from_hours(24);
 
+/// The longest reason that is kept.
+const WHY_CHARS_MAX: usize = 300;
+
 /// What came back for one sending of a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Answer {
@@ -58,12 +61,12 @@ impl Answer {
         }
     }
 
-    /// What came back, in words.
+    /// What came back, in words. Some of them may be the other side's, such as the names in its certificate.
     pub fn told(&self) -> String {
         match self {
             Self::Status { status, .. } => format!("HTTP {status}"),
             Self::Refused(why) | Self::Timeout(why) | Self::Unreachable(why) | Self::Unsendable(why) => {
-                why.clone()
+                why.chars().take(WHY_CHARS_MAX).collect()
             }
         }
     }

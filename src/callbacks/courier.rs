@@ -179,24 +179,23 @@ impl Courier {
         let callback = self.to.callback.name.as_str();
         let labels = [("callback", callback), ("result", answer.word())];
         self.parts.metrics.count(&metric::CALLBACK_SENDINGS, &labels);
-        let (id, why) = (message.id.as_str(), answer.told());
         match sent {
-            Sent::Delivered => tracing::info!(callback, message = id, "the callback was told"),
-            Sent::Again(next_at) => {
-                tracing::warn!(callback, message = id, why, %next_at, "the callback was not told; it is sent again");
-            }
-            Sent::Dead => {
-                tracing::error!(callback, message = id, why, "the message to the callback is given up");
-            }
-            Sent::Gone => {
-                tracing::error!(
-                    callback,
-                    message = id,
-                    "the callback wants nothing any more: it answered 410"
-                );
-            }
+            Sent::Delivered => tracing::info!(callback, message = message.id, "the callback was told"),
+            Sent::Again(at) => not_told(callback, &message.id, &answer.told(), Some(*at)),
+            Sent::Dead | Sent::Gone => not_told(callback, &message.id, &answer.told(), None),
         }
     }
+}
+
+fn not_told(callback: &str, message: &str, why: &str, next_at: Option<Timestamp>) {
+    let next_at = next_at.map(tracing::field::display);
+    tracing::warn!(
+        callback,
+        message,
+        why,
+        next_at,
+        "the callback was not told; without next_at, that is given up"
+    );
 }
 
 /// Reads the event of an entry. One that cannot be read is damaged, and must not hold up what comes after it.

@@ -149,10 +149,8 @@ impl Callbacks {
                 () = work => {}
             }
             let taken = self.take_over().await;
-            if let Err(error) = &taken {
-                tracing::error!(%error, "other callbacks cannot be taken over; it is tried again");
-            }
             is_current = taken.is_ok();
+            taken.unwrap_or_else(|error| tell(&error));
         }
     }
 
@@ -166,4 +164,8 @@ impl Callbacks {
         }
         Ok(())
     }
+}
+
+fn tell(error: &StoreError) {
+    tracing::error!(%error, "other callbacks cannot be taken over; it is tried again");
 }

@@ -53,15 +53,12 @@ fn is_public_v4(address: Ipv4Addr) -> bool {
     let [a, b, c, d] = address.octets();
     let is_special = match (a, b) {
         // This network, private ones, loopback, multicast, reserved and broadcast.
-        (0 | 10 | 127 | 224.., _) => true,
-        // Carrier-grade NAT, where clouds have metadata too; link-local, where most of them have it.
-        (100, 64..=127) | (169, 254) | (172, 16..=31) => true,
+        (0 | 10 | 127 | 224.., _) | (172, 16..=31) | (192, 168)
+        // Carrier-grade NAT and link-local, where clouds have metadata; benchmarks.
+        | (100, 64..=127) | (169, 254) | (198, 18 | 19) => true,
         // Protocol assignments, documentation, the relays of 6to4.
         (192, 0) => matches!(c, 0 | 2),
         (192, 88) => c == 99,
-        (192, 168) => true,
-        // Benchmarks, documentation.
-        (198, 18 | 19) => true,
         (198, 51) => c == 100,
         (203, 0) => c == 113,
         // Azure's own service beside every machine of it.
@@ -78,7 +75,7 @@ fn is_public_v6(address: Ipv6Addr) -> bool {
             is_public_v4(Ipv4Addr::from_bits((u32::from(high) << 16) | u32::from(low)))
         }
         // Protocol assignments with Teredo, documentation, 6to4 with any IPv4 address in it.
-        [0x2001, 0..=0x1ff, ..] | [0x2001, 0xdb8, ..] | [0x2002, ..] | [0x3fff, 0..=0xfff, ..] => false,
+        [0x2001, 0..=0x1ff | 0xdb8, ..] | [0x2002, ..] | [0x3fff, 0..=0xfff, ..] => false,
         // Nothing else is given out yet: loopback, link-local, unique local and multicast are elsewhere.
         [first, ..] => first & 0xe000 == 0x2000,
     }

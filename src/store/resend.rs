@@ -60,17 +60,13 @@ fn replay(tx: &Transaction<'_>, replay: &ReplayMessages) -> Result<Replayed, Sto
         return Ok(Replayed::Closed(why));
     }
     let queue = "UPDATE messages SET state = 'queued', attempts = 0, next_at = ?2, ended_at = NULL WHERE callback = ?1 AND ";
-    let count = match &replay.id {
-        Some(id) => tx.prepare_cached(&format!("{queue} id = ?3"))?.execute(params![
-            name.as_str(),
-            millis(replay.now),
-            id
-        ])?,
-        None => {
-            let some = "seq IN (SELECT seq FROM messages WHERE callback = ?1 AND state = 'dead' ORDER BY seq LIMIT ?3)";
-            let mut statement = tx.prepare_cached(&format!("{queue} {some}"))?;
-            statement.execute(params![name.as_str(), millis(replay.now), REPLAY_MAX])?
-        }
+    let (callback, now) = (name.as_str(), millis(replay.now));
+    let count = if let Some(id) = &replay.id {
+        tx.prepare_cached(&format!("{queue} id = ?3"))?.execute(params![callback, now, id])?
+    } else {
+        let some =
+            "seq IN (SELECT seq FROM messages WHERE callback = ?1 AND state = 'dead' ORDER BY seq LIMIT ?3)";
+        tx.prepare_cached(&format!("{queue} {some}"))?.execute(params![callback, now, REPLAY_MAX])?
     };
     if count == 0 && replay.id.is_some() {
         return Ok(Replayed::Missing);

@@ -92,14 +92,14 @@ async fn an_action_that_has_ended_is_told_once_and_signed() {
     bridge.tell().await;
     bridge.tell().await;
 
-    let received = receiver.received();
-    assert_eq!(received.len(), 1);
-    assert!(is_signed(&received[0], WHSEC));
-    assert!(!is_signed(&received[0], "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"));
-    assert_eq!(received[0].headers["content-type"], "application/json");
+    let came = receiver.received();
+    assert_eq!(came.len(), 1);
+    assert!(is_signed(&came[0], WHSEC));
+    assert!(!is_signed(&came[0], "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"));
+    assert_eq!(came[0].headers["content-type"], "application/json");
     let now = bridge.clock.now().as_second().to_string();
-    assert_eq!(received[0].headers["webhook-timestamp"], now);
-    let body = received[0].json();
+    assert_eq!(came[0].headers["webhook-timestamp"], now);
+    let body = came[0].json();
     assert_eq!(body["type"], "action.finished");
     assert_eq!(body["timestamp"], action["changed_at"]);
     let data = &body["data"];
@@ -114,7 +114,7 @@ async fn an_action_that_has_ended_is_told_once_and_signed() {
     assert_eq!(data["url"], format!("https://bridge.example/base/v1/actions/{id}"));
     let message = &listed(&bridge, "").await[0];
     assert_eq!((&message["state"], &message["http_status"]), (&json!("delivered"), &json!(200)));
-    assert_eq!(message["id"], received[0].id());
+    assert_eq!(message["id"], came[0].id());
     let sendings = "quarantine_bridge_callback_sendings_total{callback=\"soar\",result=\"delivered\"}";
     assert_eq!(bridge.metric(sendings), Some(1.0));
 }
@@ -130,15 +130,15 @@ async fn a_held_action_is_told_and_what_became_of_it() {
     deny(&bridge, &id).await;
     bridge.tell().await;
 
-    let received = receiver.received();
+    let came = receiver.received();
     assert_eq!(receiver.kinds(), ["action.held", "action.finished"]);
-    let (first, second) = (received[0].json(), received[1].json());
+    let (first, second) = (came[0].json(), came[1].json());
     assert_eq!(first["data"]["holds"], json!(["mode"]));
     assert_eq!(first["data"]["expires_at"], held["expires_at"]);
     assert_eq!(first["data"]["changed_at"], held["changed_at"]);
     assert_eq!((&second["data"]["state"], &second["data"]["by"]), (&json!("denied"), &json!("token:lead")));
     assert_eq!((&second["data"]["expires_at"], &second["data"]["holds"]), (&Value::Null, &json!([])));
-    assert_ne!(received[0].id(), received[1].id());
+    assert_ne!(came[0].id(), came[1].id());
 }
 
 /// Whoever is told late is told of what happened then, not of what has become of it since.
@@ -189,12 +189,12 @@ async fn what_is_not_taken_is_sent_again_over_days_and_then_given_up_and_replaye
     for (wait, least) in waits.iter().zip(minimum) {
         assert!((least..=least + least / 10 + 1).contains(wait), "{wait} for {least}");
     }
-    let received = receiver.received();
-    assert_eq!(received.len(), 2 * ATTEMPTS_MAX);
-    assert!(received.iter().all(|it| is_signed(it, WHSEC)));
-    let of_first: Vec<_> = received.iter().filter(|it| it.id() == received[0].id()).collect();
+    let came = receiver.received();
+    assert_eq!(came.len(), 2 * ATTEMPTS_MAX);
+    assert!(came.iter().all(|it| is_signed(it, WHSEC)));
+    let of_first: Vec<_> = came.iter().filter(|it| it.id() == came[0].id()).collect();
     assert_eq!(of_first.len(), ATTEMPTS_MAX, "one id, whatever the attempt");
-    assert!(of_first.iter().all(|it| it.body == received[0].body));
+    assert!(of_first.iter().all(|it| it.body == came[0].body));
     let dead = listed(&bridge, "?state=dead").await;
     assert_eq!(dead.len(), 2);
     assert_eq!((&dead[0]["why"], &dead[0]["http_status"]), (&json!("HTTP 500"), &json!(500)));
@@ -202,12 +202,12 @@ async fn what_is_not_taken_is_sent_again_over_days_and_then_given_up_and_replaye
 
     receiver.answer(204);
     let replay = bridge.token_of("lead", &[Scope::CallbacksReplay]);
-    let one = format!("/v1/callbacks/soar/messages/{}/replay", received[0].id());
+    let one = format!("/v1/callbacks/soar/messages/{}/replay", came[0].id());
     let answer = bridge.post_as(&one, &replay, &json!({"reason": "it is back"})).await;
     assert_eq!((answer.status, &answer.body), (200, &json!({"queued": 1, "dead_left": 1})));
     bridge.tell().await;
     assert_eq!(receiver.received().len(), 2 * ATTEMPTS_MAX + 1);
-    assert_eq!(receiver.received().last().unwrap().id(), received[0].id());
+    assert_eq!(receiver.received().last().unwrap().id(), came[0].id());
     let all = bridge.post_as("/v1/callbacks/soar/replay", &replay, &json!({"reason": "it is back"})).await;
     assert_eq!((all.status, &all.body), (200, &json!({"queued": 1, "dead_left": 0})));
     bridge.tell().await;
@@ -720,9 +720,9 @@ async fn every_secret_signs_while_it_is_rotated() {
 
     bridge.tell().await;
 
-    let received = &receiver.received()[0];
-    assert!(is_signed(received, WHSEC) && is_signed(received, new));
-    assert_eq!(received.headers["webhook-signature"].split(' ').count(), 2);
+    let came = &receiver.received()[0];
+    assert!(is_signed(came, WHSEC) && is_signed(came, new));
+    assert_eq!(came.headers["webhook-signature"].split(' ').count(), 2);
 }
 
 #[tokio::test]

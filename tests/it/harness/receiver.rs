@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::net::TcpListener;
-use std::sync::{Arc, Mutex};
 
 use actix_web::http::StatusCode;
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
@@ -50,17 +49,14 @@ pub(crate) struct Answers {
 pub(crate) struct Receiver {
     pub(crate) url: String,
     answers: watch::Sender<Answers>,
-    received: Shelf,
+    came: watch::Sender<Vec<Received>>,
     _tasks: JoinSet<()>,
 }
-
-#[expect(clippy::disallowed_types, reason = "a test's record of what came")]
-type Shelf = Arc<Mutex<Vec<Received>>>;
 
 #[derive(Clone)]
 struct Shared {
     answers: watch::Receiver<Answers>,
-    received: Shelf,
+    came: watch::Sender<Vec<Received>>,
 }
 
 impl Receiver {
@@ -68,14 +64,14 @@ impl Receiver {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}/hooks/secret-path", listener.local_addr().unwrap());
         let (answers, receiver) = watch::channel(Answers { status: 200, headers: Vec::new() });
-        let received = Shelf::default();
-        let shared = Shared { answers: receiver, received: Arc::clone(&received) };
+        let came = watch::Sender::default();
+        let shared = Shared { answers: receiver, came: came.clone() };
         let app =
             move || App::new().app_data(web::Data::new(shared.clone())).default_service(web::to(receive));
         let server = HttpServer::new(app).workers(1).disable_signals().listen(listener).unwrap().run();
         let mut tasks = JoinSet::new();
         tasks.spawn(async move { server.await.unwrap() });
-        Self { url, answers, received, _tasks: tasks }
+        Self { url, answers, came, _tasks: tasks }
     }
 
     /// A callback that leads here, and is told of everything.
@@ -94,7 +90,7 @@ impl Receiver {
 
     /// All that came so far.
     pub(crate) fn received(&self) -> Vec<Received> {
-        self.received.lock().unwrap().clone()
+        self.came.borrow().clone()
     }
 
     /// The types of what came so far.
@@ -121,7 +117,7 @@ async fn receive(request: HttpRequest, body: web::Bytes, shared: web::Data<Share
     let headers = request.headers().iter();
     let headers =
         headers.map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned())).collect();
-    shared.received.lock().unwrap().push(Received { headers, body: body.to_vec() });
+    shared.came.send_modify(|came| came.push(Received { headers, body: body.to_vec() }));
     let answers = shared.answers.borrow().clone();
     let mut response = HttpResponse::build(StatusCode::from_u16(answers.status).unwrap());
     for (name, value) in answers.headers {
