@@ -1,5 +1,7 @@
 //! `[callbacks.NAME]`: who is told what became of actions.
 
+use std::ops::RangeInclusive;
+
 use jiff::SignedDuration;
 use url::Url;
 
@@ -7,7 +9,6 @@ use crate::alert::{EventType, Remind, SourceName};
 use crate::callbacks::Callback;
 use crate::ingest::SigningKey;
 use crate::outgoing::{check_literal, is_loopback};
-use crate::policy::HOLD_LIMIT;
 
 use super::Secrets;
 use super::auth::{keys, networks};
@@ -18,6 +19,10 @@ const CALLBACKS_MAX: usize = 16;
 
 /// How many reminders of one action there may be.
 const REMINDERS_MAX: usize = 5;
+
+/// The shortest and the longest of their times; no hold is longer.
+const REMINDER_BOUNDS: RangeInclusive<SignedDuration> =
+    SignedDuration::from_mins(1)..=SignedDuration::from_hours(7 * 24);
 
 /// When a callback is reminded if it does not say.
 const REMINDER: SignedDuration = SignedDuration::from_hours(1);
@@ -138,10 +143,13 @@ fn times(section: &Section<'_>, key: &'static str) -> Option<Vec<SignedDuration>
     }
     let time = |text: &str| {
         let time = super::parse_duration(text);
-        let time = time.filter(|time| (SignedDuration::from_mins(1)..HOLD_LIMIT).contains(time));
+        let time = time.filter(|time| REMINDER_BOUNDS.contains(time));
         if time.is_none() {
-            let remedy = "write a time from \"1m\" to less than \"24h\": a held action expires then";
-            section.complain(key, format!("{text:?} is no time that is taken"), remedy);
+            section.complain(
+                key,
+                format!("{text:?} is no time from 1 minute to 7 days"),
+                "write \"1h\" or so",
+            );
         }
         time
     };

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use rusqlite::{Connection, Transaction, params};
 
-use crate::alert::{ActionId, CallbackName, Remind, SourceName, after, before, millis};
+use crate::alert::{ActionId, CallbackName, Remind, SourceName, before, millis};
 
 use super::messages::{self, NewMessage};
 use super::rows::Columns;
@@ -51,18 +51,20 @@ fn due(
 ) -> Result<Vec<DueReminder>, StoreError> {
     let mut statement = db.prepare_cached(
         "SELECT id, source, 'rem_' || id || '_' || changed_at || '_' || ?2 AS reminder FROM actions
-         WHERE state = 'held' AND (changed_at <= ?3 OR expires_at <= ?4) AND NOT EXISTS (
+         WHERE state = 'held' AND (changed_at <= ?3 OR (expires_at - ?5 <= ?4 AND expires_at - ?5 > changed_at)) AND NOT EXISTS (
              SELECT 1 FROM messages m
              WHERE m.callback = ?1 AND m.id = 'rem_' || actions.id || '_' || changed_at || '_' || ?2)
          ORDER BY seq",
     )?;
     let mut due = Vec::new();
     for rule in rules {
-        let (held_since, ends_by) = match rule {
+        // What expires sooner than that from the beginning needs no reminder at its beginning.
+        let (held_since, rest) = match rule {
             Remind::After(age) => (Some(millis(before(now, *age))), None),
-            Remind::BeforeExpiry(rest) => (None, Some(millis(after(now, *rest)))),
+            Remind::BeforeExpiry(rest) => (None, i64::try_from(rest.as_millis()).ok()),
         };
-        let mut rows = statement.query(params![name.as_str(), rule.word(), held_since, ends_by])?;
+        let values = params![name.as_str(), rule.word(), held_since, millis(now), rest];
+        let mut rows = statement.query(values)?;
         while let Some(row) = rows.next()? {
             let columns = Columns(row);
             due.push(DueReminder {

@@ -11,6 +11,7 @@ use quarantine_bridge::alert::{EventType, Mode, after};
 use quarantine_bridge::callbacks::{ATTEMPTS_MAX, Answer as Came, Destinations, judge};
 use quarantine_bridge::config::{Secrets, load};
 use quarantine_bridge::outgoing::{connectable, may_connect};
+use quarantine_bridge::policy::Guards;
 use quarantine_bridge::store::{Retention, Scope, Sent};
 use rusqlite::Connection;
 use serde_json::{Value, json};
@@ -465,6 +466,24 @@ async fn a_held_action_is_reminded_of_twice_and_no_more() {
     assert_eq!(receiver.received()[5].json()["data"]["state"], "expired");
 }
 
+/// An hour before it expires is before it was held.
+#[tokio::test]
+async fn a_hold_that_is_short_is_not_reminded_of_at_its_beginning() {
+    let receiver = Receiver::start();
+    let callbacks = vec![receiver.callback("soar")];
+    let guards = |guards: &mut Guards| guards.hold_limit = SignedDuration::from_mins(30);
+    let setup = Setup { mode: Mode::Approve, callbacks, guards, ..Setup::default() };
+    let mut bridge = Bridge::with(setup).await;
+    hold(&mut bridge, "a1").await;
+    bridge.tell().await;
+    bridge.clock.advance(SignedDuration::from_mins(30));
+    bridge.tell().await;
+    bridge.drain().await;
+    bridge.tell().await;
+
+    assert_eq!(receiver.kinds(), ["action.held", "action.finished"]);
+}
+
 #[tokio::test]
 async fn a_callback_is_told_what_it_wants_and_only_from_its_beginning_on() {
     let (receiver, late) = (Receiver::start(), Receiver::start());
@@ -783,7 +802,7 @@ fn a_callback_that_is_wrong_is_complained_about() {
         ("url", "sources = [\"other\"]\nurl", "callbacks.soar.sources"),
         ("url", "sources = []\nurl", "callbacks.soar.sources"),
         ("url", "allow_private = [\"ten\"]\nurl", "callbacks.soar.allow_private"),
-        ("url", "remind_after = [\"24h\"]\nurl", "callbacks.soar.remind_after"),
+        ("url", "remind_after = [\"8d\"]\nurl", "callbacks.soar.remind_after"),
         ("url", "remind_before_expiry = [\"soon\"]\nurl", "callbacks.soar.remind_before_expiry"),
         ("url", "redirects = true\nurl", "callbacks.soar.redirects"),
     ] {
