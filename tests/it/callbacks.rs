@@ -400,7 +400,12 @@ async fn a_slow_and_a_dead_callback_delay_nobody() {
     }
 
     bridge.run_for(seconds(60)).await;
-    poll("the good one to be told", || receiver.received().len() == 6).await;
+    let db = Connection::open(bridge.database()).unwrap();
+    let told = "SELECT count(*) FROM messages WHERE callback = 'soar' AND state = 'delivered'";
+    poll("the good one to be told", || db.query_row(told, [], |row| row.get::<_, i64>(0)).unwrap() == 6)
+        .await;
+
+    assert_eq!(receiver.received().len(), 6);
 
     assert_eq!(bridge.quarantines().len(), 6);
     assert_eq!(shown(&bridge, "aslow").await["delivered"], 0);
