@@ -6,6 +6,7 @@
 pub mod alert;
 pub mod audit;
 pub mod budget;
+pub mod callbacks;
 pub mod checkpoints;
 pub mod cli;
 pub mod clock;

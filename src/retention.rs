@@ -79,7 +79,12 @@ impl Pruner {
     }
 
     fn count(&self, deleted: Deleted) {
-        for (what, count) in [("actions", deleted.actions), ("deliveries", deleted.deliveries)] {
+        let counts = [
+            ("actions", deleted.actions),
+            ("deliveries", deleted.deliveries),
+            ("messages", deleted.messages),
+        ];
+        for (what, count) in counts {
             let count = u64::try_from(count).unwrap_or(u64::MAX);
             self.metrics.add(&metric::PRUNED, &[("what", what)], count);
         }

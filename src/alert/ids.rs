@@ -100,19 +100,49 @@ impl FromStr for SourceName {
     type Err = IdError;
 
     fn from_str(text: &str) -> Result<Self, IdError> {
-        let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
-        let well_formed = (1..=64).contains(&text.len())
-            && text.starts_with(plain)
-            && text.chars().all(|c| plain(c) || c == '-' || c == '_');
-        if well_formed {
-            return Ok(Self(text.to_owned()));
-        }
-        let problem = "must be 1 to 64 of a-z, 0-9, - and _, beginning with a letter or digit";
-        Err(IdError::Text { what: "source name", problem, found: shortened(text) })
+        configured_name("source name", text).map(Self)
     }
 }
 
+/// Reads a name of something that the configuration has many of: it goes into addresses, labels and log lines.
+fn configured_name(what: &'static str, text: &str) -> Result<String, IdError> {
+    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    let well_formed = (1..=64).contains(&text.len())
+        && text.starts_with(plain)
+        && text.chars().all(|c| plain(c) || c == '-' || c == '_');
+    if well_formed {
+        return Ok(text.to_owned());
+    }
+    let problem = "must be 1 to 64 of a-z, 0-9, - and _, beginning with a letter or digit";
+    Err(IdError::Text { what, problem, found: shortened(text) })
+}
+
 impl fmt::Display for SourceName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Name of a configured callback, of the same form as a source's.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CallbackName(String);
+
+impl CallbackName {
+    /// Returns the name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for CallbackName {
+    type Err = IdError;
+
+    fn from_str(text: &str) -> Result<Self, IdError> {
+        configured_name("callback name", text).map(Self)
+    }
+}
+
+impl fmt::Display for CallbackName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }

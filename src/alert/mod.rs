@@ -3,6 +3,7 @@
 mod action;
 mod advance;
 mod api;
+mod callback;
 mod cancellation;
 mod completion;
 mod dns_name;
@@ -32,13 +33,15 @@ use jiff::Timestamp;
 pub use action::{Action, Change, Unsettled, comment};
 pub use advance::{Advance, Patch};
 pub use api::{Api, UnknownApi};
+pub use callback::{EventType, MessageState, Remind, UnknownEventType, UnknownMessageState};
 pub use cancellation::{CancelCall, CancelOutcome, Cancellation, Sharer, Standing, Wish};
 pub use completion::Completion;
 pub use dns_name::DnsName;
 pub use entity::{EntityPair, FileEntity, FoundAt, MachineEntity, Target};
 pub use hashes::{MachineId, Md5, Sha1, Sha256};
 pub use ids::{
-    AadDeviceId, ActionId, AlertId, DeliveryId, IdError, MachineActionId, SignedId, SourceName, is_deceptive,
+    AadDeviceId, ActionId, AlertId, CallbackName, DeliveryId, IdError, MachineActionId, SignedId, SourceName,
+    is_deceptive,
 };
 pub use machine::{FileRecord, FileStats, FileTraits, Machine, MachineTraits};
 pub use machine_action::{MachineAction, MachineActionRef, SupersededBy};
@@ -52,7 +55,7 @@ pub use requested::Requested;
 pub use severity::{Severity, UnknownSeverity};
 pub use state::{State, UnknownState};
 pub use steady::{Anchor, Moment, Steady};
-pub use time::{after, before, days, from_millis, millis, parse_time};
+pub use time::{after, before, days, from_millis, millis, parse_time, retry_time};
 pub use tried::Tried;
 pub use unresolved::{HeldReason, UnknownHeldReason, Unresolved};
 pub use upstream::{BreakerReport, BreakerState, OpenBreaker, Trouble, Upstream};

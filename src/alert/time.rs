@@ -1,5 +1,6 @@
 //! Times: arithmetic that cannot overflow, storage as milliseconds, lenient reading.
 
+use jiff::fmt::rfc2822;
 use jiff::{SignedDuration, Timestamp};
 
 /// Returns `at` plus `by`, or the end of time.
@@ -37,6 +38,16 @@ pub fn parse_time(text: &str) -> Option<Timestamp> {
     let joined = text.replace(" +", "+").replace(" -", "-");
     let trimmed = shorten_fraction(&joined);
     trimmed.parse().ok()
+}
+
+/// Reads `Retry-After`: seconds, or a date of HTTP (RFC 9110, section 10.2.3).
+pub fn retry_time(text: &str, now: Timestamp) -> Option<Timestamp> {
+    let text = text.trim();
+    if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) {
+        // More digits than fit are a wait without end; whoever waits bounds it.
+        return Some(after(now, SignedDuration::from_secs(text.parse().unwrap_or(i64::MAX))));
+    }
+    rfc2822::DateTimeParser::new().parse_timestamp(text).ok()
 }
 
 /// Drops decimals past the ninth: jiff refuses them, and nobody needs them.

@@ -197,6 +197,10 @@ pub enum Act {
     OpenBlastBreaker,
     /// Close the breaker on blast radius.
     CloseBlastBreaker,
+    /// Have messages sent again to a callback.
+    ReplayMessages,
+    /// Have a callback told again that has answered 410.
+    ResumeCallback,
 }
 
 impl Act {
@@ -219,6 +223,8 @@ impl Act {
             Self::TurnKillSwitchOff => "turn_kill_switch_off",
             Self::OpenBlastBreaker => "open_blast_breaker",
             Self::CloseBlastBreaker => "close_blast_breaker",
+            Self::ReplayMessages => "replay_messages",
+            Self::ResumeCallback => "resume_callback",
         }
     }
 }

@@ -13,6 +13,7 @@ use tokio::sync::watch;
 use crate::alert::SourceName;
 use crate::audit::{Configuration, ConfigurationAct, Digest, SourcePolicy};
 use crate::budget::Snapshot;
+use crate::callbacks::{self, Callbacks, Destinations};
 use crate::checkpoints::Checkpoints;
 use crate::clock::Clock;
 use crate::config::Config;
@@ -50,6 +51,8 @@ pub struct Service {
     pub checkpoints: Checkpoints,
     /// The loop that looks for the signal file of the kill switch.
     pub switch_watch: SwitchWatch,
+    /// The loop that tells callbacks.
+    pub callbacks: Callbacks,
     /// The durable state.
     pub store: Store,
     /// The metrics.
@@ -67,6 +70,7 @@ pub struct Live {
     dispatch: watch::Sender<dispatch::Options>,
     max_ages: watch::Sender<MaxAges>,
     retention: watch::Sender<Retention>,
+    callbacks: watch::Sender<Arc<Destinations>>,
 }
 
 impl Live {
@@ -80,9 +84,11 @@ impl Live {
     /// Every part that can take another configuration has a line here. What can fail comes first: on an error all stays as
     /// it was.
     pub fn apply(&self, config: Config) -> anyhow::Result<()> {
-        self.keys.replace(issuers(&config))?;
+        let callbacks = Destinations::new(config.callbacks)?;
+        self.keys.replace(issuers(&config.http))?;
         self.max_ages.send_replace(ages(&config.dispatch));
         self.retention.send_replace(config.retention);
+        self.callbacks.send_replace(Arc::new(callbacks));
         // Policies before sources: whatever a new source delivers finds its policy.
         self.dispatch.send_replace(config.dispatch);
         self.sources.send_replace(Arc::new(Sources::new(config.http.sources, config.http.limits)));
@@ -118,8 +124,8 @@ pub(super) fn as_refused(file: Digest, problem: String) -> Configuration {
 }
 
 /// The issuers of the sources' tokens.
-fn issuers(config: &Config) -> impl Iterator<Item = Issuer> {
-    config.http.sources.iter().filter_map(|source| source.gate.issuer().cloned())
+fn issuers(options: &http::Options) -> impl Iterator<Item = Issuer> {
+    options.sources.iter().filter_map(|source| source.gate.issuer().cloned())
 }
 
 impl fmt::Debug for Service {
@@ -140,12 +146,20 @@ pub async fn assemble(config: Config, clock: Clock) -> anyhow::Result<Service> {
     let mapper = Mapper::start(MAPPER_THREADS).context("the threads for payloads cannot be started")?;
     let (ready, is_ready) = watch::channel(false);
     let defender = Defender::new(&config.defender, clock.clone(), metrics.clone())?;
-    let (keys, key_fetcher) = oidc::keys(issuers(&config), &clock, &metrics)?;
+    let (keys, key_fetcher) = oidc::keys(issuers(&config.http), &clock, &metrics)?;
     let (max_ages, watched_ages) = watch::channel(ages(&config.dispatch));
     let alert_fetcher = alert_fetcher(&config, (&store, &mapper), watched_ages, (&clock, &metrics))?;
     let (shown, budget) = watch::channel(Arc::new(Snapshot::empty(clock.steady())));
     let (retention, kept) = watch::channel(config.retention);
     let pruner = Pruner::new(store.clone(), clock.clone(), metrics.clone(), kept);
+    let (callbacks, told) = watch::channel(Arc::new(Destinations::new(config.callbacks)?));
+    let parts = callbacks::Parts {
+        store: store.clone(),
+        clock: clock.clone(),
+        metrics: metrics.clone(),
+        public_url: config.http.public_url.clone(),
+    };
+    let teller = Callbacks::start(parts, told).await?;
     let checkpoints = Checkpoints::new(store.clone(), clock.clone(), metrics.clone(), config.checkpoints);
     let parts = http::Parts {
         store: store.clone(),
@@ -163,7 +177,7 @@ pub async fn assemble(config: Config, clock: Clock) -> anyhow::Result<Service> {
     let dispatcher = Dispatcher::start(store.clone(), defender, changes, clock, metrics.clone()).await?;
     let dispatcher = dispatcher.showing(shown).await?;
     ready.send_replace(true);
-    let live = Live { store: store.clone(), keys, sources, dispatch, max_ages, retention };
+    let live = Live { store: store.clone(), keys, sources, dispatch, max_ages, retention, callbacks };
     Ok(Service {
         address,
         server,
@@ -173,6 +187,7 @@ pub async fn assemble(config: Config, clock: Clock) -> anyhow::Result<Service> {
         pruner,
         checkpoints,
         switch_watch,
+        callbacks: teller,
         store,
         metrics,
         live,

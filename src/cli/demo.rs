@@ -222,6 +222,7 @@ fn config(simulator: &Simulator, folder: &Path, key: SigningKey) -> anyhow::Resu
             scope: "https://api.securitycenter.microsoft.com/.default".to_owned(),
         },
         graph: None,
+        callbacks: Vec::new(),
         dispatch,
         log_format: LogFormat::Text,
         log_level: LevelFilter::OFF,

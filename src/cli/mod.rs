@@ -6,6 +6,7 @@ mod audit;
 mod audit_export;
 mod backup;
 mod blast_breaker;
+mod callbacks;
 mod certificate;
 mod check;
 mod demo;
@@ -92,6 +93,8 @@ enum Command {
     Undo(undo::Undo),
     /// List the marks of what was undone, or take one away.
     UndoMarks(undo::Marks),
+    /// Show who is told what became of actions, and have messages sent again.
+    Callbacks(callbacks::Arguments),
     /// Make tokens for the API, list them, and take them away.
     Token(token::Arguments),
 }
@@ -136,6 +139,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Link(arguments) => link::run(&arguments),
         Command::Undo(arguments) => undo::undo(&arguments),
         Command::UndoMarks(arguments) => undo::marks(&arguments),
+        Command::Callbacks(arguments) => callbacks::run(&arguments),
         Command::Token(arguments) => token::run(&arguments),
     };
     exit::code(result)

@@ -79,6 +79,7 @@ async fn serve(config: Config, in_use: InUse) -> anyhow::Result<()> {
         pruner,
         checkpoints,
         switch_watch,
+        callbacks,
         store,
         metrics,
         live,
@@ -91,7 +92,8 @@ async fn serve(config: Config, in_use: InUse) -> anyhow::Result<()> {
     tasks.spawn(alert_fetcher.run(stopped.clone()));
     tasks.spawn(pruner.run(stopped.clone()));
     tasks.spawn(checkpoints.run(stopped.clone()));
-    tasks.spawn(switch_watch.run(stopped));
+    tasks.spawn(switch_watch.run(stopped.clone()));
+    tasks.spawn(callbacks.run(stopped));
     tasks.spawn(async move { drop(server.await) });
     let reloader = Reloader::new(in_use, live, metrics.clone(), clock.clone());
     let reload = tasks.spawn(reloader.run(hangup));

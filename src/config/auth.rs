@@ -218,7 +218,7 @@ fn tokens(auth: &Section<'_>, place: Place, secrets: Secrets) -> Option<Scheme> 
 }
 
 /// Reads the secrets of a scheme, each as the scheme reads it.
-fn keys<K, E: std::fmt::Display>(
+pub(super) fn keys<K, E: std::fmt::Display>(
     auth: &Section<'_>,
     secrets: Secrets,
     read: impl Fn(&SecretString, Option<Timestamp>) -> Result<K, E>,

@@ -9,9 +9,10 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 /// Keys that a reload applies, with all below them. Whatever is not here needs a restart.
-const APPLIED: [&str; 7] = [
+const APPLIED: [&str; 8] = [
     "allow_environment_secrets",
     "budget",
+    "callbacks",
     "dispatch",
     "policy",
     "retention",

@@ -2,6 +2,7 @@
 
 mod audit;
 mod auth;
+mod callbacks;
 mod complaint;
 mod defender;
 mod duration;
@@ -26,8 +27,10 @@ use std::path::{Path, PathBuf};
 use jiff::SignedDuration;
 use tracing::level_filters::LevelFilter;
 
+use crate::alert::SourceName;
 use crate::audit::Digest;
 use crate::budget::Reserve;
+use crate::callbacks::Callback;
 use crate::checkpoints::Options as CheckpointOptions;
 use crate::defender::Options as DefenderOptions;
 use crate::dispatch::{self, Settle};
@@ -70,6 +73,8 @@ pub struct Config {
     pub graph: Option<GraphOptions>,
     /// How dispatch behaves, each source's policy included.
     pub dispatch: dispatch::Options,
+    /// Who is told what became of actions.
+    pub callbacks: Vec<Callback>,
     /// How log lines look.
     pub log_format: LogFormat,
     /// Which log lines are written.
@@ -149,6 +154,8 @@ fn sections(root: &Section<'_>, secrets: Secrets) -> Option<Config> {
     let graph = graph::read(root, defender.as_ref().map(|options| &options.app));
     let global = policy::read(root);
     let sources = sources::read(root, secrets, graph.references(), &global);
+    let names: Vec<SourceName> = sources.policies.keys().cloned().collect();
+    let callbacks = callbacks::read(root, secrets, &names);
     let mut dispatch = dispatch::Options::new(sources.policies);
     dispatch.rules = sources.rules;
     dispatch.pending_max = sources.pending_max;
@@ -174,6 +181,7 @@ fn sections(root: &Section<'_>, secrets: Secrets) -> Option<Config> {
             Graph::On(options) => Some(*options?),
         },
         dispatch,
+        callbacks,
         log_format,
         log_level,
         warnings: Complaints::default(),

@@ -44,6 +44,7 @@ pub(super) async fn metrics(context: Data<Context>) -> Result<HttpResponse, Prob
     let is_open = context.store.blast_breaker().await?.is_open;
     context.metrics.set(&metric::BLAST_BREAKER_OPEN, &[], f64::from(u8::from(is_open)));
     show_pending(&context).await?;
+    show_callbacks(&context).await?;
     let since = context.store.uncertain_since().await?;
     let age = since.map_or(SignedDuration::ZERO, |since| context.clock.now().duration_since(since));
     context.metrics.set(&metric::UNCERTAIN_AGE, &[], age.as_secs_f64());
@@ -73,5 +74,25 @@ async fn show_pending(context: &Context) -> Result<(), Problem> {
         (vec![("source", it.source.as_str())], age)
     });
     context.metrics.replace(&metric::LONGEST_WAIT, ages);
+    Ok(())
+}
+
+/// Shows how far callbacks were told: how many messages each has in which state, and how long the oldest waits.
+async fn show_callbacks(context: &Context) -> Result<(), Problem> {
+    let now = context.clock.now();
+    let callbacks = context.store.callbacks().await?;
+    let counts = callbacks.iter().flat_map(|it| {
+        let counts = [("queued", it.queued), ("delivered", it.delivered), ("dead", it.dead)];
+        counts.map(|(state, count)| {
+            let count = f64::from(u32::try_from(count).unwrap_or(u32::MAX));
+            (vec![("callback", it.name.as_str()), ("state", state)], count)
+        })
+    });
+    context.metrics.replace(&metric::CALLBACK_MESSAGES, counts);
+    let ages = callbacks.iter().map(|it| {
+        let age = it.oldest_queued_at.map_or(SignedDuration::ZERO, |at| now.duration_since(at));
+        (vec![("callback", it.name.as_str())], age.as_secs_f64())
+    });
+    context.metrics.replace(&metric::CALLBACK_OLDEST, ages);
     Ok(())
 }

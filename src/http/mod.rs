@@ -12,6 +12,7 @@ mod blast_breaker;
 pub(crate) mod body;
 mod bucket;
 mod budget;
+mod callbacks;
 mod cancel;
 mod certificate;
 mod client;

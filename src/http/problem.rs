@@ -44,6 +44,8 @@ pub enum ProblemKind {
     LinksOff,
     /// The source is not configured any more, or not in this way.
     SourceUnknown,
+    /// The callback wants nothing any more, or is not configured any more.
+    CallbackClosed,
     /// The delivery is no payload that a format reads.
     NotReplayable,
     /// Another request under the same idempotency key is being answered.
@@ -113,6 +115,7 @@ pub const TABLE: &[Row] = &[
     row(ProblemKind::NotApprovable, "not-approvable", 409, "The action does not wait for this decision."),
     row(ProblemKind::LinksOff, "links-off", 409, "No links are made here."),
     row(ProblemKind::SourceUnknown, "source-unknown", 409, "The source is not configured any more."),
+    row(ProblemKind::CallbackClosed, "callback-closed", 409, "The callback cannot be told anything now."),
     row(ProblemKind::NotReplayable, "not-replayable", 409, "The delivery cannot be read again."),
     row(ProblemKind::StillRunning, "still-running", 409, "The same request is being answered."),
     row(ProblemKind::Gone, "gone", 410, "The action has been deleted."),

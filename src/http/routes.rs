@@ -11,8 +11,8 @@ use crate::store::Scope;
 
 use super::problem::Problem;
 use super::{
-    actions, approvals, approve_link, audit, auth, blast_breaker, budget, cancel, deliveries, health, hooks,
-    kill_switch, links, requests, tokens, undo,
+    actions, approvals, approve_link, audit, auth, blast_breaker, budget, callbacks, cancel, deliveries,
+    health, hooks, kill_switch, links, requests, tokens, undo,
 };
 
 use Access::{Link, Open, Source, Token};
@@ -72,6 +72,13 @@ const ROUTES: &[Route] = &[
     post("/v1/blast-breaker/close", Token(Scope::PolicyWrite), |it| it.to(blast_breaker::close)),
     get("/v1/tokens", Token(Scope::TokensRead), |it| it.to(tokens::list)),
     post("/v1/tokens/{id}/revoke", Token(Scope::TokensRevoke), |it| it.to(tokens::revoke)),
+    get("/v1/callbacks", Token(Scope::CallbacksRead), |it| it.to(callbacks::list)),
+    get("/v1/callbacks/{name}/messages", Token(Scope::CallbacksRead), |it| it.to(callbacks::messages)),
+    post("/v1/callbacks/{name}/messages/{id}/replay", Token(Scope::CallbacksReplay), |it| {
+        it.to(callbacks::replay_one)
+    }),
+    post("/v1/callbacks/{name}/replay", Token(Scope::CallbacksReplay), |it| it.to(callbacks::replay_all)),
+    post("/v1/callbacks/{name}/resume", Token(Scope::CallbacksResume), |it| it.to(callbacks::resume)),
     get("/livez", Open, |it| it.to(health::live)),
     get("/readyz", Open, |it| it.to(health::ready)),
     get("/metrics", Token(Scope::Metrics), |it| it.to(health::metrics)),

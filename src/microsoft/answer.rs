@@ -1,11 +1,10 @@
 //! An answer of one of Microsoft's APIs, and what it says when it says no. Pure.
 
 use bytes::Bytes;
-use jiff::fmt::rfc2822;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
-use crate::alert::Refusal;
+use crate::alert::{Refusal, retry_time};
 
 /// The longest message that is kept.
 const MESSAGE_CHARS_MAX: usize = 500;
@@ -40,21 +39,10 @@ pub fn refusal(answer: &Answer) -> Refusal {
 
 /// How long an answer asks to wait: its header, else the period in its message, else a minute.
 pub fn throttle_wait(answer: &Answer, message: &str, now: Timestamp) -> SignedDuration {
-    let header = answer.retry_after.as_deref().and_then(|value| retry_after(value, now));
+    let header = answer.retry_after.as_deref().and_then(|value| retry_time(value, now));
+    let header = header.map(|at| at.duration_since(now));
     let wait = header.or_else(|| period(message)).unwrap_or(THROTTLE_DEFAULT);
     wait.clamp(SignedDuration::from_secs(1), THROTTLE_MAX)
-}
-
-/// Reads `Retry-After`: seconds, or a date of HTTP (RFC 9110, section 10.2.3).
-fn retry_after(value: &str, now: Timestamp) -> Option<SignedDuration> {
-    let value = value.trim();
-    if value.bytes().all(|b| b.is_ascii_digit()) {
-        // Digits that do not fit are a very long time.
-        let seconds = value.parse().unwrap_or(THROTTLE_MAX.as_secs());
-        return (!value.is_empty()).then(|| SignedDuration::from_secs(seconds));
-    }
-    let at = rfc2822::DateTimeParser::new().parse_timestamp(value).ok()?;
-    Some(at.duration_since(now))
 }
 
 /// Reads the period at the end of `... maximum allowed 45 per 00:01:00`.

@@ -1,8 +1,9 @@
 //! What an answer of the bridge means for a delivery. Pure.
 
 use jiff::Timestamp;
-use jiff::fmt::rfc2822;
 use serde_json::Value;
+
+use crate::alert::retry_time;
 
 /// What came back from one try.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -76,15 +77,4 @@ fn is_problem(body: &[u8]) -> bool {
     let body: Option<Value> = serde_json::from_slice(body).ok();
     let kind = body.as_ref().and_then(|body| body.get("type")).and_then(Value::as_str);
     kind.is_some_and(|kind| kind.starts_with("urn:quarantine-bridge:problem:"))
-}
-
-/// Reads `Retry-After`: seconds or a date (RFC 9110, section 10.2.3).
-fn retry_time(text: &str, now: Timestamp) -> Option<Timestamp> {
-    let text = text.trim();
-    if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) {
-        // More digits than fit are a wait without end; the schedule bounds it.
-        let seconds = text.parse().unwrap_or(i64::MAX);
-        return Some(now.checked_add(jiff::SignedDuration::from_secs(seconds)).unwrap_or(Timestamp::MAX));
-    }
-    rfc2822::parse(text).ok().map(|time| time.timestamp())
 }

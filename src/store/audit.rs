@@ -272,7 +272,8 @@ fn sign(tx: &Transaction<'_>, key: &SigningKey, now: Timestamp) -> Result<String
     Ok(text)
 }
 
-fn page(db: &Connection, after: u64, limit: u32) -> Result<Vec<AuditRow>, StoreError> {
+/// Returns entries after this place, the oldest first.
+pub(super) fn page(db: &Connection, after: u64, limit: u32) -> Result<Vec<AuditRow>, StoreError> {
     let mut statement =
         db.prepare_cached("SELECT seq, entry, hash FROM audit WHERE seq > ?1 ORDER BY seq LIMIT ?2")?;
     let mut rows = statement.query(params![place(after), limit])?;

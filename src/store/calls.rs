@@ -4,11 +4,23 @@ use rusqlite::{Connection, Transaction, params};
 
 use crate::alert::{Api, Moment, Steady, from_millis, millis};
 
-use super::StoreError;
 use super::rows::Columns;
+use super::{Store, StoreError};
 
 /// How many calls are kept: more than an hour allows over all parts of the API, whatever the clock says.
 const KEPT_MAX: i64 = 20_000;
+
+impl Store {
+    /// Keeps calls that are about to be made.
+    pub async fn record_calls(&self, calls: Vec<(Api, Moment)>) -> Result<(), StoreError> {
+        self.writer.write(move |tx| record(tx, &calls)).await
+    }
+
+    /// Returns the calls of late, in the order in which they were made.
+    pub async fn calls(&self) -> Result<Vec<(Api, Moment)>, StoreError> {
+        self.readers.read(kept).await
+    }
+}
 
 /// Keeps calls, and forgets those that so many others came after.
 pub(super) fn record(tx: &Transaction<'_>, calls: &[(Api, Moment)]) -> Result<(), StoreError> {
@@ -22,7 +34,7 @@ pub(super) fn record(tx: &Transaction<'_>, calls: &[(Api, Moment)]) -> Result<()
 }
 
 /// Returns the calls that are kept, in the order in which they were made.
-pub(super) fn kept(db: &Connection) -> Result<Vec<(Api, Moment)>, StoreError> {
+fn kept(db: &Connection) -> Result<Vec<(Api, Moment)>, StoreError> {
     let mut statement = db.prepare_cached("SELECT api, at, steady FROM calls ORDER BY seq")?;
     let mut found = statement.query([])?;
     let mut calls = Vec::new();

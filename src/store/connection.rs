@@ -39,6 +39,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0015_words.sql"),
     include_str!("migrations/0016_requests.sql"),
     include_str!("migrations/0017_links.sql"),
+    include_str!("migrations/0018_callbacks.sql"),
 ];
 
 /// How long a connection waits for another process, such as `token create`, to finish writing. A delivery is answered

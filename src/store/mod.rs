@@ -10,6 +10,7 @@ mod audit;
 mod backup;
 mod batch;
 mod blast_breaker;
+mod callbacks;
 mod calls;
 mod cancel;
 mod cancel_call;
@@ -26,14 +27,17 @@ mod links;
 mod lock;
 mod log_copier;
 mod marks;
+mod messages;
 mod new_action;
 mod pending;
 mod prune;
 mod queue;
 mod read;
 mod remembered;
+mod reminders;
 mod replay;
 mod request;
+mod resend;
 mod restore;
 mod room;
 mod rows;
@@ -60,8 +64,7 @@ use jiff::Timestamp;
 use tokio::sync::{Notify, watch};
 
 use crate::alert::{
-    Action, ActionId, Advance, Api, CancelOutcome, DeliveryId, MachineId, Moment, Outcome, State, Unsettled,
-    Wish,
+    Action, ActionId, Advance, CancelOutcome, DeliveryId, MachineId, Outcome, State, Unsettled, Wish,
 };
 
 pub use accept::{Accept, Accepted, AcceptedAction, AcceptedAlert, Receipt};
@@ -69,6 +72,7 @@ pub use approvals::{Hold, Judge, Judged};
 pub use audit::{AuditHead, AuditRow, read_audit, sign_audit, verify_audit};
 pub use backup::{Backup, BackupError, back_up};
 pub use blast_breaker::{BlastBreaker, CloseBlastBreaker, blast_breaker_beside, close_blast_breaker_beside};
+pub use callbacks::{CallbackRecord, Registration, ResumeCallback, callbacks_beside, resume_callback_beside};
 pub use cancel::{Cancel, CancelNote, Cancelled};
 pub use cancel_call::RecordedCancel;
 pub use complete::{Complete, Completed};
@@ -78,12 +82,17 @@ pub use idempotency::Once;
 pub use inline::{Disk, InlineStore};
 pub use intent::{Intent, RecordedIntent, Weighed};
 pub use links::{Choice, KeptLink, LinkUse, MadeLink, MakeLink, UseLink, UsedLink};
+pub use messages::{
+    CallbackWork, DueMessage, MessageFilter, MessageRecord, NewMessage, Sending, Sent, messages_beside,
+};
 pub use pending::PendingAtDefender;
 pub use prune::{Deleted, Retention, Walk};
 pub use queue::{Sendable, Waiting};
 pub use read::{ActionFilter, ActionPage, ActionRecord, Attempt, DeliveryRecord, Unread};
+pub use reminders::DueReminder;
 pub use replay::Replay;
 pub use request::{Request, Requests, Taken, Wanted};
+pub use resend::{ReplayMessages, Replayed, replay_messages_beside};
 pub use restore::Restored;
 pub use shadowed::{ShadowFilter, shadowed};
 pub use soundness::check_database;
@@ -343,16 +352,6 @@ impl Store {
     /// Returns when the next action becomes due for anything, if any waits.
     pub async fn next_due(&self) -> Result<Option<Timestamp>, StoreError> {
         self.readers.read(work::next_due).await
-    }
-
-    /// Keeps calls that are about to be made.
-    pub async fn record_calls(&self, calls: Vec<(Api, Moment)>) -> Result<(), StoreError> {
-        self.writer.write(move |tx| calls::record(tx, &calls)).await
-    }
-
-    /// Returns the calls of late, in the order in which they were made.
-    pub async fn calls(&self) -> Result<Vec<(Api, Moment)>, StoreError> {
-        self.readers.read(calls::kept).await
     }
 
     /// Returns one action with all that happened to it.

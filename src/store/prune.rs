@@ -12,12 +12,13 @@ use crate::alert::{DeliveryId, State, after, before, from_millis, millis};
 use super::marks::Mark;
 use super::remembered::{self, Key, KnownDelivery};
 use super::rows::Columns;
-use super::{Store, StoreError, sent};
+use super::{Store, StoreError, callbacks, messages, sent};
 
-/// How many actions, deliveries or keys are looked at in one write. Some milliseconds, whatever the disk.
+/// How many actions, deliveries, keys or messages are looked at in one write. Some milliseconds, whatever the disk.
 const ACTIONS_MAX: u32 = 16;
 const DELIVERIES_MAX: u32 = 32;
 const KEYS_MAX: u32 = 200;
+const MESSAGES_MAX: u32 = 100;
 
 /// How far the time that retention goes by may leap in one pass: a clock set years ahead must not delete everything.
 const LEAP_MAX: SignedDuration = SignedDuration::from_hours(24);
@@ -57,6 +58,8 @@ enum Place {
     Deliveries(String),
     /// At what is remembered.
     Keys,
+    /// Among the messages to callbacks.
+    Messages,
     /// Everywhere.
     End,
 }
@@ -70,6 +73,8 @@ pub struct Deleted {
     pub deliveries: usize,
     /// Keys of duplicates whose window is over.
     pub keys: usize,
+    /// Messages to callbacks.
+    pub messages: usize,
 }
 
 impl Deleted {
@@ -80,6 +85,7 @@ impl Deleted {
             actions: self.actions.saturating_add(other.actions),
             deliveries: self.deliveries.saturating_add(other.deliveries),
             keys: self.keys.saturating_add(other.keys),
+            messages: self.messages.saturating_add(other.messages),
         }
     }
 }
@@ -141,7 +147,16 @@ fn step(tx: &Transaction<'_>, walk: &Walk) -> Result<Walk, StoreError> {
         },
         Place::Keys => {
             deleted.keys = remembered::forget(tx, before(walk.now, walk.retention.duplicates), KEYS_MAX)?;
-            if deleted.keys > 0 { Place::Keys } else { Place::End }
+            if deleted.keys > 0 { Place::Keys } else { Place::Messages }
+        }
+        Place::Messages => {
+            deleted.messages = messages::forget(tx, before(walk.now, walk.retention.after), MESSAGES_MAX)?;
+            if deleted.messages > 0 {
+                Place::Messages
+            } else {
+                callbacks::forget(tx)?;
+                Place::End
+            }
         }
         Place::End => Place::End,
     };

@@ -48,11 +48,17 @@ pub enum Scope {
     TokensRead,
     /// Take tokens of the API away.
     TokensRevoke,
+    /// See callbacks and their messages.
+    CallbacksRead,
+    /// Have messages sent to callbacks again.
+    CallbacksReplay,
+    /// Have a callback told again that has answered 410.
+    CallbacksResume,
 }
 
 impl Scope {
     /// All scopes.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 19] = [
         Self::ActionsRead,
         Self::ActionsWrite,
         Self::ActionsComplete,
@@ -69,6 +75,9 @@ impl Scope {
         Self::Metrics,
         Self::TokensRead,
         Self::TokensRevoke,
+        Self::CallbacksRead,
+        Self::CallbacksReplay,
+        Self::CallbacksResume,
     ];
 
     /// Returns the word used in API, store and commands.
@@ -90,6 +99,9 @@ impl Scope {
             Self::Metrics => "metrics",
             Self::TokensRead => "tokens:read",
             Self::TokensRevoke => "tokens:revoke",
+            Self::CallbacksRead => "callbacks:read",
+            Self::CallbacksReplay => "callbacks:replay",
+            Self::CallbacksResume => "callbacks:resume",
         }
     }
 }

@@ -302,14 +302,30 @@ pub const SUBSCRIPTION_NOTICES: Metric = counter(
     "Notices of Microsoft Graph about a subscription, by source and notice; a person must act on each.",
 );
 
-/// What retention has deleted, by what it was: actions, deliveries.
+/// What retention has deleted, by what it was: actions, deliveries, messages.
 pub const PRUNED: Metric =
-    counter("quarantine_bridge_pruned_total", "What retention has deleted: actions, deliveries.");
+    counter("quarantine_bridge_pruned_total", "What retention has deleted: actions, deliveries, messages.");
 
 /// Log lines that could not be written.
 pub const LOG_LINES_DROPPED: Metric = counter(
     "quarantine_bridge_log_lines_dropped_total",
     "Log lines dropped because standard error is full, broken, or read too slowly.",
+);
+
+/// Sendings of messages to callbacks, by callback and result.
+pub const CALLBACK_SENDINGS: Metric = counter(
+    "quarantine_bridge_callback_sendings_total",
+    "Sendings of messages to callbacks, by callback and result: delivered, or why not.",
+);
+
+/// Messages to callbacks that are kept, by callback and state.
+pub const CALLBACK_MESSAGES: Metric =
+    gauge("quarantine_bridge_callback_messages", "Messages to callbacks, by callback and state.");
+
+/// Age of the oldest message that a callback has not taken yet.
+pub const CALLBACK_OLDEST: Metric = gauge(
+    "quarantine_bridge_callback_oldest_queued_seconds",
+    "Age of the oldest message that is to be sent to a callback, by callback; 0 if there is none.",
 );
 
 /// Whether the kill switch is on.
@@ -374,4 +390,7 @@ pub const ALL: &[Metric] = &[
     SUBSCRIPTION_NOTICES,
     PRUNED,
     LOG_LINES_DROPPED,
+    CALLBACK_SENDINGS,
+    CALLBACK_MESSAGES,
+    CALLBACK_OLDEST,
 ];

@@ -18,6 +18,7 @@ use serde_json::json;
 use sha2::Sha256;
 
 use crate::harness::binary::Installation;
+use crate::harness::receiver::Receiver;
 use crate::harness::{Bridge, MACHINE, SHA1, Setup};
 use crate::links::LINK_KEY;
 use crate::tokens::token_id;
@@ -171,7 +172,10 @@ async fn what_came_thirty_days_ago_is_still_known() {
 /// Everybody at every door: who holds what, and the routes that answer 2xx to it. All other pairs must not.
 #[tokio::test]
 async fn nobody_gets_a_2xx_who_should_not() {
-    let mut bridge = bridge(|| tokens(Place::Bearer)).await;
+    let receiver = Receiver::start();
+    let callbacks = vec![receiver.callback("soar")];
+    let gate = || tokens(Place::Bearer);
+    let mut bridge = Bridge::with(Setup { gate, callbacks, ..Setup::default() }).await;
     let named = bridge.alert("a0", MACHINE, SHA1);
     let named =
         String::from_utf8(named).unwrap().replace(&format!("\"id\":\"{MACHINE}\""), "\"ip\":\"203.0.113.9\"");
@@ -198,6 +202,8 @@ async fn nobody_gets_a_2xx_who_should_not() {
         waiting.push(sent["alerts"][0]["actions"][0]["id"].as_str().unwrap().to_owned());
     }
     bridge.drain().await;
+    bridge.tell().await;
+    let message = receiver.received()[0].id().to_owned();
     let mut holders: Vec<(String, Option<String>)> = vec![
         ("nobody".to_owned(), None),
         ("a stranger's API token".to_owned(), Some(ApiToken::generate().reveal())),
@@ -231,10 +237,15 @@ async fn nobody_gets_a_2xx_who_should_not() {
             "/v1/actions/{id}/status" => &requested,
             "/v1/actions/{id}/links" => &waiting[2],
             "/v1/tokens/{id}/revoke" => &spare,
+            "/v1/callbacks/{name}/messages/{id}/replay" => &message,
             _ if template.contains("deliveries") => &delivery,
             _ => &action,
         };
-        let path = template.replace("{source}", "soc").replace("{token}", TOKEN).replace("{id}", id);
+        let path = template
+            .replace("{source}", "soc")
+            .replace("{token}", TOKEN)
+            .replace("{id}", id)
+            .replace("{name}", "soar");
         for (holder, credential) in &holders {
             let request = client.request(method.parse().unwrap(), bridge.url(&path));
             let body = match template {
@@ -244,6 +255,9 @@ async fn nobody_gets_a_2xx_who_should_not() {
                 | "/v1/actions/{id}/deny"
                 | "/v1/kill-switch/on"
                 | "/v1/tokens/{id}/revoke"
+                | "/v1/callbacks/{name}/messages/{id}/replay"
+                | "/v1/callbacks/{name}/replay"
+                | "/v1/callbacks/{name}/resume"
                 | "/v1/kill-switch/off"
                 | "/v1/blast-breaker/close" => b"{\"reason\": \"r\"}".to_vec(),
                 "/v1/actions" => asked("r2").to_string().into_bytes(),

@@ -22,6 +22,7 @@ mod breaker;
 mod budget;
 mod budget_api;
 mod budget_simulation;
+mod callbacks;
 mod cancel;
 mod cancel_step;
 mod cli;

@@ -29,6 +29,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0015_words.sql", FIFTEENTH),
     ("0016_requests.sql", SIXTEENTH),
     ("0017_links.sql", SEVENTEENTH),
+    ("0018_callbacks.sql", EIGHTEENTH),
 ];
 
 const FIFTEENTH: &str = "8b338425dd3040ca7f7f70481e8e0cc410de6ea78e72532a15f4b3f8e82b4e58";
@@ -49,6 +50,8 @@ const TWELFTH: &str = "5ec01a6b85cc344714fbf2e965566a8a2ed816512313154d7c0b59ed6
 const FOURTEENTH: &str = "799f7b42bc54a5a1cb89c3bc1550df100b3763a4838b3a43eb1270744b48ebb9";
 
 const SIXTEENTH: &str = "83ba579008287ddd6f26de67e486649d9e50532f52fd6bfcb225cf1d47f6e7a0";
+
+const EIGHTEENTH: &str = "e5a73537a50b979b776d45e90960ac7da9d5f665bcf968bb499b39fac1b3bf19";
 
 const THIRTEENTH: &str = "d14d9bf12c222196cb6ec979f37a99a83a2831dd372b6a2c5906ab66157a1462";
 

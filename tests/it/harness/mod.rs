@@ -7,6 +7,7 @@ pub(crate) mod contract;
 pub(crate) mod installed;
 mod invariants;
 pub(crate) mod issuer;
+pub(crate) mod receiver;
 pub(crate) mod relay;
 mod simulated;
 pub(crate) mod wire;
@@ -21,6 +22,7 @@ use actix_web::dev::ServerHandle;
 use jiff::{SignedDuration, Timestamp};
 use quarantine_bridge::alert::{Alert, EntityPair, Mode, Severity, SourceName, Who, after};
 use quarantine_bridge::audit::Digest;
+use quarantine_bridge::callbacks::{Callback, Callbacks};
 use quarantine_bridge::cli::{Live, Service, assemble};
 use quarantine_bridge::clock::Clock;
 use quarantine_bridge::config::{Complaints, Config};
@@ -82,6 +84,10 @@ pub(crate) struct Setup {
     pub(crate) playbooks: Option<Mode>,
     /// The key of one-time links, if there are any.
     pub(crate) link_key: Option<&'static str>,
+    /// Who is told what became of actions.
+    pub(crate) callbacks: Vec<Callback>,
+    /// Where others reach the bridge.
+    pub(crate) public_url: Option<&'static str>,
 }
 
 impl Default for Setup {
@@ -107,6 +113,8 @@ impl Default for Setup {
             retention: Retention::default(),
             playbooks: None,
             link_key: None,
+            callbacks: Vec::new(),
+            public_url: None,
         }
     }
 }
@@ -131,9 +139,10 @@ pub(crate) struct Bridge {
     live: Live,
     alert_fetcher: Option<AlertFetcher>,
     pruner: Option<Pruner>,
+    callbacks: Option<Callbacks>,
     server: ServerHandle,
     /// The keys of issuers are fetched for as long as it is there.
-    _fetching: watch::Sender<bool>,
+    fetching: watch::Sender<bool>,
     client: Client,
     token: String,
     setup: Setup,
@@ -176,6 +185,7 @@ impl Bridge {
             alert_fetcher,
             pruner,
             switch_watch,
+            callbacks,
             metrics,
             store,
             live,
@@ -198,8 +208,9 @@ impl Bridge {
             live,
             alert_fetcher: Some(alert_fetcher),
             pruner: Some(pruner),
+            callbacks: Some(callbacks),
             server: handle,
-            _fetching: fetching,
+            fetching,
             client: Client::builder().no_proxy().build().unwrap(),
             token,
             setup,
@@ -211,6 +222,12 @@ impl Bridge {
     /// Stops the service between two steps and starts it again on the same database.
     pub(crate) async fn restart(self) -> Self {
         Box::pin(self.restart_on(|folder| folder)).await
+    }
+
+    /// Stops the service and starts it again with another set-up.
+    pub(crate) async fn restart_with(mut self, change: impl FnOnce(&mut Setup)) -> Self {
+        change(&mut self.setup);
+        self.restart().await
     }
 
     /// Stops the service and starts it again from a backup.
@@ -228,6 +245,7 @@ impl Bridge {
         self.dispatcher = None;
         self.alert_fetcher = None;
         self.pruner = None;
+        self.callbacks = None;
         self.server.stop(false).await;
         let clock = self.clock.clone();
         let simulator = self.simulator.clone();
@@ -393,6 +411,17 @@ impl Bridge {
         self.alert_fetcher.as_mut().unwrap().drain().await.unwrap();
     }
 
+    /// Lets callbacks be told all that can be told at this moment of the clock.
+    pub(crate) async fn tell(&mut self) {
+        self.callbacks.as_mut().unwrap().drain().await.unwrap();
+    }
+
+    /// Has callbacks told beside the test, as the service does.
+    pub(crate) fn keep_telling(&mut self) {
+        let stopped = self.fetching.subscribe();
+        self.tasks.spawn(self.callbacks.take().unwrap().run(stopped));
+    }
+
     /// Deletes what is too old by now. Each walk follows the clock by a day.
     pub(crate) async fn prune(&mut self) -> Deleted {
         let now = self.clock.now().as_millisecond();
@@ -501,11 +530,13 @@ fn config(setup: &Setup, simulator: &Simulator, folder: &TempDir) -> Config {
         client_id: CLIENT.to_owned(),
         client_secret: SecretString::from(setup.client_secret),
     };
+    // Links are made under it.
+    let public_url = setup.public_url.or(setup.link_key.map(|_| "https://bridge.example.com"));
     Config {
         http: http::Options {
             limits: setup.limits,
             link_key: setup.link_key.and_then(|key| http::LinkKey::new(key.into())),
-            public_url: setup.link_key.map(|_| "https://bridge.example.com".parse().unwrap()),
+            public_url: public_url.map(|url| url.parse().unwrap()),
             ..http::Options::new("127.0.0.1:0".parse().unwrap(), sources)
         },
         tls_files: None,
@@ -525,6 +556,7 @@ fn config(setup: &Setup, simulator: &Simulator, folder: &TempDir) -> Config {
             scope: "https://graph.microsoft.com/.default".to_owned(),
         }),
         dispatch,
+        callbacks: setup.callbacks.clone(),
         log_format: LogFormat::Text,
         log_level: LevelFilter::OFF,
         warnings: Complaints::default(),

@@ -1,10 +1,16 @@
 //! The HTTP client for whatever is asked of others: time limits, no redirects, no retries, no reused connections.
 
+mod reach;
+
 use std::error::Error as _;
 use std::time::Duration;
 
 use reqwest::{Certificate, Client, redirect, retry};
 use url::Url;
+
+pub use reach::{AddressRefused, Reach, check_literal, connectable, is_public, may_connect};
+
+use reach::Resolver;
 
 /// How long connecting may take, TLS included.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -26,6 +32,8 @@ pub struct Outgoing<'a> {
     pub total_timeout: Duration,
     /// Whose certificates it takes.
     pub trust: Trust<'a>,
+    /// Which addresses it connects to.
+    pub reach: Reach<'a>,
 }
 
 /// Whose certificates a client takes.
@@ -50,12 +58,21 @@ pub enum ClientError {
         "the HTTP client cannot be made; it needs public certificates, such as Debian's package ca-certificates"
     )]
     Tls(#[source] reqwest::Error),
+    /// It would lead to an address that is not connected to.
+    #[error(transparent)]
+    Address(#[from] AddressRefused),
 }
 
 impl<'a> Outgoing<'a> {
     /// The usual client for an address.
     pub fn new(to: &'a Url) -> Self {
-        Self { to, user_agent: USER_AGENT, total_timeout: TOTAL_TIMEOUT, trust: Trust::Public }
+        Self {
+            to,
+            user_agent: USER_AGENT,
+            total_timeout: TOTAL_TIMEOUT,
+            trust: Trust::Public,
+            reach: Reach::Any,
+        }
     }
 
     /// Makes the client.
@@ -86,8 +103,27 @@ impl<'a> Outgoing<'a> {
         };
         // What runs on this machine is never behind the proxy that leads out of it.
         let builder = if is_here { builder.no_proxy() } else { builder };
+        let builder = match self.reach {
+            Reach::Any => builder,
+            Reach::PublicAnd(allowed) => {
+                check_literal(self.to, allowed)?;
+                builder.no_proxy().dns_resolver(Resolver::new(allowed))
+            }
+        };
         builder.build().map_err(ClientError::Tls)
     }
+}
+
+/// Returns the address that was not connected to, if that is why a request failed.
+pub fn refused_address(error: &reqwest::Error) -> Option<&AddressRefused> {
+    let mut source = error.source();
+    while let Some(cause) = source {
+        if let Some(refused) = cause.downcast_ref() {
+            return Some(refused);
+        }
+        source = cause.source();
+    }
+    None
 }
 
 /// Says whether an address leads to this machine.

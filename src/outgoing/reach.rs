@@ -1,0 +1,130 @@
+//! Which addresses a client connects to.
+//!
+//! An address is looked at where it is connected to: after the name was looked up, and each time anew. So a name that answers with
+//! another address later, or with an address of this machine, leads nowhere.
+
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::fmt::Display;
+use std::sync::Arc;
+
+use ipnet::IpNet;
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use tokio::net::lookup_host;
+use url::{Host, Url};
+
+/// Which addresses a client connects to.
+#[derive(Debug, Clone, Copy)]
+pub enum Reach<'a> {
+    /// Any. A proxy of the environment counts, and looks up names itself.
+    Any,
+    /// Those of the internet, and those in these networks. There is no proxy: it would decide.
+    PublicAnd(&'a [IpNet]),
+}
+
+/// An address that is not connected to.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{address} is not connected to: it is no public address, and allow_private does not have it")]
+pub struct AddressRefused {
+    address: String,
+}
+
+impl AddressRefused {
+    fn new(address: &impl Display) -> Self {
+        Self { address: address.to_string() }
+    }
+}
+
+/// Says whether an address of the internet, or one that is allowed, is meant.
+pub fn may_connect(address: IpAddr, allowed: &[IpNet]) -> bool {
+    // An IPv4 address in the clothes of IPv6 leads to where the IPv4 address does.
+    let address = address.to_canonical();
+    is_public(address) || allowed.iter().any(|network| network.contains(&address))
+}
+
+/// Says whether an address leads into the internet (IANA's registries of special-purpose addresses, RFC 6890).
+pub fn is_public(address: IpAddr) -> bool {
+    match address.to_canonical() {
+        IpAddr::V4(address) => is_public_v4(address),
+        IpAddr::V6(address) => is_public_v6(address),
+    }
+}
+
+fn is_public_v4(address: Ipv4Addr) -> bool {
+    let [a, b, c, d] = address.octets();
+    let is_special = match (a, b) {
+        // This network, private ones, loopback, multicast, reserved and broadcast.
+        (0 | 10 | 127 | 224.., _) | (172, 16..=31) | (192, 168)
+        // Carrier-grade NAT and link-local, where clouds have metadata; benchmarks.
+        | (100, 64..=127) | (169, 254) | (198, 18 | 19) => true,
+        // Protocol assignments, documentation, the relays of 6to4.
+        (192, 0) => matches!(c, 0 | 2),
+        (192, 88) => c == 99,
+        (198, 51) => c == 100,
+        (203, 0) => c == 113,
+        // Azure's own service beside every machine of it.
+        (168, 63) => (c, d) == (129, 16),
+        _ => false,
+    };
+    !is_special
+}
+
+fn is_public_v6(address: Ipv6Addr) -> bool {
+    match address.segments() {
+        // NAT64 leads to the IPv4 address at its end.
+        [0x64, 0xff9b, 0, 0, 0, 0, high, low] => {
+            is_public_v4(Ipv4Addr::from_bits((u32::from(high) << 16) | u32::from(low)))
+        }
+        // Protocol assignments with Teredo, documentation, 6to4 with any IPv4 address in it.
+        [0x2001, 0..=0x1ff | 0xdb8, ..] | [0x2002, ..] | [0x3fff, 0..=0xfff, ..] => false,
+        // Nothing else is given out yet: loopback, link-local, unique local and multicast are elsewhere.
+        [first, ..] => first & 0xe000 == 0x2000,
+    }
+}
+
+/// Refuses a URL whose host is an address that is not connected to. Names are looked at when they are looked up.
+pub fn check_literal(to: &Url, allowed: &[IpNet]) -> Result<(), AddressRefused> {
+    let address = match to.host() {
+        Some(Host::Ipv4(address)) => IpAddr::V4(address),
+        Some(Host::Ipv6(address)) => IpAddr::V6(address),
+        Some(Host::Domain(_)) | None => return Ok(()),
+    };
+    if may_connect(address, allowed) { Ok(()) } else { Err(AddressRefused::new(&address)) }
+}
+
+/// Looks names up, and leaves out the addresses that are not connected to.
+#[derive(Debug, Clone)]
+pub(super) struct Resolver {
+    allowed: Arc<[IpNet]>,
+}
+
+impl Resolver {
+    pub(super) fn new(allowed: &[IpNet]) -> Self {
+        Self { allowed: allowed.into() }
+    }
+}
+
+impl Resolve for Resolver {
+    fn resolve(&self, name: Name) -> Resolving {
+        let allowed = Arc::clone(&self.allowed);
+        Box::pin(async move {
+            let found = lookup_host((name.as_str(), 0)).await?;
+            let addresses = connectable(name.as_str(), found, &allowed)?;
+            let addresses: Addrs = Box::new(addresses.into_iter());
+            Ok(addresses)
+        })
+    }
+}
+
+/// Returns those of a name's addresses that may be connected to; if there is none, the first that may not is told.
+pub fn connectable(
+    name: &str,
+    found: impl IntoIterator<Item = SocketAddr>,
+    allowed: &[IpNet],
+) -> Result<Vec<SocketAddr>, AddressRefused> {
+    let (good, bad): (Vec<_>, Vec<_>) =
+        found.into_iter().partition(|address| may_connect(address.ip(), allowed));
+    match bad.first() {
+        Some(bad) if good.is_empty() => Err(AddressRefused::new(&format!("{} of {name}", bad.ip()))),
+        _ => Ok(good),
+    }
+}
