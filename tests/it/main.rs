@@ -80,3 +80,4 @@ mod tokens;
 mod traps;
 mod undo;
 mod values;
+mod waiting;
