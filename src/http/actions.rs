@@ -7,28 +7,45 @@ use serde_json::{Value, json};
 use url::form_urlencoded;
 
 use crate::alert::{ActionId, State};
-use crate::store::{ActionFilter, Complete, Completed};
+use crate::store::{ActionFilter, ActionRecord, Complete, Completed};
 use crate::telemetry::metric;
 
 use super::auth::Caller;
 use super::parameters::{PAGE, limit, parse};
 use super::problem::{Problem, ProblemKind};
 use super::said::{self, member, reason};
+use super::waiting::{self, Applied};
 use super::{Context, view};
 
-pub(super) async fn one(path: Path<String>, context: Data<Context>) -> Result<HttpResponse, Problem> {
+/// Shows an action; to a caller that prefers to wait, when it has come to rest.
+pub(super) async fn one(
+    request: HttpRequest,
+    path: Path<String>,
+    context: Data<Context>,
+) -> Result<HttpResponse, Problem> {
     let id = path.parse().or(Err(Problem::nothing_here()))?;
-    let record = context.store.action(id).await?.ok_or_else(Problem::nothing_here)?;
-    let mut shown = view::action(&record, context.clock.now());
+    let mut record = context.store.action(id).await?.ok_or_else(Problem::nothing_here)?;
+    let applied = waiting::wait(&context, &request, id, record.action.state).await;
+    if applied.is_some() {
+        record = context.store.action(id).await?.ok_or_else(Problem::nothing_here)?;
+    }
+    let mut answer = HttpResponse::Ok();
+    Applied::tell(applied, &mut answer);
+    Ok(answer.json(shown(&context, &record).await?))
+}
+
+/// How an action looks, with when it is expected to go out.
+pub(super) async fn shown(context: &Context, record: &ActionRecord) -> Result<Value, Problem> {
+    let mut shown = view::action(record, context.clock.now());
     if let Value::Object(members) = &mut shown {
         let older = match record.action.state {
-            State::Queued => context.store.older(id).await?,
+            State::Queued => context.store.older(record.action.id).await?,
             _ => None,
         };
         let estimate = context.estimates.of_action(&record.action, older);
         members.insert("estimated_send_at".to_owned(), json!(view::time(estimate)));
     }
-    Ok(HttpResponse::Ok().json(shown))
+    Ok(shown)
 }
 
 pub(super) async fn list(request: HttpRequest, context: Data<Context>) -> Result<HttpResponse, Problem> {

@@ -44,6 +44,7 @@ mod tokens;
 pub(crate) mod trace;
 mod undo;
 mod view;
+mod waiting;
 
 use std::fmt;
 use std::io;
@@ -87,6 +88,7 @@ use key_uses::KeyUses;
 use listener::Door;
 use places::Places;
 use token_uses::TokenUses;
+use waiting::Waiters;
 
 /// How many connections one client address may have open if the configuration does not say.
 pub const CONNECTIONS_PER_ADDRESS: usize = 1_500;
@@ -158,6 +160,7 @@ struct Context {
     key_uses: KeyUses,
     token_uses: TokenUses,
     running: Running,
+    waiters: Waiters,
     proxies: Proxies,
     long_bodies: LongBodies,
     estimates: Estimates,
@@ -243,6 +246,7 @@ pub fn bind(options: Options, parts: Parts) -> io::Result<Bound> {
         key_uses: KeyUses::default(),
         token_uses: TokenUses::default(),
         running: Running::default(),
+        waiters: Waiters::default(),
         proxies,
         long_bodies: LongBodies::default(),
         portal,

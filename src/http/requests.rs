@@ -5,19 +5,20 @@ use std::sync::Arc;
 
 use actix_web::http::StatusCode;
 use actix_web::web::{Data, Path, Payload};
-use actix_web::{HttpRequest, HttpResponse};
+use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 use serde_json::{Value, json};
 
 use crate::alert::{ActionId, AlertId, State};
 use crate::ingest::RawDelivery;
-use crate::store::{Once, Request, Requests, StoreError, Taken, Wanted};
+use crate::store::{ActionRecord, Once, Request, Requests, StoreError, Taken, Wanted};
 use crate::telemetry::metric;
 
 use super::admission::{self, PutOff};
 use super::auth::Requester;
 use super::idempotency;
 use super::problem::{Problem, ProblemKind};
-use super::{Context, Source, asked, body, client, hooks, view};
+use super::waiting::{self, Applied, is_pending};
+use super::{Context, Source, actions, asked, body, client, hooks};
 
 /// How long to wait before asking again how an action stands, in seconds.
 const ASK_AGAIN_SECS: u32 = 5;
@@ -37,12 +38,24 @@ pub(super) async fn one(
 ) -> Result<HttpResponse, Problem> {
     let mut outcomes = take(&context, &requester, &request, payload, asked::one).await?;
     let (alert_id, taken) = outcomes.pop().unwrap_or_else(|| Err(Problem::nothing_here()))?;
-    match taken {
-        Taken::Stands { id, state, is_known } => {
-            Ok(pending(&context, id, state).json(shown(&context, &alert_id, id, state, is_known)))
-        }
-        Taken::Gone => Err(gone()),
+    let Taken::Stands { id, state, is_known } = taken else {
+        return Err(gone());
+    };
+    let applied = waiting::wait(&context, &request, id, state).await;
+    let mut shown = receipt(&context, &alert_id, id, state, is_known);
+    if is_pending(state) && applied.is_none() {
+        return Ok(begun(&context, id, state, applied).json(shown));
     }
+    // Whoever has waited is told how it stands now, and whoever has nothing to wait for what became of it.
+    let record = context.store.action(id).await?.ok_or_else(gone)?;
+    let state = record.action.state;
+    if let Value::Object(members) = &mut shown {
+        members.insert("state".to_owned(), json!(state.as_str()));
+        if !is_pending(state) {
+            members.insert("action".to_owned(), actions::shown(&context, &record).await?);
+        }
+    }
+    Ok(begun(&context, id, state, applied).json(shown))
 }
 
 /// Takes several actions: each has its own outcome.
@@ -68,15 +81,21 @@ pub(super) async fn several(
 /// Answers 202 while the action is on its way, 200 when it is over or waits for a person.
 pub(super) async fn status(
     requester: Requester,
+    request: HttpRequest,
     path: Path<String>,
     context: Data<Context>,
 ) -> Result<HttpResponse, Problem> {
     let id: ActionId = path.parse().or(Err(Problem::nothing_here()))?;
-    let record = context.store.action(id).await?;
     // Whoever may ask for actions of one source learns nothing of another's.
-    let record = record.filter(|record| record.action.source == requester.bound.source);
-    let record = record.ok_or_else(Problem::nothing_here)?;
-    Ok(pending(&context, id, record.action.state).json(view::action(&record, context.clock.now())))
+    let is_own = |record: &ActionRecord| record.action.source == requester.bound.source;
+    let record = context.store.action(id).await?.filter(is_own);
+    let mut record = record.ok_or_else(Problem::nothing_here)?;
+    let applied = waiting::wait(&context, &request, id, record.action.state).await;
+    if applied.is_some() {
+        record = context.store.action(id).await?.ok_or_else(Problem::nothing_here)?;
+    }
+    let shown = actions::shown(&context, &record).await?;
+    Ok(begun(&context, id, record.action.state, applied).json(shown))
 }
 
 /// Takes what a caller asks for: the same way as a delivery, but that its token proves it.
@@ -156,23 +175,19 @@ fn told(
 }
 
 /// Begins an answer about an action: 202 while it is on its way, and where and when to ask again.
-fn pending(context: &Context, id: ActionId, state: State) -> actix_web::HttpResponseBuilder {
+fn begun(context: &Context, id: ActionId, state: State, applied: Option<Applied>) -> HttpResponseBuilder {
     let mut answer =
         HttpResponse::build(if is_pending(state) { StatusCode::ACCEPTED } else { StatusCode::OK });
     answer.insert_header(("Location", context.url(&format!("/v1/actions/{id}/status"))));
     if is_pending(state) {
         answer.insert_header(("Retry-After", ASK_AGAIN_SECS.to_string()));
     }
+    Applied::tell(applied, &mut answer);
     answer
 }
 
-/// Says whether the bridge or Defender is about to move the action on. One that is held waits for a person, and no playbook is
-/// to wait for that.
-fn is_pending(state: State) -> bool {
-    !state.is_final() && state != State::Held
-}
-
-fn shown(context: &Context, alert_id: &AlertId, id: ActionId, state: State, is_known: bool) -> Value {
+/// What is answered about an action that was asked for; what is kept under an idempotency key is all that it is made of.
+fn receipt(context: &Context, alert_id: &AlertId, id: ActionId, state: State, is_known: bool) -> Value {
     json!({
         "id": id.to_string(), "alert_id": alert_id.as_str(), "state": state.as_str(), "duplicate": is_known,
         "url": context.url(&format!("/v1/actions/{id}")),
@@ -186,7 +201,7 @@ fn item(context: &Context, outcome: Result<(AlertId, Taken), Problem>) -> Value 
     match outcome {
         Ok((alert_id, Taken::Stands { id, state, is_known })) => {
             let status = if is_pending(state) { 202 } else { 200 };
-            let action = shown(context, &alert_id, id, state, is_known);
+            let action = receipt(context, &alert_id, id, state, is_known);
             json!({"status": status, "action": action, "problem": null})
         }
         Ok((_, Taken::Gone)) => refused(gone()),

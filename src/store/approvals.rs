@@ -173,14 +173,15 @@ pub(super) fn has_part(tx: &Transaction<'_>, action: &Action, who: &Who) -> Resu
     Ok(has_made_a_link || brought_about(tx, action, who)?)
 }
 
-/// Says whether a person has brought the action about: as its source, by having its delivery read again, or by saying
-/// which device or file it means. Only a person with a token is a person.
+/// Says whether a person has brought the action about: as its source, by asking for it, by having its delivery read again,
+/// or by saying which device or file it means. Only a person with a token is a person.
 pub(super) fn brought_about(tx: &Transaction<'_>, action: &Action, who: &Who) -> Result<bool, StoreError> {
     if !matches!(who, Who::Token(_)) || who.is_namesake(action.source.as_str()) {
         return Ok(true);
     }
     let completed_by = action.completion.as_ref().map(|completion| completion.by.clone());
-    let others = movers(tx, action.id)?.into_iter().chain(completed_by);
+    let requested_by = action.requested.as_ref().map(|requested| requested.by.clone());
+    let others = movers(tx, action.id)?.into_iter().chain(completed_by).chain(requested_by);
     Ok(others.map(|other| other.person()).any(|person| person == who.person()))
 }
 

@@ -24,7 +24,7 @@ impl Once {
     /// Names a key of a caller.
     pub fn new(source: &SourceName, who: &Who, key: &str) -> Self {
         let mut digest = Sha256::new();
-        for part in [source.as_str(), &who.to_string(), key] {
+        for part in [source.as_str(), &who.person(), key] {
             digest.update(part.len().to_be_bytes());
             digest.update(part);
         }

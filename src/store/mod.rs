@@ -181,6 +181,11 @@ impl Store {
         self.writer.health().subscribe()
     }
 
+    /// Changes with every commit: ask for it before looking at what may change.
+    pub fn commits(&self) -> watch::Receiver<u64> {
+        self.writer.commits()
+    }
+
     /// Accepts a delivery: what this answers is on disk.
     pub async fn accept(&self, accept: Accept) -> Result<Receipt, StoreError> {
         let receipt = self.writer.accept(accept).await?;
@@ -289,16 +294,6 @@ impl Store {
         self.writer.write(move |tx| intent::settle_after_restart(tx, now)).await
     }
 
-    /// Ends actions whose time has passed.
-    pub async fn expire_due(&self, now: Timestamp) -> Result<usize, StoreError> {
-        let due = self.readers.read(move |db| work::expired(db, now)).await?;
-        let count = due.len();
-        if count > 0 {
-            self.advance(due).await?;
-        }
-        Ok(count)
-    }
-
     /// Returns actions that nobody has looked at yet, the most urgent first.
     pub async fn undecided(&self, limit: u32) -> Result<Vec<Action>, StoreError> {
         self.readers.read(move |db| work::undecided(db, limit)).await
@@ -362,6 +357,11 @@ impl Store {
     /// Returns a page of actions, newest first.
     pub async fn actions(&self, filter: ActionFilter) -> Result<ActionPage, StoreError> {
         self.readers.read(move |db| read::actions(db, &filter)).await
+    }
+
+    /// Returns where an action stands.
+    pub async fn state(&self, id: ActionId) -> Result<Option<State>, StoreError> {
+        self.readers.read(move |db| read::state(db, id)).await
     }
 
     /// Returns one delivery.

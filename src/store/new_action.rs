@@ -54,7 +54,7 @@ impl NewAction<'_> {
                 millis(self.batch.now),
                 self.seal()?,
                 requested.map(|requested| requested.by.principal()),
-                self.mode_max().map(Mode::as_str),
+                requested.and_then(|requested| requested.mode_max).map(Mode::as_str),
                 requested.and_then(|requested| requested.note.as_deref()),
             ],
             |row| row.get(0),
@@ -62,14 +62,10 @@ impl NewAction<'_> {
         Ok(seq.optional()?)
     }
 
-    fn mode_max(&self) -> Option<Mode> {
-        self.batch.requested.and_then(|requested| requested.mode_max)
-    }
-
     fn seal(&self) -> Result<[u8; 32], StoreError> {
         let (source, alert_id) = (self.batch.source, &self.alert.alert_id);
-        let (id, pair, mode_max) = (self.id, self.pair, self.mode_max());
-        Sealed { id, source, alert_id, pair, target: None, completion: None, mode_max, words: &[] }.seal()
+        let (id, pair, requested) = (self.id, self.pair, self.batch.requested);
+        Sealed { id, source, alert_id, pair, target: None, completion: None, words: &[], requested }.seal()
     }
 }
 

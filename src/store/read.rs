@@ -138,6 +138,13 @@ pub(super) fn action(db: &Connection, id: ActionId) -> Result<Option<ActionRecor
     Ok(Some(record(db, row)?))
 }
 
+/// Returns where an action stands.
+pub(super) fn state(db: &Connection, id: ActionId) -> Result<Option<State>, StoreError> {
+    let mut statement = db.prepare_cached("SELECT state FROM actions WHERE id = ?1")?;
+    let mut found = statement.query([id.to_string()])?;
+    found.next()?.map(|row| Columns(row).parsed("state")).transpose()
+}
+
 fn record(db: &Connection, row: &rusqlite::Row<'_>) -> Result<ActionRecord, StoreError> {
     let seq: i64 = Columns(row).raw("seq")?;
     let action = rows::action(row)?;

@@ -6,7 +6,8 @@ use rusqlite::{Transaction, params};
 use sha2::{Digest as _, Sha256};
 
 use crate::alert::{
-    Action, ActionId, AlertId, Completion, EntityPair, MachineEntity, Mode, SourceName, State, Target, millis,
+    Action, ActionId, AlertId, Completion, EntityPair, MachineEntity, Mode, Requested, SourceName, State,
+    Target, millis,
 };
 
 use super::StoreError;
@@ -27,10 +28,10 @@ pub(super) struct Sealed<'a> {
     pub(super) pair: &'a EntityPair,
     pub(super) target: Option<Target>,
     pub(super) completion: Option<&'a Completion>,
-    /// How far it may go at most, if less than its source.
-    pub(super) mode_max: Option<Mode>,
     /// What persons have said about it.
     pub(super) words: &'a [KeptWord],
+    /// Who asked for it and how far it may go at most, if a caller of the API asked for it.
+    pub(super) requested: Option<&'a Requested>,
 }
 
 impl Sealed<'_> {
@@ -54,13 +55,14 @@ impl Sealed<'_> {
             add(&mut seal, Some(&completion.by.principal()));
             add(&mut seal, Some(&millis(completion.at).to_string()));
         }
-        if let Some(mode) = self.mode_max {
-            // Neither a completion nor a word begins so.
-            add(&mut seal, Some("mode"));
-            add(&mut seal, Some(mode.as_str()));
-        }
         for word in self.words {
             add_word(&mut seal, word)?;
+        }
+        if let Some(requested) = self.requested {
+            // No completion and no word begins so.
+            add(&mut seal, Some("requested"));
+            add(&mut seal, Some(&requested.by.principal()));
+            add(&mut seal, requested.mode_max.map(Mode::as_str));
         }
         Ok(seal.finalize().into())
     }
@@ -109,8 +111,8 @@ pub(super) fn of(action: &Action, words: &[KeptWord]) -> Result<[u8; 32], StoreE
         pair: &action.pair,
         target: action.target,
         completion: action.completion.as_ref(),
-        mode_max: action.mode_max(),
         words,
+        requested: action.requested.as_ref(),
     };
     sealed.seal()
 }

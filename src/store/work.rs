@@ -8,8 +8,20 @@ use crate::alert::{
     millis,
 };
 
-use super::StoreError;
 use super::rows::{self, ACTION, Columns};
+use super::{Store, StoreError};
+
+impl Store {
+    /// Ends actions whose time has passed.
+    pub async fn expire_due(&self, now: Timestamp) -> Result<usize, StoreError> {
+        let due = self.readers.read(move |db| expired(db, now)).await?;
+        let count = due.len();
+        if count > 0 {
+            self.advance(due).await?;
+        }
+        Ok(count)
+    }
+}
 
 /// How many actions expire in one transaction.
 const EXPIRE_MAX: u32 = 500;

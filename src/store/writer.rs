@@ -50,6 +50,8 @@ pub enum Health {
 pub(super) struct Writer {
     writes: mpsc::Sender<Write>,
     health: watch::Sender<Health>,
+    /// Counts the commits.
+    commits: watch::Sender<u64>,
     keeps: bool,
 }
 
@@ -96,14 +98,20 @@ impl Writer {
     pub(super) fn queue(keeps: bool) -> (Self, Waiting) {
         let (writes, receiver) = mpsc::channel(WAITING_MAX);
         let health = watch::Sender::new(Health::Fine);
-        let tells = health.clone();
-        let waiting = Waiting { writes: receiver, group: Vec::new(), stopped: Ok(()), tells };
-        (Self { writes, health, keeps }, waiting)
+        let (tells, commits) = (health.clone(), watch::Sender::new(0));
+        let counts = commits.clone();
+        let waiting = Waiting { writes: receiver, group: Vec::new(), stopped: Ok(()), tells, counts };
+        (Self { writes, health, commits, keeps }, waiting)
     }
 
     /// How the disk does. Whoever finds damage tells so here.
     pub(super) fn health(&self) -> &watch::Sender<Health> {
         &self.health
+    }
+
+    /// Changes with every commit.
+    pub(super) fn commits(&self) -> watch::Receiver<u64> {
+        self.commits.subscribe()
     }
 
     /// Accepts a delivery, unless too many writes wait already.
@@ -183,6 +191,7 @@ pub(super) struct Waiting {
     group: Vec<Write>,
     stopped: Result<(), StoreError>,
     tells: watch::Sender<Health>,
+    counts: watch::Sender<u64>,
 }
 
 impl fmt::Debug for Waiting {
@@ -238,6 +247,9 @@ impl Waiting {
             let after = if *health == Health::Broken { Health::Broken } else { health_after(&result) };
             mem::replace(health, after) != after
         });
+        if result.is_ok() {
+            self.counts.send_modify(|count| *count = count.wrapping_add(1));
+        }
         for written in done {
             (written.tell)(result.clone());
         }

@@ -82,3 +82,4 @@ mod tokens;
 mod traps;
 mod undo;
 mod values;
+mod waiting;

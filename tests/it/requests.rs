@@ -201,7 +201,7 @@ async fn an_action_goes_no_further_than_source_token_and_request_say() {
 }
 
 #[tokio::test]
-async fn the_global_mode_lowers_it_as_well_and_a_flip_of_the_mode_is_damage() {
+async fn the_global_mode_lowers_it_as_well() {
     let mut bridge = Bridge::with(setup()).await;
     let token = bridge.requester("playbook", Some(Mode::Approve));
     let answer = bridge.post_as("/v1/actions", &token, &asked(&bridge, "a1")).await;
@@ -210,17 +210,23 @@ async fn the_global_mode_lowers_it_as_well_and_a_flip_of_the_mode_is_damage() {
     });
     bridge.drain().await;
     assert_eq!(bridge.state(&id(&answer)).await, "shadowed");
+}
 
-    bridge.reconfigure(|_| {});
-    let answer = bridge.post_as("/v1/actions", &token, &asked(&bridge, "a2")).await;
-    let db = Connection::open(bridge.database()).unwrap();
-    let changed = db.execute("UPDATE actions SET mode_max = NULL WHERE id = ?1", [id(&answer)]).unwrap();
-    assert_eq!(changed, 1);
-    let wish = json!({"reason": "r"});
-    let cancel = bridge.new_token(&[Scope::ActionsCancel]);
-    let cancelled = bridge.post_as(&format!("/v1/actions/{}/cancel", id(&answer)), &cancel, &wish).await;
-    assert_eq!(cancelled.status, 503, "the seal does not fit");
-    drop(db);
+/// A bit that flips must let nothing go further than was asked for, and nobody approve what they asked for.
+#[tokio::test]
+async fn how_far_it_may_go_and_who_asked_is_under_the_seal() {
+    for flip in ["mode_max = NULL", "requested_by = 'token:another'"] {
+        let bridge = Bridge::with(setup()).await;
+        let token = bridge.requester("playbook", Some(Mode::Approve));
+        let answer = bridge.post_as("/v1/actions", &token, &asked(&bridge, "a1")).await;
+        let db = Connection::open(bridge.database()).unwrap();
+        let changed = db.execute(&format!("UPDATE actions SET {flip} WHERE id = ?1"), [id(&answer)]).unwrap();
+        assert_eq!(changed, 1);
+        let cancel = bridge.new_token(&[Scope::ActionsCancel]);
+        let path = format!("/v1/actions/{}/cancel", id(&answer));
+        let cancelled = bridge.post_as(&path, &cancel, &json!({"reason": "r"})).await;
+        assert_eq!(cancelled.status, 503, "{flip}: the seal does not fit");
+    }
 }
 
 #[tokio::test]

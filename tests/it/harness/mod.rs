@@ -219,6 +219,11 @@ impl Bridge {
         }
     }
 
+    /// Has the server stop as `serve` does: what is under way comes to its end.
+    pub(crate) async fn stop_server(&self) {
+        self.server.stop(true).await;
+    }
+
     /// Stops the service between two steps and starts it again on the same database.
     pub(crate) async fn restart(self) -> Self {
         Box::pin(self.restart_on(|folder| folder)).await
