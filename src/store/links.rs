@@ -9,7 +9,8 @@ use crate::audit::Act;
 use super::approvals::{self, Hold, Judge, Judged};
 use super::audit::{self, Administered};
 use super::rows::{Columns, to_json};
-use super::tokens::{self, Scope, StoredToken, TokenStanding};
+use super::scope::Scope;
+use super::tokens::{self, StoredToken, TokenStanding};
 use super::words::{Via, Word};
 use super::{Store, StoreError, intent};
 

@@ -41,6 +41,7 @@ mod resend;
 mod restore;
 mod room;
 mod rows;
+mod scope;
 mod seal;
 mod sent;
 mod set_back;
@@ -94,14 +95,15 @@ pub use replay::Replay;
 pub use request::{Request, Requests, Taken, Wanted};
 pub use resend::{ReplayMessages, Replayed, replay_messages_beside};
 pub use restore::Restored;
+pub use scope::{Scope, UnknownScope};
 pub use shadowed::{ShadowFilter, shadowed};
 pub use soundness::check_database;
 pub use switch::{
     KillSwitch, TurnOff, TurnOn, TurnedOff, kill_switch_beside, turn_off_beside, turn_on_beside,
 };
 pub use tokens::{
-    Bound, NewToken, RevokeToken, RevokedToken, Scope, StoredToken, TokenStanding, UnknownScope, add_token,
-    revoke_token_beside, tokens_beside,
+    Bound, NewToken, RevokeToken, RevokedToken, StoredToken, TokenStanding, add_token, revoke_token_beside,
+    tokens_beside,
 };
 pub use turn::Turn;
 pub use undo::{

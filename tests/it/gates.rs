@@ -47,8 +47,7 @@ fn rapid7() -> Gate {
 }
 
 async fn bridge(gate: fn() -> Gate) -> Bridge {
-    Bridge::with(Setup { gate, playbooks: Some(Mode::Enforce), link_key: Some(LINK_KEY), ..Setup::default() })
-        .await
+    Bridge::with(Setup { gate, ..Setup::default() }).await
 }
 
 #[tokio::test]
@@ -175,7 +174,8 @@ async fn nobody_gets_a_2xx_who_should_not() {
     let receiver = Receiver::start();
     let callbacks = vec![receiver.callback("soar")];
     let gate = || tokens(Place::Bearer);
-    let mut bridge = Bridge::with(Setup { gate, callbacks, ..Setup::default() }).await;
+    let (playbooks, link_key) = (Some(Mode::Enforce), Some(LINK_KEY));
+    let mut bridge = Bridge::with(Setup { gate, callbacks, playbooks, link_key, ..Setup::default() }).await;
     let named = bridge.alert("a0", MACHINE, SHA1);
     let named =
         String::from_utf8(named).unwrap().replace(&format!("\"id\":\"{MACHINE}\""), "\"ip\":\"203.0.113.9\"");
