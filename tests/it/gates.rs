@@ -175,7 +175,7 @@ async fn nobody_gets_a_2xx_who_should_not() {
     let callbacks = vec![receiver.callback("soar")];
     let gate = || tokens(Place::Bearer);
     let (playbooks, link_key) = (Some(Mode::Enforce), Some(LINK_KEY));
-    let mut bridge = Bridge::with(Setup { gate, callbacks, playbooks, link_key, ..Setup::default() }).await;
+    let mut bridge = Bridge::with(Setup { gate, playbooks, link_key, callbacks, ..Setup::default() }).await;
     let named = bridge.alert("a0", MACHINE, SHA1);
     let named =
         String::from_utf8(named).unwrap().replace(&format!("\"id\":\"{MACHINE}\""), "\"ip\":\"203.0.113.9\"");
