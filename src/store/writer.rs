@@ -64,7 +64,7 @@ impl Writer {
         lock: File,
     ) -> Result<Self, StoreError> {
         let (writer, mut waiting) = Self::queue(true);
-        let mut copier = LogCopier::start(copying, writer.health.clone())?;
+        let mut copier = LogCopier::start(&connection, copying, writer.health.clone())?;
         spawn(move || {
             loop {
                 let count = waiting.receive_group();
@@ -72,7 +72,7 @@ impl Writer {
                     break;
                 }
                 waiting.commit(&mut connection, |_| Ok(()));
-                copier.committed(count);
+                copier.committed(count, &connection);
             }
             copier.end();
             // Whoever has the lock next finds no connection of ours.

@@ -17,8 +17,8 @@ use crate::tools::{self, Inject, injected};
 const ERRORS: [(&str, &str, &str, Expected); 7] = [
     ("pwrite64", "bridge.db-wal", "ENOSPC", Expected::Mends),
     ("pwrite64", "bridge.db-wal", "EIO", Expected::Stops),
-    ("fsync", "bridge.db-wal", "EIO", Expected::Stops),
-    ("fsync", "bridge.db-wal", "ENOSPC", Expected::Stops),
+    ("fdatasync", "bridge.db-wal", "EIO", Expected::Stops),
+    ("fdatasync", "bridge.db-wal", "ENOSPC", Expected::Stops),
     ("openat", "bridge.db-wal", "EMFILE", Expected::Either),
     ("openat", "bridge.db", "EACCES", Expected::Either),
     ("flock", "bridge.db.lock", "ENOLCK", Expected::Either),
@@ -76,7 +76,7 @@ async fn fail_each(
     let folder = fs::canonicalize(site.installation.folder.path()).unwrap();
     let (begin, stride) = match calls {
         "pwrite64" => (1 + random.below(stride), stride),
-        "fsync" => (1, stride.div_ceil(4)),
+        "fdatasync" => (1, stride.div_ceil(4)),
         // Few are made, most of them at the start.
         _ => (1, 1),
     };

@@ -16,7 +16,7 @@ use crate::tools::{self, Inject};
 const APPLICATION_ID: i64 = 0x7162_7267;
 
 /// What a migration does to the disk.
-const CALLS: [&str; 3] = ["pwrite64", "fsync", "ftruncate,unlink"];
+const CALLS: [&str; 3] = ["pwrite64", "fdatasync", "ftruncate,unlink"];
 
 /// In the short form, every n-th of them, beginning anywhere.
 const STRIDE: u64 = 4;

@@ -39,7 +39,7 @@ const POINTS: [(&str, Place, Point); 16] = [
 /// Kills on the way into the n-th of these calls of a thread; which n is drawn below a bound.
 const CALLS: [(&str, &str, Option<&str>, u64); 10] = [
     ("write to the WAL", "pwrite64", Some("bridge.db-wal"), 160),
-    ("fsync of the WAL", "fsync", Some("bridge.db-wal"), 14),
+    ("fsync of the WAL", "fdatasync", Some("bridge.db-wal"), 14),
     ("write to the WAL's index", "pwrite64", Some("bridge.db-shm"), 8),
     ("open of a file", "openat", None, 60),
     ("connection going out", "connect", None, 6),
@@ -50,9 +50,9 @@ const CALLS: [(&str, &str, Option<&str>, u64); 10] = [
     ("wake-up of another thread", "futex", None, 60),
 ];
 
-/// The same where the WAL is folded into the database, which happens once in 4,000 pages.
+/// The same where the WAL is folded into the database: beside the writer, and once in 1,000 pages by it.
 const FOLDING: [(&str, &str, u64); 2] =
-    [("write to the database", "pwrite64", 40), ("fsync of the database", "fsync", 1)];
+    [("write to the database", "pwrite64", 40), ("fsync of the database", "fdatasync", 1)];
 
 /// Alerts that make so many pages.
 const FOLDED: usize = 250;
