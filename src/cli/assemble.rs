@@ -53,6 +53,8 @@ pub struct Service {
     pub switch_watch: SwitchWatch,
     /// The loop that tells callbacks.
     pub callbacks: Callbacks,
+    /// Ends streams of events, before the server is told to stop: it waits for what is under way.
+    pub stopping: watch::Sender<bool>,
     /// The durable state.
     pub store: Store,
     /// The metrics.
@@ -171,7 +173,7 @@ pub async fn assemble(config: Config, clock: Clock) -> anyhow::Result<Service> {
         budget,
     };
     let listen = config.http.listen;
-    let Bound { address, server, sources } =
+    let Bound { address, server, sources, stopping } =
         http::bind(config.http, parts).with_context(|| format!("cannot listen on {listen}"))?;
     let (dispatch, changes) = watch::channel(config.dispatch);
     let dispatcher = Dispatcher::start(store.clone(), defender, changes, clock, metrics.clone()).await?;
@@ -188,6 +190,7 @@ pub async fn assemble(config: Config, clock: Clock) -> anyhow::Result<Service> {
         checkpoints,
         switch_watch,
         callbacks: teller,
+        stopping,
         store,
         metrics,
         live,

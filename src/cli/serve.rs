@@ -80,6 +80,7 @@ async fn serve(config: Config, in_use: InUse) -> anyhow::Result<()> {
         checkpoints,
         switch_watch,
         callbacks,
+        stopping,
         store,
         metrics,
         live,
@@ -103,6 +104,7 @@ async fn serve(config: Config, in_use: InUse) -> anyhow::Result<()> {
     let look_for_damage = tasks.spawn(look_for_damage(store.clone()));
     announce(address);
     let end = until_told(&mut tasks, store.health()).await?;
+    stopping.send_replace(true);
     server_handle.stop(true).await;
     stop.send_replace(true);
     upkeep.abort();

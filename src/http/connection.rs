@@ -122,6 +122,20 @@ impl Connection {
         Poll::Ready(Ok(()))
     }
 
+    /// Waits for a client to go that only listens. What it asks meanwhile is not read.
+    fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.ahead.is_empty() {
+            ready!(self.poll_fill(cx))?;
+            if self.ahead.is_empty() {
+                return Poll::Ready(Err(io::Error::new(
+                    io::ErrorKind::ConnectionReset,
+                    "the listener has gone",
+                )));
+            }
+        }
+        Poll::Pending
+    }
+
     /// Gives a client that does not take what was written some time.
     fn wait_for_client(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
         let timer = self.untaken.get_or_insert_with(|| Box::pin(sleep(ANSWER_TAKEN)));
@@ -150,6 +164,7 @@ impl AsyncRead for Connection {
                     return Poll::Pending;
                 }
             }
+            Phase::Stream => return this.poll_gone(cx),
             Phase::Head { until, .. } | Phase::Leftover { until } => {
                 if this.is_past(until, cx) {
                     return Poll::Ready(Ok(()));

@@ -11,7 +11,7 @@ use crate::alert::before;
 use crate::telemetry::metric;
 
 use super::problem::{Problem, ProblemKind};
-use super::{Context, view};
+use super::{Context, events, view};
 
 /// The process answers.
 pub(super) async fn live() -> HttpResponse {
@@ -45,6 +45,7 @@ pub(super) async fn metrics(context: Data<Context>) -> Result<HttpResponse, Prob
     context.metrics.set(&metric::BLAST_BREAKER_OPEN, &[], f64::from(u8::from(is_open)));
     show_pending(&context).await?;
     show_callbacks(&context).await?;
+    context.metrics.set(&metric::EVENT_LISTENERS, &[], f64::from(events::listening(&context)));
     let since = context.store.uncertain_since().await?;
     let age = since.map_or(SignedDuration::ZERO, |since| context.clock.now().duration_since(since));
     context.metrics.set(&metric::UNCERTAIN_AGE, &[], age.as_secs_f64());

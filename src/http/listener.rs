@@ -117,7 +117,7 @@ where
     let stopping = builder.graceful_shutdown_signal();
     let builder = builder.listen("http", listener, move || {
         let app = app().map_err(|error: Error| error.error_response());
-        let (door, stopping, stops) = (door.clone(), stopping.clone(), stopping.clone());
+        let (door, stopping) = (door.clone(), stopping.clone());
         let http = HttpService::build()
             .keep_alive(KEEP_ALIVE)
             .client_request_timeout(HEADERS_TIMEOUT)
@@ -127,10 +127,7 @@ where
                 let stopping = stopping.clone();
                 async move { stopping.notified().await }
             })
-            .on_connect_ext(move |connection: &Connection, data| {
-                connection.tell(data);
-                data.insert(stops.clone());
-            })
+            .on_connect_ext(|connection: &Connection, data| connection.tell(data))
             .finish(map_config(app, |()| AppConfig::default()))
             .map_err(|error| tracing::debug!(%error, "a connection ended early"));
         fn_service(move |stream| door.clone().enter(stream)).and_then(http)

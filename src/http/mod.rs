@@ -19,6 +19,7 @@ mod client;
 mod connection;
 mod deliveries;
 mod estimates;
+mod events;
 mod failures;
 mod health;
 mod hooks;
@@ -56,7 +57,7 @@ use actix_web::dev::Server;
 use actix_web::middleware::from_fn;
 use actix_web::{App, web};
 use jiff::Timestamp;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 use crate::alert::SourceName;
 use crate::budget::Snapshot;
@@ -167,6 +168,10 @@ struct Context {
     portal: Portal,
     public_url: Option<PublicUrl>,
     link_key: Option<LinkKey>,
+    /// Places for listeners to events.
+    listeners: Arc<Semaphore>,
+    /// True once the service stops: streams end, and nobody waits any more.
+    stopping: watch::Receiver<bool>,
     /// True once dispatch has taken up where the last run ended.
     ready: watch::Receiver<bool>,
 }
@@ -215,6 +220,8 @@ pub struct Bound {
     pub server: Server,
     /// Takes other sources while it runs. Requests under way end with those they began with.
     pub sources: watch::Sender<Arc<Sources>>,
+    /// Ends streams and waits, before the server is told to stop: it waits for what is under way.
+    pub stopping: watch::Sender<bool>,
 }
 
 impl fmt::Debug for Bound {
@@ -233,6 +240,7 @@ pub fn bind(options: Options, parts: Parts) -> io::Result<Bound> {
     let places = Places::new(connections_per_address, proxies.networks.clone());
     let door = Door { tls, places, metrics: parts.metrics.clone() };
     let (watch_sources, watched) = watch::channel(Arc::new(Sources::new(sources, limits)));
+    let (stopping, told) = watch::channel(false);
     let Parts { store, mapper, clock, metrics, keys, ready, budget } = parts;
     let context = web::Data::new(Context {
         estimates: Estimates::new(budget, clock.clone()),
@@ -252,6 +260,8 @@ pub fn bind(options: Options, parts: Parts) -> io::Result<Bound> {
         portal,
         public_url,
         link_key,
+        listeners: Arc::new(Semaphore::new(events::LISTENERS_MAX)),
+        stopping: told,
         ready,
     });
     let app = move || {
@@ -262,5 +272,5 @@ pub fn bind(options: Options, parts: Parts) -> io::Result<Bound> {
             .default_service(web::to(problem::not_found));
         app.into_factory()
     };
-    Ok(Bound { address, server: listener::serve(listener, door, app)?, sources: watch_sources })
+    Ok(Bound { address, server: listener::serve(listener, door, app)?, sources: watch_sources, stopping })
 }

@@ -70,6 +70,8 @@ pub enum ProblemKind {
     OverQuota,
     /// Too many actions are unfinished.
     QueueFull,
+    /// As many listen to events as may.
+    TooManyListeners,
     /// The service is not ready.
     NotReady,
 }
@@ -131,6 +133,7 @@ pub const TABLE: &[Row] = &[
     ),
     retry(row(ProblemKind::OverQuota, "over-quota", 503, "The source delivers more than it may."), 1),
     retry(row(ProblemKind::QueueFull, "queue-full", 503, "Too many actions are unfinished."), 30),
+    retry(row(ProblemKind::TooManyListeners, "too-many-listeners", 503, "As many listen as may."), 30),
     retry(row(ProblemKind::NotReady, "not-ready", 503, "The service is not ready."), 2),
 ];
 

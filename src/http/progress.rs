@@ -43,6 +43,8 @@ pub(super) enum Phase {
     Request { body: Body },
     /// The request was answered before all of its body had come.
     Leftover { until: Instant },
+    /// The request is answered by a stream, whose end is the connection's.
+    Stream,
 }
 
 /// What of a request's body has not come.
@@ -95,9 +97,15 @@ impl Progress {
         self.phase.set(Phase::Request { body: Body::None });
     }
 
+    /// The request is being answered by a stream.
+    pub(super) fn stream(&self) {
+        self.phase.set(Phase::Stream);
+    }
+
     /// The request is answered. Says whether the connection may serve another.
     pub(super) fn end(&self) -> bool {
         let has_leftover = match self.phase.get() {
+            Phase::Stream => return false,
             Phase::Request { body: Body::None | Body::Bytes(0) } | Phase::Head { .. } => false,
             Phase::Request { .. } | Phase::Leftover { .. } => true,
         };
@@ -120,7 +128,9 @@ impl Phase {
         match self {
             Self::Head { bytes, .. } => bytes >= HEAD_BYTES_MAX,
             Self::Request { body: Body::Chunks(left) } => left == 0,
-            Self::Request { body: Body::None | Body::Bytes(_) } | Self::Leftover { .. } => false,
+            Self::Request { body: Body::None | Body::Bytes(_) } | Self::Leftover { .. } | Self::Stream => {
+                false
+            }
         }
     }
 
@@ -131,7 +141,7 @@ impl Phase {
                 let (count, at_line_start) = head_part(bytes, at_line_start);
                 (count, Self::Head { until, bytes: before.saturating_add(count), at_line_start })
             }
-            Self::Request { body: Body::None } => (0, self),
+            Self::Request { body: Body::None } | Self::Stream => (0, self),
             Self::Request { body: Body::Bytes(left) } => {
                 let count = bytes.len().min(usize::try_from(left).unwrap_or(usize::MAX));
                 let left = left.saturating_sub(u64::try_from(count).unwrap_or(u64::MAX));

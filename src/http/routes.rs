@@ -12,7 +12,7 @@ use crate::store::Scope;
 use super::problem::Problem;
 use super::{
     actions, approvals, approve_link, audit, auth, blast_breaker, budget, callbacks, cancel, deliveries,
-    health, hooks, kill_switch, links, requests, tokens, undo,
+    events, health, hooks, kill_switch, links, requests, tokens, undo,
 };
 
 use Access::{Link, Open, Source, Token};
@@ -64,6 +64,7 @@ const ROUTES: &[Route] = &[
     post("/v1/deliveries/{id}/replay", Token(Scope::DeliveriesReplay), |it| it.to(deliveries::replay)),
     get("/v1/deliveries/{id}", Token(Scope::ActionsRead), |it| it.to(deliveries::one)),
     get("/v1/budget", Token(Scope::ActionsRead), |it| it.to(budget::show)),
+    get("/v1/events", Token(Scope::ActionsRead), |it| it.to(events::listen)),
     get("/v1/audit", Token(Scope::AuditRead), |it| it.to(audit::list)),
     get("/v1/kill-switch", Token(Scope::ActionsRead), |it| it.to(kill_switch::show)),
     post("/v1/kill-switch/on", Token(Scope::KillSwitchOn), |it| it.to(kill_switch::turn_on)),

@@ -4,7 +4,6 @@
 
 use std::time::Duration;
 
-use actix_server::GracefulShutdownSignal;
 use actix_web::{HttpRequest, HttpResponseBuilder};
 use tokio::sync::Semaphore;
 use tokio::time::{self, Instant};
@@ -66,17 +65,12 @@ pub(super) async fn wait(
     let wait = preferred(request)?;
     let _place = context.waiters.places.try_acquire().ok()?;
     if is_pending(state) {
-        let stopping = request.conn_data::<GracefulShutdownSignal>();
-        let stopped = async {
-            match stopping {
-                Some(stopping) => stopping.notified().await,
-                None => std::future::pending().await,
-            }
-        };
+        let mut stopping = context.stopping.clone();
         tokio::select! {
             () = until_at_rest(context, id) => {}
             () = time::sleep(wait) => {}
-            () = stopped => {}
+            // An error says that nobody is left to tell: then nothing stops it.
+            Ok(_) = stopping.wait_for(|stopping| *stopping) => {}
         }
     }
     Some(Applied(wait))

@@ -328,6 +328,9 @@ pub const CALLBACK_OLDEST: Metric = gauge(
     "Age of the oldest message that is to be sent to a callback, by callback; 0 if there is none.",
 );
 
+/// How many listen to events.
+pub const EVENT_LISTENERS: Metric = gauge("quarantine_bridge_event_listeners", "Open streams of events.");
+
 /// Whether the kill switch is on.
 pub const KILL_SWITCH: Metric =
     gauge("quarantine_bridge_kill_switch", "1 while the kill switch is on and nothing is sent, else 0.");
@@ -393,4 +396,5 @@ pub const ALL: &[Metric] = &[
     CALLBACK_SENDINGS,
     CALLBACK_MESSAGES,
     CALLBACK_OLDEST,
+    EVENT_LISTENERS,
 ];

@@ -33,6 +33,7 @@ mod contract;
 mod damage;
 mod dispatch;
 mod documents;
+mod events;
 mod expiry;
 mod formats;
 mod formats_command;

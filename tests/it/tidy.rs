@@ -70,6 +70,7 @@ const TABLE: &[(&str, &[&str], &[&str])] = &[
         "http",
         &[
             "alert",
+            "audit::Entry",
             "budget",
             "ingest",
             "mapping",

@@ -141,6 +141,8 @@ pub(crate) struct Bridge {
     pruner: Option<Pruner>,
     callbacks: Option<Callbacks>,
     server: ServerHandle,
+    /// Ends streams and waits.
+    stopping: watch::Sender<bool>,
     /// The keys of issuers are fetched for as long as it is there.
     fetching: watch::Sender<bool>,
     client: Client,
@@ -186,6 +188,7 @@ impl Bridge {
             pruner,
             switch_watch,
             callbacks,
+            stopping,
             metrics,
             store,
             live,
@@ -210,6 +213,7 @@ impl Bridge {
             pruner: Some(pruner),
             callbacks: Some(callbacks),
             server: handle,
+            stopping,
             fetching,
             client: Client::builder().no_proxy().build().unwrap(),
             token,
@@ -221,6 +225,7 @@ impl Bridge {
 
     /// Has the server stop as `serve` does: what is under way comes to its end.
     pub(crate) async fn stop_server(&self) {
+        self.stopping.send_replace(true);
         self.server.stop(true).await;
     }
 
@@ -334,7 +339,8 @@ impl Bridge {
         let headers = headers
             .map(|(name, value)| (name.as_str().to_owned(), value.to_str().unwrap_or_default().to_owned()));
         let headers = headers.collect();
-        let text = response.text().await.unwrap();
+        let is_stream = response.headers().get("content-type").is_some_and(|it| it == "text/event-stream");
+        let text = if is_stream { begin(response).await } else { response.text().await.unwrap() };
         let body = serde_json::from_str(&text).unwrap_or(Value::String(text));
         let answer = Answer { status, headers, body };
         contract::check(&method, &path, &answer);
@@ -501,6 +507,11 @@ impl Drop for Bridge {
             invariants::check(self);
         }
     }
+}
+
+/// The beginning of an answer that has no end.
+async fn begin(mut response: reqwest::Response) -> String {
+    String::from_utf8(response.chunk().await.unwrap().unwrap().to_vec()).unwrap()
 }
 
 fn config(setup: &Setup, simulator: &Simulator, folder: &TempDir) -> Config {
