@@ -384,6 +384,45 @@ async fn a_stop_loses_nothing_and_changes_no_id() {
     assert_eq!(receiver.received().len(), 6);
 }
 
+/// The real service is killed right after it has answered that an action is over.
+#[tokio::test]
+async fn a_kill_loses_no_event() {
+    let receiver = Receiver::start();
+    receiver.answer(503);
+    let more = SOAR.replace("https://soar.example/x", &receiver.url);
+    let more = format!("{more}allow_private = [\"127.0.0.1\"]\n");
+    let installation = Installation::new("http://127.0.0.1:9", &more);
+    let (_, token, _) = installation.told(&["token", "create", "--name", "t", "--scope", "actions:cancel"]);
+    let serving = installation.serve();
+    installation.wait_until_ready().await;
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let target = json!({"machine": {"id": MACHINE}, "file": {"sha1": SHA1}});
+    let now = quarantine_bridge::clock::Clock::system().now().to_string();
+    let alert = json!({"alert_id": "a1", "severity": "high", "occurred_at": now, "targets": [target]});
+    let signed = installation.signed(&client, &crate::harness::key(), "msg_1", &alert.to_string());
+    let receipt: Value = serde_json::from_str(&signed.send().await.unwrap().text().await.unwrap()).unwrap();
+    let id = receipt["alerts"][0]["actions"][0]["id"].as_str().unwrap().to_owned();
+    let cancel = client.post(installation.url(&format!("/v1/actions/{id}/cancel"))).bearer_auth(token.trim());
+    let cancel = cancel.header("content-type", "application/json").body("{\"reason\": \"r\"}");
+    assert_eq!(cancel.send().await.unwrap().status(), 200);
+
+    serving.kill();
+    let before = receiver.received();
+    receiver.answer(200);
+    let serving = installation.serve();
+
+    let delivered = || {
+        let (_, listed, _) = installation.told(&["callbacks", "list"]);
+        listed.contains("1 delivered")
+    };
+    poll("the event to be told", delivered).await;
+    let came = receiver.received();
+    let last = came.last().unwrap();
+    assert_eq!((last.json()["data"]["id"].as_str(), last.kind().as_str()), (Some(&*id), "action.finished"));
+    assert!(before.iter().all(|it| it.id() == last.id()), "one id, before and after");
+    assert_eq!(serving.terminate().await, Some(0));
+}
+
 #[tokio::test]
 async fn a_slow_and_a_dead_callback_delay_nobody() {
     let receiver = Receiver::start();
