@@ -18,6 +18,7 @@ mod certificate;
 mod client;
 mod connection;
 mod deliveries;
+mod document;
 mod estimates;
 mod failures;
 mod health;
@@ -36,6 +37,7 @@ mod progress;
 mod requests;
 mod routes;
 mod said;
+mod source_health;
 mod sources;
 mod tls;
 mod token;
@@ -87,6 +89,7 @@ use idempotency::Running;
 use key_uses::KeyUses;
 use listener::Door;
 use places::Places;
+use source_health::SourceHealth;
 use token_uses::TokenUses;
 use waiting::Waiters;
 
@@ -159,6 +162,7 @@ struct Context {
     admission: Admission,
     key_uses: KeyUses,
     token_uses: TokenUses,
+    source_health: SourceHealth,
     running: Running,
     waiters: Waiters,
     proxies: Proxies,
@@ -245,6 +249,7 @@ pub fn bind(options: Options, parts: Parts) -> io::Result<Bound> {
         admission: Admission::new(limits.failures),
         key_uses: KeyUses::default(),
         token_uses: TokenUses::default(),
+        source_health: SourceHealth::default(),
         running: Running::default(),
         waiters: Waiters::default(),
         proxies,

@@ -74,6 +74,7 @@ mod settle;
 mod sharing;
 mod simulation;
 mod simulator;
+mod sources;
 mod spool;
 mod store;
 mod tidy;
