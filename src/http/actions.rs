@@ -11,7 +11,7 @@ use crate::store::{ActionFilter, ActionRecord, Complete, Completed};
 use crate::telemetry::metric;
 
 use super::auth::Caller;
-use super::parameters::{PAGE, limit, parse};
+use super::parameters::{PAGE, limit, parse, time};
 use super::problem::{Problem, ProblemKind};
 use super::said::{self, member, reason};
 use super::waiting::{self, Applied};
@@ -110,12 +110,16 @@ fn filter(query: &str) -> Result<ActionFilter, Problem> {
             "reason" => filter.held_reason = Some(parse(&name, &value)?),
             "source" => filter.source = Some(parse(&name, &value)?),
             "alert_id" => filter.alert_id = Some(parse(&name, &value)?),
+            "machine_id" => filter.machine_id = Some(parse(&name, &value)?),
+            "sha1" => filter.sha1 = Some(parse(&name, &value)?),
+            "since" => filter.since = Some(time(&name, &value)?),
+            "until" => filter.until = Some(time(&name, &value)?),
             "cursor" => filter.before = Some(parse(&name, &value)?),
             "limit" => filter.limit = limit(&value)?,
             _ => {
                 let detail = format!(
-                    "There is no parameter {name:?}; there are state, reason, source, alert_id, cursor \
-                     and limit."
+                    "There is no parameter {name:?}; there are state, reason, source, alert_id, machine_id, \
+                     sha1, since, until, cursor and limit."
                 );
                 return Err(Problem::new(ProblemKind::InvalidParameter, detail));
             }

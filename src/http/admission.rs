@@ -4,6 +4,8 @@
 use std::collections::HashMap;
 use std::sync::PoisonError;
 
+use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
+use actix_web::{HttpMessage as _, HttpRequest};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::alert::SourceName;
@@ -96,6 +98,13 @@ impl Admission {
         }
     }
 
+    /// Has the answer to a request of a source tell what is left of its quota.
+    pub(super) fn show(&self, request: &HttpRequest, source: &Source, now: Timestamp) {
+        let quotas = self.quotas.lock().unwrap_or_else(PoisonError::into_inner);
+        let bucket = quotas.get(&source.name).copied().unwrap_or(Bucket::FULL);
+        request.extensions_mut().insert(Left { rate: source.quota.rate, bucket, now });
+    }
+
     /// Takes one delivery from a source's quota.
     fn take(&self, source: &Source, now: Timestamp) -> Result<(), PutOff> {
         let mut quotas = self.quotas.lock().unwrap_or_else(PoisonError::into_inner);
@@ -105,6 +114,31 @@ impl Admission {
         }
         let bucket = quotas.entry(source.name.clone()).or_insert(Bucket::FULL);
         bucket.take(source.quota.rate, now).map_err(PutOff::OverQuota)
+    }
+}
+
+/// What is left of a source's quota, for its own eyes (draft-ietf-httpapi-ratelimit-headers). The answer's headers are made of it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Left {
+    rate: Rate,
+    bucket: Bucket,
+    now: Timestamp,
+}
+
+impl Left {
+    /// Writes it into an answer.
+    pub(super) fn tell(self, headers: &mut HeaderMap) {
+        let seconds =
+            |time: SignedDuration| time.as_secs().saturating_add(i64::from(time.subsec_nanos() > 0));
+        let whole = seconds(self.rate.whole()).max(1);
+        let policy = format!("\"source\";q={};w={whole}", self.rate.burst());
+        let left = self.bucket.left(self.rate, self.now);
+        let left = format!("\"source\";r={left};t={}", seconds(self.bucket.full_in(self.now)));
+        for (name, text) in [("ratelimit-policy", policy), ("ratelimit", left)] {
+            if let Ok(value) = HeaderValue::from_str(&text) {
+                headers.insert(HeaderName::from_static(name), value);
+            }
+        }
     }
 }
 

@@ -23,12 +23,17 @@ impl Rate {
         Self { interval_nanos: MINUTE.checked_div(count.into()).unwrap_or(MINUTE), burst }
     }
 
+    /// How many at once.
+    pub fn burst(self) -> u32 {
+        self.burst
+    }
+
     fn interval(self) -> SignedDuration {
         SignedDuration::from_nanos(self.interval_nanos)
     }
 
     /// How long an empty bucket takes to be full.
-    fn whole(self) -> SignedDuration {
+    pub fn whole(self) -> SignedDuration {
         SignedDuration::from_nanos(self.interval_nanos.saturating_mul(self.burst.into()))
     }
 }
@@ -61,6 +66,19 @@ impl Bucket {
         let one_less = after(self.full_at.max(now), rate.interval());
         let over = one_less.duration_since(after(now, rate.whole()));
         over.max(SignedDuration::ZERO)
+    }
+
+    /// Returns how many are left.
+    pub fn left(&self, rate: Rate, now: Timestamp) -> u32 {
+        let used = self.full_at.duration_since(now).max(SignedDuration::ZERO).as_nanos();
+        let used = used.saturating_add(i128::from(rate.interval_nanos)).saturating_sub(1);
+        let used = used.checked_div(rate.interval_nanos.into()).unwrap_or(0);
+        rate.burst.saturating_sub(u32::try_from(used).unwrap_or(u32::MAX))
+    }
+
+    /// Returns how long it is until nothing of it is used.
+    pub fn full_in(&self, now: Timestamp) -> SignedDuration {
+        self.full_at.duration_since(now).max(SignedDuration::ZERO)
     }
 
     /// Says whether nothing of it is used.

@@ -47,7 +47,9 @@ pub(super) async fn receive(
     }
     let body = body::read(&request, payload, &context.long_bodies).await?;
     let delivery = client::delivery(&request, body, &context.proxies);
-    take(&context, &source, delivery).await
+    let answer = take(&context, &source, delivery).await;
+    context.admission.show(&request, &source, context.clock.now());
+    answer
 }
 
 /// For sources that can set nothing but an address: its last part is their token.
@@ -62,7 +64,9 @@ pub(super) async fn receive_by_path(
     let source = source.ok_or_else(Problem::nothing_here)?;
     let body = body::read(&request, payload, &context.long_bodies).await?;
     let delivery = client::delivery(&request, body, &context.proxies);
-    take(&context, &source, RawDelivery { path_token: Some(token.into()), ..delivery }).await
+    let answer = take(&context, &source, RawDelivery { path_token: Some(token.into()), ..delivery }).await;
+    context.admission.show(&request, &source, context.clock.now());
+    answer
 }
 
 fn source(context: &Context, name: &str) -> Option<Arc<Source>> {
@@ -140,6 +144,7 @@ pub(super) async fn believe(
     waits.map_err(|put_off| put_off.tell(context, source))?;
     let not_believed = |reason: &'static str, error: &dyn fmt::Display| {
         context.metrics.count(&metric::SIGNATURE_FAILURES, &[("source", name), ("reason", reason)]);
+        context.source_health.note_failure(&source.name, reason, now);
         tracing::warn!(source = name, reason, %error, "a delivery was not believed");
     };
     let verified = judge(context, source, delivery, now).await.map_err(|error| {
@@ -152,6 +157,7 @@ pub(super) async fn believe(
         Problem::unauthorized()
     })?;
     context.key_uses.note(source, verified.key_id(), &context.metrics, now);
+    context.source_health.note(&source.name, now);
     if let Some(signed_at) = verified.signed_at() {
         let skew = now.duration_since(signed_at).as_secs_f64();
         context.metrics.set(&metric::CLOCK_SKEW, &[("source", name)], skew);

@@ -31,6 +31,12 @@ impl KeyUses {
         last.insert((source.name.clone(), label.to_owned()), now);
     }
 
+    /// Returns when a key was last used since the start.
+    pub(super) fn last(&self, source: &SourceName, key_id: &KeyId) -> Option<Timestamp> {
+        let key = (source.clone(), key_id.as_str().to_owned());
+        self.last.lock().unwrap_or_else(PoisonError::into_inner).get(&key).copied()
+    }
+
     /// Shows every configured key, 0 for one that was not used since the start. Others are forgotten.
     pub(super) fn show(&self, sources: &Sources, metrics: &Metrics) {
         let configured = |source: &Source| -> Vec<(SourceName, String)> {

@@ -18,6 +18,7 @@ mod certificate;
 mod client;
 mod connection;
 mod deliveries;
+mod document;
 mod estimates;
 mod events;
 mod failures;
@@ -37,6 +38,7 @@ mod progress;
 mod requests;
 mod routes;
 mod said;
+mod source_health;
 mod sources;
 mod tls;
 mod token;
@@ -88,6 +90,7 @@ use idempotency::Running;
 use key_uses::KeyUses;
 use listener::Door;
 use places::Places;
+use source_health::SourceHealth;
 use token_uses::TokenUses;
 use waiting::Waiters;
 
@@ -160,6 +163,7 @@ struct Context {
     admission: Admission,
     key_uses: KeyUses,
     token_uses: TokenUses,
+    source_health: SourceHealth,
     running: Running,
     waiters: Waiters,
     proxies: Proxies,
@@ -253,6 +257,7 @@ pub fn bind(options: Options, parts: Parts) -> io::Result<Bound> {
         admission: Admission::new(limits.failures),
         key_uses: KeyUses::default(),
         token_uses: TokenUses::default(),
+        source_health: SourceHealth::default(),
         running: Running::default(),
         waiters: Waiters::default(),
         proxies,

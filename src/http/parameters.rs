@@ -3,7 +3,10 @@
 use std::fmt::Display;
 use std::str::FromStr;
 
+use jiff::Timestamp;
 use url::form_urlencoded;
+
+use crate::alert::parse_time;
 
 use super::problem::{Problem, ProblemKind};
 
@@ -32,6 +35,12 @@ where
     value
         .parse()
         .map_err(|error: T::Err| Problem::new(ProblemKind::InvalidParameter, format!("{name}: {error}")))
+}
+
+/// Reads the time that a parameter gives.
+pub(super) fn time(name: &str, value: &str) -> Result<Timestamp, Problem> {
+    let detail = || format!("{name} must be a time such as 2026-03-31T11:58:00Z.");
+    parse_time(value).ok_or_else(|| Problem::new(ProblemKind::InvalidParameter, detail()))
 }
 
 /// Reads the query of a list that has no parameters but the place to go on from and how much a page is to hold.

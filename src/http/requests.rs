@@ -116,7 +116,10 @@ async fn take(
     let delivery = client::delivery(request, body, &context.proxies);
     let delivery = RawDelivery { api_token: Some(requester.proof()), ..delivery };
     let _begun = context.running.begin(once.as_ref())?;
-    hooks::promptly(context, &source, take_in(context, requester, (&source, &delivery), once, read)).await
+    let work = take_in(context, requester, (&source, &delivery), once, read);
+    let outcomes = hooks::promptly(context, &source, work).await;
+    context.admission.show(request, &source, context.clock.now());
+    outcomes
 }
 
 async fn take_in(

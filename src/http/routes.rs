@@ -12,7 +12,7 @@ use crate::store::Scope;
 use super::problem::Problem;
 use super::{
     actions, approvals, approve_link, audit, auth, blast_breaker, budget, callbacks, cancel, deliveries,
-    events, health, hooks, kill_switch, links, requests, tokens, undo,
+    document, events, health, hooks, kill_switch, links, requests, source_health, tokens, undo,
 };
 
 use Access::{Link, Open, Source, Token};
@@ -63,6 +63,7 @@ const ROUTES: &[Route] = &[
     post("/v1/undo-marks/remove", Token(Scope::UndoMarksRemove), |it| it.to(undo::remove)),
     post("/v1/deliveries/{id}/replay", Token(Scope::DeliveriesReplay), |it| it.to(deliveries::replay)),
     get("/v1/deliveries/{id}", Token(Scope::ActionsRead), |it| it.to(deliveries::one)),
+    get("/v1/sources", Token(Scope::ActionsRead), |it| it.to(source_health::list)),
     get("/v1/budget", Token(Scope::ActionsRead), |it| it.to(budget::show)),
     get("/v1/events", Token(Scope::ActionsRead), |it| it.to(events::listen)),
     get("/v1/audit", Token(Scope::AuditRead), |it| it.to(audit::list)),
@@ -80,6 +81,7 @@ const ROUTES: &[Route] = &[
     }),
     post("/v1/callbacks/{name}/replay", Token(Scope::CallbacksReplay), |it| it.to(callbacks::replay_all)),
     post("/v1/callbacks/{name}/resume", Token(Scope::CallbacksResume), |it| it.to(callbacks::resume)),
+    get("/openapi.yaml", Open, |it| it.to(document::openapi)),
     get("/livez", Open, |it| it.to(health::live)),
     get("/readyz", Open, |it| it.to(health::ready)),
     get("/metrics", Token(Scope::Metrics), |it| it.to(health::metrics)),

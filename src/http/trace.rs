@@ -2,18 +2,21 @@
 
 use std::rc::Rc;
 
+use actix_web::HttpMessage as _;
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{Payload, ServiceRequest, ServiceResponse};
-use actix_web::http::ConnectionType;
 use actix_web::http::header::{CONTENT_LENGTH, HeaderName, HeaderValue};
+use actix_web::http::{ConnectionType, StatusCode};
 use actix_web::middleware::Next;
 use tracing::Instrument as _;
 use uuid::Uuid;
 
+use super::admission::Left;
 use super::problem::Problem;
 use super::progress::{Body, Progress};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const CACHE_CONTROL: HeaderName = HeaderName::from_static("cache-control");
 const NOSNIFF: HeaderName = HeaderName::from_static("x-content-type-options");
 
@@ -23,7 +26,8 @@ pub(crate) async fn request<B: MessageBody + 'static>(
     next: Next<B>,
 ) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
     let id = Uuid::new_v4().to_string();
-    let span = tracing::info_span!("request", id);
+    let traceparent = traceparent(&request);
+    let span = tracing::info_span!("request", id, traceparent);
     let progress = request.conn_data::<Rc<Progress>>().cloned();
     let body = announced_body(&mut request);
     if let Some(progress) = &progress {
@@ -35,13 +39,34 @@ pub(crate) async fn request<B: MessageBody + 'static>(
     if !may_go_on {
         response.response_mut().head_mut().set_connection_type(ConnectionType::Close);
     }
+    // A stranger does not learn how much a source has left.
+    let is_known = response.status() != StatusCode::UNAUTHORIZED;
+    let left = response.request().extensions().get::<Left>().copied().filter(|_| is_known);
     let headers = response.headers_mut();
+    if let Some(left) = left {
+        left.tell(headers);
+    }
     if let Ok(value) = HeaderValue::from_str(&id) {
         headers.insert(REQUEST_ID, value);
     }
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(NOSNIFF, HeaderValue::from_static("nosniff"));
     Ok(response)
+}
+
+/// The caller's place in a trace of its own (W3C Trace Context), for people who follow one through logs. Anybody can write it,
+/// so nothing goes by it; and only what is of its form is in the log.
+fn traceparent(request: &ServiceRequest) -> Option<String> {
+    let mut values = request.headers().get_all(TRACEPARENT);
+    let value = values.next().filter(|_| values.next().is_none())?.to_str().ok()?;
+    let parts: Vec<&str> = value.split('-').collect();
+    let is_hex = |(part, length): (&&str, usize)| {
+        part.len() == length && part.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+    };
+    let is_sound = parts.len() == 4 && parts.iter().zip([2, 32, 16, 2]).all(is_hex);
+    let is_empty = |part: &&str| part.bytes().all(|b| b == b'0');
+    let names_none = parts.iter().skip(1).take(2).any(is_empty) || value.starts_with("ff");
+    (is_sound && !names_none).then(|| value.to_owned())
 }
 
 /// What body the head announces; HTTP has made sure that it does so in one way only.

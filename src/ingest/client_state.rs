@@ -30,8 +30,8 @@ impl ClientStates {
         Self(states)
     }
 
-    pub(super) fn key_ids(&self) -> Vec<KeyId> {
-        token::key_ids(&self.0)
+    pub(super) fn keys(&self) -> Vec<(KeyId, Option<Timestamp>)> {
+        token::keys(&self.0)
     }
 
     /// Proves that every item carries a state of the source.

@@ -219,6 +219,11 @@ impl SigningKey {
         &self.id
     }
 
+    /// When it ends, if it does.
+    pub(super) fn not_after(&self) -> Option<Timestamp> {
+        self.not_after
+    }
+
     /// Says whether the key may still be used.
     pub fn is_live(&self, now: Timestamp) -> bool {
         self.not_after.is_none_or(|end| now <= end)

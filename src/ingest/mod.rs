@@ -98,13 +98,14 @@ impl Scheme {
         matches!(self, Self::Signature(_))
     }
 
-    fn key_ids(&self) -> Vec<KeyId> {
+    fn keys(&self) -> Vec<(KeyId, Option<Timestamp>)> {
+        let endless = |ids: Vec<KeyId>| ids.into_iter().map(|id| (id, None)).collect();
         match self {
-            Self::Signature(signature) => signature.key_ids(),
-            Self::Tokens(tokens) => tokens.key_ids(),
-            Self::Certificates(certificates) => certificates.key_ids(),
-            Self::ClientStates(states) => states.key_ids(),
-            Self::Jwt(jwt) => jwt.key_ids(),
+            Self::Signature(signature) => signature.keys(),
+            Self::Tokens(tokens) => tokens.keys(),
+            Self::Certificates(certificates) => endless(certificates.key_ids()),
+            Self::ClientStates(states) => states.keys(),
+            Self::Jwt(jwt) => endless(jwt.key_ids()),
             Self::ApiTokens => Vec::new(),
         }
     }
@@ -155,7 +156,12 @@ impl Gate {
 
     /// Returns the ids that [`Verified::key_id`] can have here, but for certificates that are bound by name.
     pub fn key_ids(&self) -> Vec<KeyId> {
-        self.schemes.first().map(Scheme::key_ids).unwrap_or_default()
+        self.keys().into_iter().map(|(id, _)| id).collect()
+    }
+
+    /// Returns the same, each with its end if it has one.
+    pub fn keys(&self) -> Vec<(KeyId, Option<Timestamp>)> {
+        self.schemes.first().map(Scheme::keys).unwrap_or_default()
     }
 
     /// Says whether certificates are bound by name, or tokens of the API by their source: then their ids are not known

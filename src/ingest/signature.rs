@@ -45,8 +45,8 @@ impl Signature {
         Ok(Self { preset, template, keys })
     }
 
-    pub(super) fn key_ids(&self) -> Vec<KeyId> {
-        self.keys.iter().map(|key| key.id().clone()).collect()
+    pub(super) fn keys(&self) -> Vec<(KeyId, Option<Timestamp>)> {
+        self.keys.iter().map(|key| (key.id().clone(), key.not_after())).collect()
     }
 
     /// Says whether a delivery that is proven is the sender's test.

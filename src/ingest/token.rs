@@ -93,8 +93,8 @@ impl StaticToken {
 }
 
 /// Returns what tells the tokens apart.
-pub(super) fn key_ids(tokens: &[StaticToken]) -> Vec<KeyId> {
-    tokens.iter().map(|token| token.id.clone()).collect()
+pub(super) fn keys(tokens: &[StaticToken]) -> Vec<(KeyId, Option<Timestamp>)> {
+    tokens.iter().map(|token| (token.id.clone(), token.not_after)).collect()
 }
 
 /// Finds the token that was shown.
@@ -125,8 +125,8 @@ impl Tokens {
         Self { place, tokens }
     }
 
-    pub(super) fn key_ids(&self) -> Vec<KeyId> {
-        key_ids(&self.tokens)
+    pub(super) fn keys(&self) -> Vec<(KeyId, Option<Timestamp>)> {
+        keys(&self.tokens)
     }
 
     /// Says whether the token is a part of the source's address.

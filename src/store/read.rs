@@ -4,17 +4,17 @@ use jiff::Timestamp;
 use rusqlite::{Connection, params_from_iter, types::Value};
 
 use crate::alert::{
-    Action, ActionId, AlertId, Cancellation, Change, DeliveryId, Fetch, HeldReason, RefusedAlert, SourceName,
-    State, SupersededBy,
+    Action, ActionId, AlertId, Cancellation, Change, DeliveryId, Fetch, HeldReason, MachineId, RefusedAlert,
+    Sha1, SourceName, State, SupersededBy, millis,
 };
 
-use super::StoreError;
 use super::approvals::{self, Hold};
 use super::cancel;
 use super::fetches;
 use super::rows::{self, ACTION, ACTIONS, Columns};
 use super::undo::{self, UndoMark};
 use super::words::{self, KeptWord};
+use super::{Store, StoreError};
 
 /// An action with all that happened to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -86,6 +86,14 @@ pub struct ActionFilter {
     pub source: Option<SourceName>,
     /// Only those of this alert id.
     pub alert_id: Option<AlertId>,
+    /// Only those for this device, once that is known.
+    pub machine_id: Option<MachineId>,
+    /// Only those for this file, once that is known.
+    pub sha1: Option<Sha1>,
+    /// Only those that were accepted then or later.
+    pub since: Option<Timestamp>,
+    /// Only those that were accepted before.
+    pub until: Option<Timestamp>,
     /// Only those older than this place, as an earlier page gave it.
     pub before: Option<i64>,
     /// How many at most.
@@ -253,6 +261,8 @@ pub(super) fn actions(db: &Connection, filter: &ActionFilter) -> Result<ActionPa
     // The first that is wanted is the one to search by: the fewest actions have it. A plus keeps the others' indices away.
     let wanted = [
         (ALERT, filter.alert_id.as_ref().map(|id| Value::from(id.to_string()))),
+        ("a.machine_id = ?)", filter.machine_id.map(|id| Value::from(id.to_string()))),
+        ("a.sha1 = ?)", filter.sha1.map(|sha1| Value::from(sha1.to_string()))),
         ("a.held_reason = ?)", filter.held_reason.map(|reason| Value::from(reason.as_str().to_owned()))),
         ("a.state = ?)", filter.state.map(|state| Value::from(state.as_str().to_owned()))),
         ("a.source = ?)", filter.source.as_ref().map(|name| Value::from(name.to_string()))),
@@ -266,9 +276,16 @@ pub(super) fn actions(db: &Connection, filter: &ActionFilter) -> Result<ActionPa
             values.push(value);
         }
     }
-    if let Some(before) = filter.before {
-        conditions.push("a.seq < ?".to_owned());
-        values.push(Value::from(before));
+    let bounds = [
+        ("a.accepted_at >= ?", filter.since.map(millis)),
+        ("a.accepted_at < ?", filter.until.map(millis)),
+        ("a.seq < ?", filter.before),
+    ];
+    for (condition, value) in bounds {
+        if let Some(value) = value {
+            conditions.push(condition.to_owned());
+            values.push(Value::from(value));
+        }
     }
     // The few actions of an alert are found by it, and not among all of them in their order.
     let order = if filter.alert_id.is_some() { "+a.seq" } else { "a.seq" };
@@ -292,6 +309,22 @@ pub(super) fn actions(db: &Connection, filter: &ActionFilter) -> Result<ActionPa
         page.actions.push(record(db, row)?);
     }
     Ok(page)
+}
+
+impl Store {
+    /// Returns when the newest action of a source was accepted, of those that are there.
+    pub async fn last_action_at(&self, source: SourceName) -> Result<Option<Timestamp>, StoreError> {
+        self.readers.read(move |db| last_action_at(db, &source)).await
+    }
+}
+
+/// Returns when the newest action of a source was accepted, of those that are there.
+fn last_action_at(db: &Connection, source: &SourceName) -> Result<Option<Timestamp>, StoreError> {
+    let mut statement = db.prepare_cached(
+        "SELECT accepted_at FROM actions INDEXED BY actions_by_source WHERE source = ?1 ORDER BY seq DESC LIMIT 1",
+    )?;
+    let mut found = statement.query([source.as_str()])?;
+    found.next()?.map(|row| Columns(row).time("accepted_at")).transpose()
 }
 
 /// Returns one delivery.

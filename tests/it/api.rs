@@ -50,12 +50,55 @@ async fn actions_are_found_by_state_source_and_alert() {
 }
 
 #[tokio::test]
+async fn actions_are_found_by_device_file_and_time() {
+    let mut bridge = Bridge::start().await;
+    let other = "3333333333cccccccccc3333333333cccccccccc";
+    bridge.accept("a1", MACHINE, SHA1).await;
+    bridge.clock.advance(SignedDuration::from_secs(60));
+    bridge.accept("a2", other, SHA1).await;
+    bridge.clock.advance(SignedDuration::from_secs(60));
+    bridge.accept("a3", MACHINE, other).await;
+    let ids = async |bridge: &Bridge, query: &str| {
+        let page = bridge.get(&format!("/v1/actions?{query}")).await;
+        assert_eq!(page.status, 200, "{query}");
+        let actions = page.body["actions"].as_array().unwrap().iter();
+        actions.map(|action| action["alert"]["id"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(ids(&bridge, &format!("machine_id={MACHINE}")).await, Vec::<String>::new(), "not known yet");
+
+    bridge.drain().await;
+
+    assert_eq!(ids(&bridge, &format!("machine_id={}", MACHINE.to_uppercase())).await, ["a3", "a1"]);
+    assert_eq!(ids(&bridge, &format!("sha1={SHA1}")).await, ["a2", "a1"]);
+    assert_eq!(ids(&bridge, &format!("machine_id={MACHINE}&sha1={SHA1}&source=soc")).await, ["a1"]);
+    assert_eq!(ids(&bridge, "since=2026-03-01T12:01:00Z").await, ["a3", "a2"]);
+    assert_eq!(ids(&bridge, "until=2026-03-01T12:01:00Z").await, ["a1"]);
+    let between = "since=2026-03-01T12:01:00Z&until=2026-03-01T12:02:00.000Z&alert_id=a2";
+    assert_eq!(ids(&bridge, between).await, ["a2"]);
+    let first = bridge.get(&format!("/v1/actions?machine_id={MACHINE}&limit=1")).await.body;
+    let cursor = first["next_cursor"].as_str().unwrap();
+    assert_eq!(ids(&bridge, &format!("machine_id={MACHINE}&limit=1&cursor={cursor}")).await, ["a1"]);
+}
+
+#[tokio::test]
+async fn the_document_is_served_as_it_stands() {
+    let bridge = Bridge::start().await;
+    let answer = bridge.get_openly("/openapi.yaml").await;
+    assert_eq!((answer.status, answer.headers["content-type"].as_str()), (200, "application/yaml"));
+    assert_eq!(answer.body, json!(include_str!("../../openapi.yaml")));
+}
+
+#[tokio::test]
 async fn a_query_that_is_wrong_is_told_and_never_ignored() {
     let bridge = Bridge::start().await;
     for query in [
         "state=done",
         "source=SOC",
         "limit=0",
+        "machine_id=ws1",
+        "sha1=da39a3ee5e6b4b0d3255bfef95601890afd80709",
+        "since=yesterday",
+        "until=",
         "limit=201",
         "limit=x",
         "cursor=x",

@@ -75,6 +75,7 @@ mod settle;
 mod sharing;
 mod simulation;
 mod simulator;
+mod sources;
 mod spool;
 mod store;
 mod tidy;

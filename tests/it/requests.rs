@@ -431,10 +431,15 @@ async fn the_quota_and_the_queue_bound_requests_as_deliveries() {
     let bridge = Bridge::with(Setup { quota, ..setup() }).await;
     let token = bridge.requester("playbook", None);
     let post = async |alert_id: &str| bridge.post_as("/v1/actions", &token, &asked(&bridge, alert_id)).await;
-    assert_eq!((post("a1").await.status, post("a2").await.status), (202, 202));
+    let (first, second) = (post("a1").await, post("a2").await);
+    assert_eq!((first.status, second.status), (202, 202));
+    assert_eq!(first.headers["ratelimit-policy"], "\"source\";q=2;w=2");
+    assert_eq!(first.headers["ratelimit"], "\"source\";r=1;t=1");
+    assert_eq!(second.headers["ratelimit"], "\"source\";r=0;t=2");
     let over = post("a3").await;
     assert_eq!((over.status, code(&over)), (429, "over-quota"));
     assert_eq!(over.headers["retry-after"], "1");
+    assert_eq!(over.headers["ratelimit"], "\"source\";r=0;t=2");
     bridge.clock.advance(SignedDuration::from_secs(1));
     assert_eq!(post("a3").await.status, 202);
 

@@ -30,6 +30,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0016_requests.sql", SIXTEENTH),
     ("0017_links.sql", SEVENTEENTH),
     ("0018_callbacks.sql", EIGHTEENTH),
+    ("0019_lists.sql", NINETEENTH),
 ];
 
 const FIFTEENTH: &str = "8b338425dd3040ca7f7f70481e8e0cc410de6ea78e72532a15f4b3f8e82b4e58";
@@ -52,6 +53,8 @@ const FOURTEENTH: &str = "799f7b42bc54a5a1cb89c3bc1550df100b3763a4838b3a43eb1270
 const SIXTEENTH: &str = "83ba579008287ddd6f26de67e486649d9e50532f52fd6bfcb225cf1d47f6e7a0";
 
 const EIGHTEENTH: &str = "e5a73537a50b979b776d45e90960ac7da9d5f665bcf968bb499b39fac1b3bf19";
+
+const NINETEENTH: &str = "371cb8de4544da83a3de74a96db009e70a9900fdbd429f23c3e80cc1ba47e93c";
 
 const THIRTEENTH: &str = "d14d9bf12c222196cb6ec979f37a99a83a2831dd372b6a2c5906ab66157a1462";
 
