@@ -27,8 +27,8 @@ impl Waited {
         self.since.insert(machine, at);
     }
 
-    /// Takes a move back that sends an action again although it has not waited for the whole settle time, and lets it wait for
-    /// the rest.
+    /// Takes a move back that counts on the list having all, although the settle time is not over, and lets the action wait for the
+    /// rest: one that sends it again, or one that says that somebody else's machine action stands for it.
     pub(super) fn no_sooner(
         &mut self,
         advance: Advance,
@@ -40,7 +40,12 @@ impl Waited {
         };
         let since = self.since.get(&target.machine_id).copied().unwrap_or(self.started);
         let left = time.saturating_sub(asked_at.since(since));
-        if change.to != State::Queued || !left.is_positive() {
+        let counts_on_the_list = match change.to {
+            State::Queued => true,
+            State::Superseded => !unsettled.is_surely_unmade,
+            _ => false,
+        };
+        if !counts_on_the_list || !left.is_positive() {
             self.since.remove(&target.machine_id);
             return advance;
         }

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use jiff::SignedDuration;
-use quarantine_bridge::alert::{Alert, EntityPair, FileEntity, FoundAt, MachineEntity, Severity, Who};
+use quarantine_bridge::alert::{Alert, EntityPair, FileEntity, FoundAt, MachineEntity, Mode, Severity, Who};
 use quarantine_bridge::http::{Limits, Rate};
 use quarantine_bridge::simulator::Machine;
 use quarantine_bridge::store::{RevokeToken, Scope};
@@ -540,4 +540,28 @@ async fn a_new_token_of_the_approvers_name_is_the_one_that_a_link_is_made_for() 
     make_link(&bridge, &id, "alice").await;
     let approver: String = db.query_row("SELECT approver FROM links", [], |row| row.get(0)).unwrap();
     assert_eq!(approver, format!("token:alice#{}", token_id(&new)));
+}
+
+#[tokio::test]
+async fn whoever_asked_for_the_action_neither_makes_a_link_for_it_nor_decides_by_one() {
+    let setup = Setup { playbooks: Some(Mode::Approve), link_key: Some(LINK_KEY), ..Setup::default() };
+    let mut bridge = Bridge::with(setup).await;
+    let asked =
+        json!({"alert_id": "r1", "severity": "high", "machine": {"id": MACHINE}, "file": {"sha1": SHA1}});
+    let asked = bridge.post_as("/v1/actions", &bridge.requester("playbook", None), &asked).await;
+    let id = asked.body["id"].as_str().unwrap().to_owned();
+    bridge.drain().await;
+    assert_eq!(bridge.state(&id).await, "held");
+    let both = [Scope::LinksCreate, Scope::ActionsApprove];
+    let (requester, source) = (bridge.token_of("playbook", &both), bridge.token_of("playbooks", &both));
+    for (name, token) in [("playbook", requester), ("playbooks", source)] {
+        assert_eq!(make_link(&bridge, &id, name).await.status, 409, "{name}");
+        let path = format!("/v1/actions/{id}/links");
+        let made = bridge.post_as(&path, &token, &json!({"approver": "alice"})).await;
+        assert_eq!((made.status, code(&made)), (403, "forbidden"), "{name}");
+    }
+    let path = link(&bridge, &id).await;
+    assert_eq!(press(&bridge, &path, "approve", "looked at it").await.status, 200);
+    bridge.drain().await;
+    assert_eq!(bridge.quarantines().len(), 1);
 }

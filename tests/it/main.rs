@@ -58,6 +58,7 @@ mod pairing;
 mod policy;
 mod policy_command;
 mod policy_property;
+mod policy_pure;
 mod programs;
 mod promote;
 mod queue;

@@ -3,75 +3,16 @@
 use std::process::Output;
 
 use jiff::SignedDuration;
-use quarantine_bridge::alert::{Mode, Target, after};
-use quarantine_bridge::policy::{Answer, Guard, Guards, Limit, LimitKey, Shadowed, promotion};
+use quarantine_bridge::alert::Mode;
+use quarantine_bridge::policy::{Guards, Limit, LimitKey};
 use quarantine_bridge::simulator::Machine;
 use serde_json::{Value, json};
 
 use crate::harness::binary::Installation;
-use crate::harness::{Bridge, MACHINE, SHA1, Setup, start_of_time};
+use crate::harness::{Bridge, MACHINE, SHA1, Setup};
 
 /// Longer ago than any of these tests' alerts, by the clock of whoever runs them.
 const EVER: &str = "36500d";
-
-fn shadowed(minute: i64, machine: u64, rule: &str, facts: &[&str]) -> Shadowed {
-    let target =
-        Target { machine_id: format!("{machine:040x}").parse().unwrap(), sha1: SHA1.parse().unwrap() };
-    Shadowed {
-        at: after(start_of_time(), SignedDuration::from_mins(minute)),
-        rule: rule.to_owned(),
-        target: Some(target),
-        why: format!("at minute {minute}"),
-        facts: facts.iter().map(|line| (*line).to_owned()).collect(),
-    }
-}
-
-#[test]
-fn the_fullest_period_of_each_limit_is_found_by_what_it_counts_apart() {
-    let pass = ["os: pass, Windows11"];
-    let actions = [
-        shadowed(0, 1, "a", &pass),
-        shadowed(10, 1, "a", &pass),
-        shadowed(59, 2, "b", &pass),
-        // A period is over when it is over: minute 0 counts no more.
-        shadowed(60, 1, "a", &pass),
-        shadowed(300, 3, "a", &pass),
-    ];
-    let hour = SignedDuration::from_hours(1);
-    let keys: [&[LimitKey]; 5] =
-        [&[], &[LimitKey::Hash], &[LimitKey::Device], &[LimitKey::Rule], &[LimitKey::Source]];
-    let limits = keys.map(|keys| Limit::new(2, hour, keys));
-
-    let report = promotion(&actions, &limits);
-
-    let peaks: Vec<u64> = report.limits.iter().map(|against| against.peak).collect();
-    assert_eq!(peaks, [3, 3, 2, 2, 3]);
-    let at = after(start_of_time(), SignedDuration::from_mins(59));
-    assert_eq!(report.limits[0].at, Some(at));
-    assert_eq!((report.devices, report.files), (3, 1));
-}
-
-#[test]
-fn what_only_limits_and_the_first_actions_hold_counts_as_sent_and_nothing_else_does() {
-    let actions = [
-        shadowed(0, 1, "a", &["os: pass, x", "blast_radius: hold, full"]),
-        shadowed(1, 2, "a", &["os: pass, x", "first_actions: hold, new"]),
-        shadowed(2, 3, "a", &["os: hold, a server", "blast_radius: hold, full"]),
-        shadowed(3, 4, "a", &["os: hold, a server", "undone: deny, undone"]),
-        shadowed(4, 5, "a", &["age: expire, too old"]),
-        // A record without what guards found is no reason to send.
-        shadowed(5, 6, "a", &[]),
-    ];
-
-    let report = promotion(&actions, &[Limit::new(1, SignedDuration::from_hours(1), &[])]);
-
-    assert_eq!((report.devices, report.limits[0].peak), (2, 2));
-    let count = |answer| report.answers.get(&answer).copied().unwrap_or(0);
-    assert_eq!(Answer::ALL.map(count), [0, 4, 1, 1]);
-    assert_eq!(report.reasons[&(Answer::Hold, Some(Guard::Os))].count, 1);
-    assert_eq!(report.reasons[&(Answer::Deny, Some(Guard::Undone))].example, "at minute 3");
-    assert_eq!(report.guards[&Guard::BlastRadius][&Answer::Hold], 2);
-}
 
 fn three_an_hour(guards: &mut Guards) {
     guards.limits = vec![Limit::new(3, SignedDuration::from_hours(1), &[LimitKey::Hash])].into();
