@@ -108,6 +108,28 @@ async fn somebody_elses_quarantine_after_the_alert_counts_when_ours_was_lost() {
 }
 
 #[tokio::test]
+async fn a_clock_that_is_set_ahead_does_not_make_somebody_elses_quarantine_count_sooner() {
+    let mut bridge = Bridge::start().await;
+    bridge.simulator.play(fault(Place::Quarantine, FaultKind::RequestLost, 1));
+    let ours = bridge.accept("ours", MACHINE, SHA1).await;
+    bridge.drain().await;
+    let theirs = by_hand(&bridge);
+    bridge.run_for(seconds(10)).await;
+
+    bridge.clock.set_by(SignedDuration::from_hours(24));
+    bridge.run_for(seconds(40)).await;
+    assert_eq!(bridge.state(&ours).await, "uncertain", "ours may still be listed");
+    bridge.run_for(seconds(60)).await;
+
+    let ours = bridge.action(&ours).await;
+    assert_eq!(
+        (&ours["state"], &ours["superseded_by"]["machine_action_id"]),
+        (&json!("superseded"), &json!(theirs))
+    );
+    assert_eq!(bridge.quarantines().len(), 1);
+}
+
+#[tokio::test]
 async fn after_a_start_nothing_is_sent_before_the_list_was_read_for_what_is_unsettled() {
     let mut bridge = Bridge::start().await;
     bridge.simulator.play(fault(Place::Quarantine, FaultKind::AnswerLost, 30));
