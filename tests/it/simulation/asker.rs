@@ -3,10 +3,15 @@
 use std::fmt;
 
 use jiff::Timestamp;
-use quarantine_bridge::store::{Accept, Cancel, Complete, Receipt, Store};
+use quarantine_bridge::store::{Accept, Cancel, Complete, Receipt, Store, TurnOff, TurnOn};
 
 use super::bridge::Polled;
 use super::scenario::Delivery;
+
+const SWITCH: &str = "the kill switch";
+
+/// What whoever turns the kill switch on is told.
+pub(crate) const SWITCHED_ON: &str = "the kill switch: On";
 
 /// A request that somebody waits for.
 pub(crate) struct Asker {
@@ -72,6 +77,33 @@ impl Asker {
             }
         });
         Self { delivery: None, answer, name }
+    }
+
+    /// Turns the kill switch on.
+    pub(crate) fn turn_on(store: Store, on: TurnOn) -> Self {
+        let answer = Polled::new(async move {
+            match store.turn_on(on).await {
+                Ok(_) => Told::Done(SWITCHED_ON.to_owned()),
+                Err(_) => Told::Failed,
+            }
+        });
+        Self { delivery: None, answer, name: format!("{SWITCH} is to be on") }
+    }
+
+    /// Turns it off.
+    pub(crate) fn turn_off(store: Store, off: TurnOff) -> Self {
+        let answer = Polled::new(async move {
+            match store.turn_off(off).await {
+                Ok(turned) => Told::Done(format!("{SWITCH}: {}", word(&turned))),
+                Err(_) => Told::Failed,
+            }
+        });
+        Self { delivery: None, answer, name: format!("{SWITCH} is to be off") }
+    }
+
+    /// Says whether it is about the kill switch.
+    pub(crate) fn turns_switch(&self) -> bool {
+        self.name.starts_with(SWITCH)
     }
 
     pub(crate) fn name(&self) -> &str {

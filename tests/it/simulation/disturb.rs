@@ -4,13 +4,16 @@ use jiff::SignedDuration;
 use quarantine_bridge::alert::ActionId;
 use quarantine_bridge::microsoft::Failure;
 use quarantine_bridge::simulator::Place;
-use quarantine_bridge::store::{Cancel, Complete, Disk};
+use quarantine_bridge::store::{Cancel, Complete, Disk, TurnOff, TurnOn};
 
 use super::asker::Asker;
 use super::faults;
 use super::network::received;
 use super::run::Run;
 use super::scenario::{FILES, MACHINES, policy};
+
+/// How often the kill switch is turned, in a thousand steps, in a third of the seeds.
+const SWITCH_RATE: u32 = 8;
 
 impl Run {
     /// Lets something happen that nobody waits for, or nothing.
@@ -52,6 +55,9 @@ impl Run {
         }
         if self.strikes(rates.cancel) {
             self.cancel();
+        }
+        if !self.goes_well && self.seed.is_multiple_of(3) && self.switch_random.u32(..1_000) < SWITCH_RATE {
+            self.turn_switch();
         }
         if self.strikes(rates.others) {
             let (machine, file) = (MACHINES[self.random.usize(..2)], FILES[self.random.usize(..2)]);
@@ -146,6 +152,27 @@ impl Run {
             return;
         };
         let asker = Asker::cancel(bridge.store.clone(), cancel, format!("a person cancels #{seq}"));
+        self.note(asker.name());
+        self.askers.push(asker);
+    }
+
+    /// A person turns the kill switch, one at a time.
+    fn turn_switch(&mut self) {
+        let Some(bridge) = &self.bridge else {
+            return;
+        };
+        if self.askers.iter().any(Asker::turns_switch) {
+            return;
+        }
+        let (store, now) = (bridge.store.clone(), self.clock.now());
+        let (who, reason) = ("token:person".parse().unwrap(), "an exercise".to_owned());
+        let asker = if self.ledger.is_stopped() || self.switch_random.u32(..3) == 0 {
+            // It may take effect from now on.
+            self.ledger.stop(false);
+            Asker::turn_off(store, TurnOff { who, reason, now })
+        } else {
+            Asker::turn_on(store, TurnOn { who, reason, cancels: self.switch_random.bool(), now })
+        };
         self.note(asker.name());
         self.askers.push(asker);
     }

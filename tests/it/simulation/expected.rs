@@ -146,6 +146,9 @@ pub(crate) const EXPECTED: &[&str] = &[
     "state timed_out",
     "state uncertain",
     "stop",
+    "the kill switch: AlreadyOff",
+    "the kill switch: Off",
+    "the kill switch: On",
 ];
 
 /// Happens in some thousand seeds.

@@ -6,11 +6,13 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use jiff::SignedDuration;
 use quarantine_bridge::alert::{Mode, Severity, SourceName, State};
+use quarantine_bridge::audit::{Chain, Digest};
 use quarantine_bridge::policy::Policy;
 use rusqlite::{Connection, params};
 use serde_json::Value;
 
 use super::network::{Call, Message};
+use super::scenario::PROTECTED;
 use super::trace::{Sometimes, Trace};
 
 /// The settle time of the simulated bridge, in milliseconds.
@@ -28,6 +30,8 @@ pub(crate) struct Ledger {
     calls: BTreeMap<Call, Made>,
     /// When quarantine calls arrived at Defender.
     arrivals: Vec<u64>,
+    /// The kill switch was acknowledged as on, and nobody has asked for it to be off since.
+    is_stopped: bool,
 }
 
 #[derive(Debug)]
@@ -189,10 +193,35 @@ impl Ledger {
         self.acknowledged.insert(id);
     }
 
-    /// A quarantine call leaves: its intent is on disk, and was not used before (I3, I9).
+    /// The kill switch is acknowledged as on, or somebody asks for it to be off.
+    pub(crate) fn stop(&mut self, is_stopped: bool) {
+        self.is_stopped = is_stopped;
+    }
+
+    /// Says whether no call may leave.
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.is_stopped
+    }
+
+    /// The audit is one chain from its beginning (I8).
+    pub(crate) fn check_audit(db: &Connection) {
+        let mut chain = Chain::default();
+        let mut statement = db.prepare_cached("SELECT entry, hash FROM audit ORDER BY seq").unwrap();
+        let mut rows = statement.query([]).unwrap();
+        while let Some(row) = rows.next().unwrap() {
+            let (text, digest): (String, [u8; 32]) = (row.get(0).unwrap(), row.get(1).unwrap());
+            let followed = chain.follow(text.as_bytes(), Digest::from_bytes(digest));
+            assert!(followed.is_ok(), "{followed:?} (I8)");
+        }
+    }
+
+    /// A quarantine call leaves: its intent is on disk, and was not used before (I3, I9); nobody has stopped it (I4), and its file
+    /// is not a protected one (I5).
     pub(crate) fn leaves(&mut self, db: &Connection, message: &mut Message, now: u64) {
         let machine = message.request.path.split('/').nth(3).unwrap().to_owned();
         let body: Value = serde_json::from_slice(&message.request.body).unwrap();
+        assert!(!self.is_stopped, "a call for {machine} although the kill switch is on (I4)");
+        assert_ne!(body["Sha1"], PROTECTED, "a call for a protected file (I5)");
         let mut statement = db
             .prepare_cached(
                 "SELECT a.seq, t.n, a.sha1, l.alert_id, t.ended_at FROM actions a JOIN alerts l ON l.seq = a.alert_seq

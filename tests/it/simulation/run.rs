@@ -12,7 +12,7 @@ use quarantine_bridge::simulator::{Credentials, State as Defender, new_state};
 use quarantine_bridge::store::{Disk, InlineStore, Store};
 use secrecy::SecretString;
 
-use super::asker::{Asker, Told};
+use super::asker::{Asker, SWITCHED_ON, Told};
 use super::bridge::Bridge;
 use super::ledger::{Ledger, Policies};
 use super::network::{Message, Outbox};
@@ -28,6 +28,8 @@ const QUIET_MAX: u64 = 6 * 86_400_000;
 pub(crate) struct Run {
     pub(super) seed: u64,
     pub(super) random: Rng,
+    /// Draws about the kill switch, so that the others are as they were without it.
+    pub(super) switch_random: Rng,
     pub(super) scenario: Scenario,
     pub(super) trace: Trace,
     pub(super) sometimes: Sometimes,
@@ -92,6 +94,7 @@ impl Run {
         Self {
             seed,
             random,
+            switch_random: Rng::with_seed(!seed),
             trace: Trace::new(number("SIMULATION_TRACE").is_some()),
             sometimes: Sometimes::default(),
             step: 0,
@@ -137,6 +140,7 @@ impl Run {
             run.ledger.check_outcomes(db, &mut run.sometimes);
             Ledger::tell_cancels(db, &mut run.sometimes);
             run.ledger.check_quiet(db, lag);
+            Ledger::check_audit(db);
         });
         assert!(run.due.is_empty(), "a delivery was never taken");
         Shown { hash: run.trace.hash(), sometimes: std::mem::take(&mut run.sometimes), steps: run.step }
@@ -328,7 +332,10 @@ impl Run {
         messages.retain(|message| message.answer.is_none() && self.random.bool());
         messages.iter_mut().for_each(Message::orphan);
         self.messages = messages;
-        self.inline.look(|db| self.ledger.check_database(db));
+        self.inline.look(|db| {
+            self.ledger.check_database(db);
+            Ledger::check_audit(db);
+        });
     }
 
     fn post(&mut self, n: usize) {
@@ -358,6 +365,9 @@ impl Run {
             }
             Told::Done(what) => {
                 self.note(format!("{}: {what}", asker.name()));
+                if what == SWITCHED_ON {
+                    self.ledger.stop(true);
+                }
                 self.sometimes.saw(what);
             }
             Told::Failed => {

@@ -1,6 +1,7 @@
 //! What a seed stands for: sources, alerts, the tenant, how often what goes wrong.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use fastrand::Rng;
@@ -10,7 +11,7 @@ use quarantine_bridge::alert::{
 };
 use quarantine_bridge::dispatch::Options;
 use quarantine_bridge::ingest::{Gate, RawDelivery, Verified, sign, verify};
-use quarantine_bridge::policy::Policy;
+use quarantine_bridge::policy::{Guard, Guards, No, Policy, ProtectedFile, ProtectedFiles};
 use quarantine_bridge::simulator::{KnownFile, Machine, Switches, WindowKind, World};
 
 use crate::harness::{all_off, key, start_of_time};
@@ -23,13 +24,16 @@ pub(crate) const MACHINES: [&str; 4] = [
     "4444444444aaaaaaaaaa4444444444aaaaaaaaaa",
 ];
 
-/// The files: three usual ones, one that Microsoft signed.
+/// The files: two usual ones, one that no policy lets be quarantined, one that Microsoft signed.
 pub(crate) const FILES: [&str; 4] = [
     "1111111111bbbbbbbbbb1111111111bbbbbbbbbb",
     "2222222222bbbbbbbbbb2222222222bbbbbbbbbb",
     "3333333333bbbbbbbbbb3333333333bbbbbbbbbb",
     "4444444444bbbbbbbbbb4444444444bbbbbbbbbb",
 ];
+
+/// The file that no policy lets be quarantined.
+pub(crate) const PROTECTED: &str = FILES[2];
 
 /// A file that was never seen on any device.
 const UNSEEN: &str = "5555555555bbbbbbbbbb5555555555bbbbbbbbbb";
@@ -114,8 +118,18 @@ pub(crate) fn policy(random: &mut Rng) -> Policy {
     };
     let min_severity = if random.u32(..8) == 0 { Severity::High } else { Severity::Low };
     let minutes = [5, 60, 240, 1_500][random.usize(..4)];
-    // The guards that look at Defender's facts and at what was sent have tests of their own; here mode, severity and age decide.
-    Policy::new(mode, min_severity, SignedDuration::from_mins(minutes)).with_guards(all_off)
+    // The guards that look at Defender's facts and at what was sent have tests of their own; here mode, severity and age decide,
+    // and which file it is.
+    Policy::new(mode, min_severity, SignedDuration::from_mins(minutes)).with_guards(guards)
+}
+
+fn guards(guards: &mut Guards) {
+    all_off(guards);
+    guards.set(Guard::ProtectedFile, Some(No::Deny));
+    let row = ProtectedFile { owner: "test".to_owned(), reason: "ours".to_owned(), expires_at: None };
+    let mut files = ProtectedFiles::default();
+    files.extend([(PROTECTED.parse().unwrap(), row)]);
+    guards.protected_files = Arc::new(files);
 }
 
 fn rates(random: &mut Rng) -> Rates {
@@ -251,7 +265,7 @@ fn pair(random: &mut Rng) -> EntityPair {
     let file = match random.u32(..16) {
         0 => FileEntity { sha256: Some(sha256(random.usize(..3)).parse().unwrap()), ..FileEntity::default() },
         1 => FileEntity { sha256: Some(sha256(9).parse().unwrap()), ..FileEntity::default() },
-        2 => with_sha1([UNSEEN, FILES[3]][random.usize(..2)]),
+        2 => with_sha1([UNSEEN, FILES[3], PROTECTED][random.usize(..3)]),
         _ => with_sha1(FILES[random.usize(..2)]),
     };
     EntityPair { machine, file, candidates: Vec::new(), found_at: FoundAt::default() }
