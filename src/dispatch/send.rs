@@ -10,11 +10,11 @@ use crate::alert::{
     Action, Advance, Anchor, Api, MachineId, Outcome, Question, State, Steady, Target, Tried, Trouble,
     Upstream, after,
 };
-use crate::budget::{Permit, Queue, Share};
+use crate::budget::{MARGIN, Permit, Queue, Share};
 use crate::clock::Clock;
 use crate::defender::{Defender, TokenError};
 use crate::policy::{Facts, Policy};
-use crate::store::{Intent, Store, StoreError, Weighed};
+use crate::store::{Intent, LateCall, Store, StoreError, Weighed};
 use crate::telemetry::metric;
 
 use super::breaker::{Heard, Pass};
@@ -304,13 +304,21 @@ impl Sending {
             let now = self.clock.now();
             let advance = step::next(&self.action, tried, outcome, self.others_taken_at, now);
             let state = advance.changes.last().map_or(State::Sending, |change| change.to);
-            let written = self.store.record_outcome(attempt, outcome.clone(), advance, now).await;
+            let at = (now, self.late());
+            let written = self.store.record_outcome(attempt, outcome.clone(), advance, at).await;
             self.tell(attempt, outcome, &written);
             match written {
                 Err(StoreError::NotWritable(_)) => time::sleep(RECORD_RETRY).await,
                 written => return written.map(|()| state),
             }
         }
+    }
+
+    /// Says whether the call was answered later than the budget's margin allows for, so that it must count from now on.
+    fn late(&self) -> Option<LateCall> {
+        let (counted_at, answered) = (self.counted_at, self.clock.moment());
+        let is_late = self.clock.steady().since(counted_at) > MARGIN;
+        is_late.then_some(LateCall { api: Api::Quarantine, counted_at, answered })
     }
 
     fn tell(&self, attempt: u32, outcome: &Outcome, written: &Result<(), StoreError>) {

@@ -1,16 +1,43 @@
 //! The calls of Defender that count against its limits.
 
+use jiff::Timestamp;
 use rusqlite::{Connection, Transaction, params};
 
-use crate::alert::{Api, Moment, Steady, from_millis, millis};
+use crate::alert::{Advance, Api, Moment, Outcome, Steady, from_millis, millis};
 
 use super::rows::Columns;
-use super::{Store, StoreError};
+use super::{Store, StoreError, intent};
 
 /// How many calls are kept: more than an hour allows over all parts of the API, whatever the clock says.
 const KEPT_MAX: i64 = 20_000;
 
+/// A call that was counted when it was planned, and was answered much later.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LateCall {
+    /// Where it went.
+    pub api: Api,
+    /// When it was counted.
+    pub counted_at: Steady,
+    /// When it was answered: it has left by then.
+    pub answered: Moment,
+}
+
 impl Store {
+    /// Records how a call ended, and where that takes its action.
+    pub async fn record_outcome(
+        &self,
+        attempt: u32,
+        outcome: Outcome,
+        advance: Advance,
+        (now, late): (Timestamp, Option<LateCall>),
+    ) -> Result<(), StoreError> {
+        let write = move |tx: &Transaction<'_>| {
+            late.iter().try_for_each(|late| count_late(tx, late))?;
+            intent::record_outcome(tx, attempt, &outcome, &advance, now)
+        };
+        self.writer.write(write).await
+    }
+
     /// Keeps calls that are about to be made.
     pub async fn record_calls(&self, calls: Vec<(Api, Moment)>) -> Result<(), StoreError> {
         self.writer.write(move |tx| record(tx, &calls)).await
@@ -31,6 +58,15 @@ pub(super) fn record(tx: &Transaction<'_>, calls: &[(Api, Moment)]) -> Result<()
     tx.prepare_cached("DELETE FROM calls WHERE seq <= (SELECT max(seq) FROM calls) - ?1")?
         .execute([KEPT_MAX])?;
     Ok(())
+}
+
+/// Has a call count from when it was answered, for it is not known when it left. The next run knows no more of it than this.
+pub(super) fn count_late(tx: &Transaction<'_>, late: &LateCall) -> Result<(), StoreError> {
+    tx.prepare_cached(
+        "DELETE FROM calls WHERE seq = (SELECT max(seq) FROM calls WHERE api = ?1 AND steady = ?2)",
+    )?
+    .execute(params![late.api.as_str(), late.counted_at.millis()])?;
+    record(tx, &[(late.api, late.answered)])
 }
 
 /// Returns the calls that are kept, in the order in which they were made.

@@ -64,9 +64,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use tokio::sync::{Notify, watch};
 
-use crate::alert::{
-    Action, ActionId, Advance, CancelOutcome, DeliveryId, MachineId, Outcome, State, Unsettled, Wish,
-};
+use crate::alert::{Action, ActionId, Advance, CancelOutcome, DeliveryId, MachineId, State, Unsettled, Wish};
 
 pub use accept::{Accept, Accepted, AcceptedAction, AcceptedAlert, Receipt};
 pub use approvals::{Hold, Judge, Judged};
@@ -74,6 +72,7 @@ pub use audit::{AuditHead, AuditRow, read_audit, sign_audit, verify_audit};
 pub use backup::{Backup, BackupError, back_up};
 pub use blast_breaker::{BlastBreaker, CloseBlastBreaker, blast_breaker_beside, close_blast_breaker_beside};
 pub use callbacks::{CallbackRecord, Registration, ResumeCallback, callbacks_beside, resume_callback_beside};
+pub use calls::LateCall;
 pub use cancel::{Cancel, CancelNote, Cancelled};
 pub use cancel_call::RecordedCancel;
 pub use complete::{Complete, Completed};
@@ -278,17 +277,6 @@ impl Store {
                 Ok(())
             })
             .await
-    }
-
-    /// Records how a call ended, and where that takes its action.
-    pub async fn record_outcome(
-        &self,
-        attempt: u32,
-        outcome: Outcome,
-        advance: Advance,
-        now: Timestamp,
-    ) -> Result<(), StoreError> {
-        self.writer.write(move |tx| intent::record_outcome(tx, attempt, &outcome, &advance, now)).await
     }
 
     /// Turns every intent without an outcome into `uncertain`: a crash or a power cut lost its answer.

@@ -341,7 +341,7 @@ async fn a_call_that_turns_out_not_to_be_sent_is_not_tried_again() {
     let outcome = Outcome::NotSent { why: "connection refused".to_owned() };
     let record = bridge.store().action(action).await.unwrap().unwrap();
     let advance = next(&record.action, &intent.tried(), &outcome, None, now);
-    bridge.store().record_outcome(intent.attempt(), outcome, advance, now).await.unwrap();
+    bridge.store().record_outcome(intent.attempt(), outcome, advance, (now, None)).await.unwrap();
     assert!(matches!(
         bridge.store().record_intent(action, weighed(Mode::Enforce), SHARE_WINDOW, now).await.unwrap(),
         Intent::Gone

@@ -3,11 +3,11 @@
 use bytes::Bytes;
 use jiff::SignedDuration;
 use quarantine_bridge::alert::{
-    ActionId, Advance, Alert, Change, EntityPair, FileEntity, FoundAt, MachineEntity, Mode, Patch, Severity,
-    State, Target, Who,
+    ActionId, Advance, Alert, Api, Change, EntityPair, FileEntity, FoundAt, MachineEntity, Mode, Moment,
+    Outcome, Patch, Severity, State, Steady, Target, Who,
 };
 use quarantine_bridge::ingest::{Gate, RawDelivery, Verified, sign, verify};
-use quarantine_bridge::store::{Accept, Intent, Options, Receipt, Store, StoreError};
+use quarantine_bridge::store::{Accept, Intent, LateCall, Options, Receipt, Store, StoreError};
 use tempfile::TempDir;
 
 use crate::harness::{MACHINE, SHA1, key, start_of_time, weighed};
@@ -127,6 +127,32 @@ async fn an_action_has_one_intent_at_a_time() {
     let recorded =
         [both.0.unwrap(), both.1.unwrap()].iter().filter(|it| matches!(it, Intent::Recorded(_))).count();
     assert_eq!(recorded, 1);
+}
+
+#[tokio::test]
+async fn a_call_that_is_answered_late_counts_from_then_on_in_the_next_run_too() {
+    let (_folder, store) = open();
+    let action = accept(&store, "a1").await;
+    store.advance(vec![queue(action)]).await.unwrap();
+    let at = |secs: i64| {
+        let steady = Some(Steady::from_millis(secs * 1_000));
+        Moment { at: start_of_time() + SignedDuration::from_secs(secs), steady }
+    };
+    let other = (Api::Machines, at(0));
+    store.record_calls(vec![(Api::Quarantine, at(0)), other]).await.unwrap();
+    let weighed = weighed(Mode::Enforce);
+    let Intent::Recorded(intent) =
+        store.record_intent(action, weighed, WINDOW, start_of_time()).await.unwrap()
+    else {
+        panic!("no intent");
+    };
+
+    let late = LateCall { api: Api::Quarantine, counted_at: Steady::from_millis(0), answered: at(5) };
+    let outcome = Outcome::NotSent { why: "connection refused".to_owned() };
+    let back = moves(action, State::Sending, &[State::Queued]);
+    store.record_outcome(intent.attempt(), outcome, back, (start_of_time(), Some(late))).await.unwrap();
+
+    assert_eq!(store.calls().await.unwrap(), [other, (Api::Quarantine, at(5))]);
 }
 
 #[tokio::test]
