@@ -354,7 +354,7 @@ async fn a_form_that_is_not_whole_or_not_from_the_page_does_nothing_and_leaves_t
     let (bridge, id) = held().await;
     let path = link(&bridge, &id).await;
     let once = once(&bridge, &path).await;
-    let other = format!("{}0", &once[..63]);
+    let other = format!("{}{}", &once[..63], if once.ends_with('0') { '1' } else { '0' });
     let whole = [("once", once.as_str()), ("reason", "r"), ("choice", "approve")];
     let ours = ("sec-fetch-site", "same-origin");
     let (cross, none) = (("sec-fetch-site", "cross-site"), ("sec-fetch-site", "none"));
