@@ -141,6 +141,14 @@ pub fn overdue(action: &Action, limit: SignedDuration, now: Timestamp) -> Option
     })
 }
 
+/// Says whether a wish was given up before the action's device had had the whole of its source's limit. What stood in its way then,
+/// such as a missing role, need not stand there any more, so the limit wants it once more.
+pub(super) fn is_outlived(action: &Action, wish: &Wish, limit: SignedDuration, now: Timestamp) -> bool {
+    let reached_at = action.machine_action.as_ref().map(|known| after(known.since, limit));
+    let cancellation = &wish.cancellation;
+    cancellation.next_at.is_none() && reached_at.is_some_and(|at| at <= now && cancellation.requested_at < at)
+}
+
 /// Returns when the limit of an action is reached, if that is still to come.
 pub(super) fn limit_at(action: &Action, limit: SignedDuration, now: Timestamp) -> Option<Timestamp> {
     let at = after(action.machine_action.as_ref()?.since, limit);

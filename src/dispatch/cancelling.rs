@@ -77,7 +77,8 @@ impl Dispatcher {
                 change.facts.extend(wish.map(cancel::fact));
                 continue;
             }
-            let Some(wish) = wish else {
+            let limit = self.options.pending_max(&action.source);
+            let Some(wish) = wish.filter(|wish| !cancel::is_outlived(action, wish, limit, now)) else {
                 self.end_the_wait(action, advance, now).await?;
                 continue;
             };

@@ -475,6 +475,23 @@ async fn an_offline_device_is_shown_and_measured_and_cancelled_at_the_limit() {
     assert_eq!(bridge.metric(&gauge("waiting_for_device")), None);
 }
 
+/// What stood in the way of a person's wish may be gone when the limit is reached. The limit asks once, not for ever.
+#[tokio::test]
+async fn the_limit_wants_once_more_what_a_person_wanted_in_vain() {
+    let (mut bridge, id) = submitted().await;
+    bridge.simulator.with(|state| state.switches.cancel_roles = vec!["Machine.CollectForensic".to_owned()]);
+    assert_eq!(cancel(&bridge, &id).await.status, 202);
+    run_long(&mut bridge, SignedDuration::from_hours(23)).await;
+    assert_eq!(bridge.action(&id).await["cancellation"]["status"], "given_up");
+    assert_eq!(bridge.cancels().len(), 1);
+
+    run_long(&mut bridge, SignedDuration::from_hours(10)).await;
+
+    let cancellation = &bridge.action(&id).await["cancellation"];
+    assert_eq!((&cancellation["by"], &cancellation["status"]), (&json!("bridge"), &json!("given_up")));
+    assert_eq!(bridge.cancels().len(), 2);
+}
+
 #[tokio::test]
 async fn the_limit_is_that_of_the_source_and_counts_for_what_is_in_progress_too() {
     let mut bridge = Bridge::start().await;
