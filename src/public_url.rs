@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use url::Url;
 
-use crate::outgoing::is_loopback;
+use crate::outgoing::is_safe_on_the_way;
 
 /// The address at which others reach the service, with the path that a proxy in front may have put before ours.
 ///
@@ -43,10 +43,8 @@ impl FromStr for PublicUrl {
 
     fn from_str(text: &str) -> Result<Self, PublicUrlError> {
         let url = Url::parse(text)?;
-        match url.scheme() {
-            "https" => {}
-            "http" if is_loopback(&url) => {}
-            _ => return Err(PublicUrlError::NotHttps),
+        if !is_safe_on_the_way(&url) {
+            return Err(PublicUrlError::NotHttps);
         }
         let has_user = !url.username().is_empty() || url.password().is_some();
         if has_user || url.query().is_some() || url.fragment().is_some() {

@@ -95,3 +95,12 @@ pub struct Target {
     /// The file.
     pub sha1: Sha1,
 }
+
+/// Says whether an address can be one device's alone: those that many have at once name none.
+pub fn is_of_one_device(ip: IpAddr) -> bool {
+    let link_local = match ip {
+        IpAddr::V4(ip) => ip.is_link_local() || ip.is_broadcast(),
+        IpAddr::V6(ip) => ip.is_unicast_link_local(),
+    };
+    !(ip.is_loopback() || ip.is_unspecified() || ip.is_multicast() || link_local)
+}

@@ -37,7 +37,7 @@ pub use callback::{EventType, MessageState, Remind, UnknownEventType, UnknownMes
 pub use cancellation::{CancelCall, CancelOutcome, Cancellation, Sharer, Standing, Wish};
 pub use completion::Completion;
 pub use dns_name::DnsName;
-pub use entity::{EntityPair, FileEntity, FoundAt, MachineEntity, Target};
+pub use entity::{EntityPair, FileEntity, FoundAt, MachineEntity, Target, is_of_one_device};
 pub use hashes::{MachineId, Md5, Sha1, Sha256};
 pub use ids::{
     AadDeviceId, ActionId, AlertId, CallbackName, DeliveryId, IdError, MachineActionId, SignedId, SourceName,

@@ -187,10 +187,9 @@ impl Budget {
     /// Where that took longer than the margin allows for, the call counts from then on, so that the limits hold for any
     /// delay.
     pub fn answered(&mut self, counted_at: Steady, now: Steady) {
-        let latest = now.before(MARGIN);
-        if latest > counted_at {
+        if is_late(counted_at, now) {
             self.release(counted_at);
-            self.insert(latest);
+            self.insert(now.before(MARGIN));
         }
     }
 
@@ -224,6 +223,11 @@ impl Budget {
         let index = self.calls.partition_point(|call| *call <= at);
         self.calls.insert(index, at);
     }
+}
+
+/// Says whether a call was answered later than the margin allows for.
+pub fn is_late(counted_at: Steady, answered: Steady) -> bool {
+    answered.since(counted_at) > MARGIN
 }
 
 /// Returns when a window has room, if not always: when the call that fills it leaves it.

@@ -10,7 +10,7 @@ mod resume;
 mod snapshot;
 
 pub use forecast::Forecast;
-pub use log::{Budget, Limits, MARGIN, Permit, Reserve, Share, Use};
+pub use log::{Budget, Limits, MARGIN, Permit, Reserve, Share, Use, is_late};
 pub use queue::{Fairness, Heads, Queue, TURN};
 pub use resume::{KeptCall, resume};
 pub use snapshot::{Snapshot, Waiting};

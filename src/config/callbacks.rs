@@ -8,7 +8,7 @@ use url::Url;
 use crate::alert::{EventType, Remind, SourceName};
 use crate::callbacks::Callback;
 use crate::ingest::SigningKey;
-use crate::outgoing::{check_literal, is_loopback};
+use crate::outgoing::{check_literal, is_safe_on_the_way};
 
 use super::Secrets;
 use super::auth::{keys, networks};
@@ -77,8 +77,7 @@ fn url(section: &Section<'_>) -> Option<Url> {
     let remedy = "write an address such as \"https://soar.example/hooks/quarantine\"";
     let text = section.required_text("url", remedy)?;
     let url: Url = section.parse("url", text, remedy)?;
-    let is_safe = url.scheme() == "https" || (url.scheme() == "http" && is_loopback(&url));
-    if !is_safe {
+    if !is_safe_on_the_way(&url) {
         let remedy = "write an https address; http is for this machine itself only";
         section.complain("url", "is not https: whoever is on the way could read what is told", remedy);
         return None;

@@ -129,30 +129,33 @@ pub(super) fn fact(wish: &Wish) -> String {
 ///
 /// The limit counts for every open status: a device that went away in the middle may finish days later as well.
 pub fn overdue(action: &Action, limit: SignedDuration, now: Timestamp) -> Option<String> {
+    limit_of(action, limit).filter(|at| *at <= now)?;
     let known = action.machine_action.as_ref()?;
     let age = now.duration_since(known.since);
     let age =
         if age.as_hours() < 2 { format!("{} min", age.as_mins()) } else { format!("{} h", age.as_hours()) };
-    (now >= after(known.since, limit)).then(|| {
-        format!(
-            "{} at Defender for {age}, the limit of the source is reached: the device must not act by surprise later",
-            known.status
-        )
-    })
+    Some(format!(
+        "{} at Defender for {age}, the limit of the source is reached: the device must not act by surprise later",
+        known.status
+    ))
 }
 
 /// Says whether a wish was given up before the action's device had had the whole of its source's limit. What stood in its way then,
 /// such as a missing role, need not stand there any more, so the limit wants it once more.
 pub(super) fn is_outlived(action: &Action, wish: &Wish, limit: SignedDuration, now: Timestamp) -> bool {
-    let reached_at = action.machine_action.as_ref().map(|known| after(known.since, limit));
     let cancellation = &wish.cancellation;
-    cancellation.next_at.is_none() && reached_at.is_some_and(|at| at <= now && cancellation.requested_at < at)
+    let is_between = |at| at <= now && cancellation.requested_at < at;
+    cancellation.next_at.is_none() && limit_of(action, limit).is_some_and(is_between)
 }
 
 /// Returns when the limit of an action is reached, if that is still to come.
 pub(super) fn limit_at(action: &Action, limit: SignedDuration, now: Timestamp) -> Option<Timestamp> {
-    let at = after(action.machine_action.as_ref()?.since, limit);
-    (at > now).then_some(at)
+    limit_of(action, limit).filter(|at| *at > now)
+}
+
+/// Returns when the device of an action has had the whole of its source's limit.
+fn limit_of(action: &Action, limit: SignedDuration) -> Option<Timestamp> {
+    action.machine_action.as_ref().map(|known| after(known.since, limit))
 }
 
 /// What follows from a cancel call.

@@ -79,7 +79,7 @@ impl Dispatcher {
             }
             let limit = self.options.pending_max(&action.source);
             let Some(wish) = wish.filter(|wish| !cancel::is_outlived(action, wish, limit, now)) else {
-                self.end_the_wait(action, advance, now).await?;
+                self.end_the_wait(action, advance, limit, now).await?;
                 continue;
             };
             let id = action.machine_action.as_ref().map(|known| known.id.as_str());
@@ -103,9 +103,9 @@ impl Dispatcher {
         &mut self,
         action: &Action,
         advance: &mut Advance,
+        limit: SignedDuration,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        let limit = self.options.pending_max(&action.source);
         if let Some(reason) = cancel::overdue(action, limit, now) {
             tracing::warn!(action = %action.id, reason, "the bridge wants it cancelled");
             let cancel = Cancel { action: action.id, reason, who: Who::Bridge, now };

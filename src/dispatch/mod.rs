@@ -37,7 +37,7 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::sync::watch;
 use tokio::time;
 
-use crate::alert::{Anchor, Api, MachineId, SourceName, State, after};
+use crate::alert::{Anchor, MachineId, SourceName, State, after};
 use crate::budget::{Fairness, Reserve};
 use crate::clock::Clock;
 use crate::defender::Defender;
@@ -208,9 +208,7 @@ impl Dispatcher {
     ) -> Result<Self, StoreError> {
         let options = changes.borrow_and_update().clone();
         let now = clock.now();
-        // It is not known when they left: before this start, at the latest.
-        let lost = store.settle_after_restart(now).await?;
-        store.record_calls(vec![(Api::Quarantine, clock.moment()); lost]).await?;
+        store.settle_after_restart(clock.moment()).await?;
         let unsettled = store.uncertain().await?;
         if !unsettled.is_empty() {
             tracing::warn!(

@@ -10,7 +10,7 @@ use crate::alert::{
     Action, Advance, Anchor, Api, MachineId, Outcome, Question, State, Steady, Target, Tried, Trouble,
     Upstream, after,
 };
-use crate::budget::{MARGIN, Permit, Queue, Share};
+use crate::budget::{Permit, Queue, Share, is_late};
 use crate::clock::Clock;
 use crate::defender::{Defender, TokenError};
 use crate::policy::{Facts, Policy};
@@ -317,8 +317,11 @@ impl Sending {
     /// Says whether the call was answered later than the budget's margin allows for, so that it must count from now on.
     fn late(&self) -> Option<LateCall> {
         let (counted_at, answered) = (self.counted_at, self.clock.moment());
-        let is_late = self.clock.steady().since(counted_at) > MARGIN;
-        is_late.then_some(LateCall { api: Api::Quarantine, counted_at, answered })
+        is_late(counted_at, self.clock.steady()).then_some(LateCall {
+            api: Api::Quarantine,
+            counted_at,
+            answered,
+        })
     }
 
     fn tell(&self, attempt: u32, outcome: &Outcome, written: &Result<(), StoreError>) {

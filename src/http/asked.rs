@@ -9,9 +9,9 @@ use serde::Deserialize;
 
 use crate::alert::{
     Alert, DnsName, EntityPair, FileEntity, FoundAt, MachineEntity, Mode, REASON_CHARS_MAX, Requested,
-    parse_time, reason_text,
+    is_of_one_device, parse_time, reason_text,
 };
-use crate::mapping::{is_of_one_device, is_web_address};
+use crate::mapping::is_web_address;
 use crate::store::Wanted;
 
 use super::auth::Requester;

@@ -47,9 +47,7 @@ pub(super) async fn receive(
     }
     let body = body::read(&request, payload, &context.long_bodies).await?;
     let delivery = client::delivery(&request, body, &context.proxies);
-    let answer = take(&context, &source, delivery).await;
-    context.admission.show(&request, &source, context.clock.now());
-    answer
+    take(&context, &source, &request, delivery).await
 }
 
 /// For sources that can set nothing but an address: its last part is their token.
@@ -64,9 +62,8 @@ pub(super) async fn receive_by_path(
     let source = source.ok_or_else(Problem::nothing_here)?;
     let body = body::read(&request, payload, &context.long_bodies).await?;
     let delivery = client::delivery(&request, body, &context.proxies);
-    let answer = take(&context, &source, RawDelivery { path_token: Some(token.into()), ..delivery }).await;
-    context.admission.show(&request, &source, context.clock.now());
-    answer
+    let delivery = RawDelivery { path_token: Some(token.into()), ..delivery };
+    take(&context, &source, &request, delivery).await
 }
 
 fn source(context: &Context, name: &str) -> Option<Arc<Source>> {
@@ -86,7 +83,12 @@ fn plain(text: String) -> HttpResponse {
     HttpResponse::Ok().content_type("text/plain; charset=utf-8").body(text)
 }
 
-async fn take(context: &Context, source: &Source, delivery: RawDelivery) -> Result<HttpResponse, Problem> {
+async fn take(
+    context: &Context,
+    source: &Source,
+    request: &HttpRequest,
+    delivery: RawDelivery,
+) -> Result<HttpResponse, Problem> {
     let all = async {
         let verified = believe(context, source, &delivery, context.clock.now()).await?;
         if source.gate.is_test(&delivery.headers) {
@@ -95,18 +97,21 @@ async fn take(context: &Context, source: &Source, delivery: RawDelivery) -> Resu
         }
         take_in(context, source, &delivery, verified).await
     };
-    promptly(context, source, all).await
+    promptly(context, source, request, all).await
 }
 
-/// Takes something in, or has it sent again if that takes too long.
+/// Takes something in, or has it sent again if that takes too long. The answer tells what is left of the source's quota.
 pub(super) async fn promptly<T>(
     context: &Context,
     source: &Source,
+    request: &HttpRequest,
     work: impl Future<Output = Result<T, Problem>>,
 ) -> Result<T, Problem> {
     let now = context.clock.now();
     let answer = time::timeout(ANSWER_WITHIN, work).await;
-    let took = context.clock.now().duration_since(now).as_secs_f64();
+    let ended_at = context.clock.now();
+    context.admission.show(request, source, ended_at);
+    let took = ended_at.duration_since(now).as_secs_f64();
     context.metrics.observe(&metric::ACCEPT_DURATION, &[], took);
     // What the store has begun may still come to its end. That is safe: whoever sends again is recognised.
     answer.unwrap_or_else(|_| Err(PutOff::Late.tell(context, source)))

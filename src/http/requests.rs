@@ -117,9 +117,7 @@ async fn take(
     let delivery = RawDelivery { api_token: Some(requester.proof()), ..delivery };
     let _begun = context.running.begin(once.as_ref())?;
     let work = take_in(context, requester, (&source, &delivery), once, read);
-    let outcomes = hooks::promptly(context, &source, work).await;
-    context.admission.show(request, &source, context.clock.now());
-    outcomes
+    hooks::promptly(context, &source, request, work).await
 }
 
 async fn take_in(

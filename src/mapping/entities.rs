@@ -3,7 +3,9 @@
 use core::net::IpAddr;
 use std::str::FromStr;
 
-use crate::alert::{AadDeviceId, FileEntity, IdError, MachineEntity, MachineId, MapProblem, Reason};
+use crate::alert::{
+    AadDeviceId, FileEntity, IdError, MachineEntity, MachineId, MapProblem, Reason, is_of_one_device,
+};
 
 use super::evidence::{LeftOut, Role, Why};
 use super::object::Object;
@@ -199,13 +201,4 @@ pub(super) fn names_a_machine(value: &Value<'_>) -> bool {
 
 fn names_something(name: &str) -> bool {
     !NO_NAMES.contains(&name.trim().to_ascii_lowercase().as_str())
-}
-
-/// Says whether an address can be one device's alone: those that many have at once name none.
-pub fn is_of_one_device(ip: IpAddr) -> bool {
-    let link_local = match ip {
-        IpAddr::V4(ip) => ip.is_link_local() || ip.is_broadcast(),
-        IpAddr::V6(ip) => ip.is_unicast_link_local(),
-    };
-    !(ip.is_loopback() || ip.is_unspecified() || ip.is_multicast() || link_local)
 }

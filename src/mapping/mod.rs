@@ -27,7 +27,6 @@ mod term;
 mod texts;
 mod value;
 
-pub use entities::is_of_one_device;
 pub use evidence::{Evidence, LeftOut, Role, Why};
 pub use formats::{BUILT_IN, Body, BuiltIn, Format};
 pub use golden::{golden, left_out, machine};

@@ -126,6 +126,11 @@ pub fn refused_address(error: &reqwest::Error) -> Option<&AddressRefused> {
     None
 }
 
+/// Says whether nobody on the way reads what goes there: it goes by HTTPS, or stays on this machine.
+pub fn is_safe_on_the_way(url: &Url) -> bool {
+    url.scheme() == "https" || (url.scheme() == "http" && is_loopback(url))
+}
+
 /// Says whether an address leads to this machine.
 pub fn is_loopback(url: &Url) -> bool {
     match url.host() {

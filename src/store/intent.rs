@@ -4,8 +4,8 @@ use jiff::{SignedDuration, Timestamp};
 use rusqlite::{Transaction, params};
 
 use crate::alert::{
-    Action, ActionId, Advance, Change, MachineId, Outcome, Patch, Sha1, State, Target, Tried, Who, after,
-    from_millis, millis,
+    Action, ActionId, Advance, Api, Change, MachineId, Moment, Outcome, Patch, Sha1, State, Target, Tried,
+    Who, after, from_millis, millis,
 };
 use crate::audit::Deed;
 use crate::policy::{Candidate, Decision, Facts, Policy, Verdict, decide};
@@ -14,7 +14,7 @@ use super::ledger::Counted;
 use super::rows::{self, ACTION, ACTIONS, Columns};
 use super::share::{self, Twin};
 use super::{
-    Store, StoreError, advance, approvals, audit, blast_breaker, cancel, restore, sent, switch, words,
+    Store, StoreError, advance, approvals, audit, blast_breaker, calls, cancel, restore, sent, switch, words,
 };
 
 /// How long an action waits for the end of a machine action that is being cancelled.
@@ -347,7 +347,8 @@ pub(super) fn record_outcome(
 }
 
 /// Turns every `sending` into `uncertain`, and makes all of these due for a look.
-pub(super) fn settle_after_restart(tx: &Transaction<'_>, now: Timestamp) -> Result<usize, StoreError> {
+pub(super) fn settle_after_restart(tx: &Transaction<'_>, now: Moment) -> Result<usize, StoreError> {
+    let at = now.at;
     let mut statement = tx.prepare_cached("SELECT id FROM actions WHERE state = 'sending'")?;
     let mut found = statement.query([])?;
     let mut ids = Vec::new();
@@ -357,18 +358,20 @@ pub(super) fn settle_after_restart(tx: &Transaction<'_>, now: Timestamp) -> Resu
     for id in &ids {
         let why = "the service stopped before the answer came; Defender's list will tell";
         let change = Change {
-            at: now,
+            at,
             from: Some(State::Sending),
             to: State::Uncertain,
             why: why.to_owned(),
             who: Who::Bridge,
             facts: Vec::new(),
         };
-        let patch = Patch { next_at: Some(now), ..Patch::default() };
+        let patch = Patch { next_at: Some(at), ..Patch::default() };
         let advance = Advance { action: *id, expected: State::Sending, changes: vec![change], patch };
         advance::apply(tx, &advance)?;
     }
     tx.prepare_cached("UPDATE actions SET next_at = ?1 WHERE state = 'uncertain' AND next_at > ?1")?
-        .execute([millis(now)])?;
+        .execute([millis(at)])?;
+    // It is not known when these calls left: before this start, at the latest.
+    calls::record(tx, &vec![(Api::Quarantine, now); ids.len()])?;
     Ok(ids.len())
 }

@@ -64,7 +64,9 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use tokio::sync::{Notify, watch};
 
-use crate::alert::{Action, ActionId, Advance, CancelOutcome, DeliveryId, MachineId, State, Unsettled, Wish};
+use crate::alert::{
+    Action, ActionId, Advance, CancelOutcome, DeliveryId, MachineId, Moment, State, Unsettled, Wish,
+};
 
 pub use accept::{Accept, Accepted, AcceptedAction, AcceptedAlert, Receipt};
 pub use approvals::{Hold, Judge, Judged};
@@ -280,7 +282,7 @@ impl Store {
     }
 
     /// Turns every intent without an outcome into `uncertain`: a crash or a power cut lost its answer.
-    pub async fn settle_after_restart(&self, now: Timestamp) -> Result<usize, StoreError> {
+    pub async fn settle_after_restart(&self, now: Moment) -> Result<usize, StoreError> {
         self.writer.write(move |tx| intent::settle_after_restart(tx, now)).await
     }
 

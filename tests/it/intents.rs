@@ -98,7 +98,7 @@ async fn a_machine_never_has_two_intents_at_once() {
     assert_eq!(state(&store, second).await, State::Queued);
 
     // Nor while the outcome of the first is unknown.
-    store.settle_after_restart(start_of_time()).await.unwrap();
+    store.settle_after_restart(Moment { at: start_of_time(), steady: None }).await.unwrap();
     assert_eq!(state(&store, first).await, State::Uncertain);
     assert!(matches!(
         store.record_intent(second, weighed(Mode::Enforce), WINDOW, start_of_time()).await,
@@ -153,6 +153,23 @@ async fn a_call_that_is_answered_late_counts_from_then_on_in_the_next_run_too() 
     store.record_outcome(intent.attempt(), outcome, back, (start_of_time(), Some(late))).await.unwrap();
 
     assert_eq!(store.calls().await.unwrap(), [other, (Api::Quarantine, at(5))]);
+}
+
+/// When it left is not known: before the start, at the latest.
+#[tokio::test]
+async fn a_call_whose_answer_was_lost_with_the_service_counts_from_the_next_start_as_well() {
+    let (_folder, store) = open();
+    let action = accept(&store, "a1").await;
+    store.advance(vec![queue(action)]).await.unwrap();
+    let intent = store.record_intent(action, weighed(Mode::Enforce), WINDOW, start_of_time()).await.unwrap();
+    assert!(matches!(intent, Intent::Recorded(_)));
+    let started = Moment { at: start_of_time(), steady: Some(Steady::from_millis(9_000)) };
+
+    assert_eq!(store.settle_after_restart(started).await.unwrap(), 1);
+    assert_eq!(store.calls().await.unwrap(), [(Api::Quarantine, started)]);
+
+    assert_eq!(store.settle_after_restart(started).await.unwrap(), 0);
+    assert_eq!(store.calls().await.unwrap().len(), 1, "each is counted once");
 }
 
 #[tokio::test]

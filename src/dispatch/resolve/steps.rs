@@ -4,7 +4,9 @@ use core::net::IpAddr;
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::alert::{AadDeviceId, DnsName, MachineEntity, MachineId, Md5, Question, Sha1, Sha256};
+use crate::alert::{
+    AadDeviceId, DnsName, MachineEntity, MachineId, Md5, Question, Sha1, Sha256, is_of_one_device,
+};
 
 use super::{By, Given, IdRule, Rules};
 
@@ -158,7 +160,7 @@ fn plan_ip(plan: &mut Plan, given: &Given<'_>) {
     if !given.rules.allow(By::Ip) {
         return plan.switched_off(&format!("the address {ip}"), By::Ip);
     }
-    if !names_one_device(ip) {
+    if !is_of_one_device(ip) {
         return plan.leave_out(format!("{ip} is not the address of one device"));
     }
     match given.occurred_at {
@@ -168,15 +170,6 @@ fn plan_ip(plan: &mut Plan, given: &Given<'_>) {
         }
         Some(at) => plan.machine.push(Step::Ip(ip, at)),
     }
-}
-
-/// Says whether an address can belong to one device: not to every device itself, to none, or to many.
-fn names_one_device(ip: IpAddr) -> bool {
-    let is_link_local = match ip {
-        IpAddr::V4(ip) => ip.is_link_local() || ip.is_broadcast(),
-        IpAddr::V6(ip) => ip.is_unicast_link_local(),
-    };
-    !(ip.is_loopback() || ip.is_unspecified() || ip.is_multicast() || is_link_local)
 }
 
 fn plan_file(plan: &mut Plan, given: &Given<'_>) {
