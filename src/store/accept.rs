@@ -1,5 +1,7 @@
 //! Accepts a delivery: recognises duplicates and stores the rest, in one transaction.
 
+use std::borrow::Cow;
+
 use jiff::Timestamp;
 use rusqlite::{OptionalExtension as _, Transaction, params};
 
@@ -12,7 +14,7 @@ use crate::ingest::Verified;
 use super::StoreError;
 use super::batch::Batch;
 use super::fetches::{self, WantedFetch};
-use super::new_action::{NewAction, first_history_row};
+use super::new_action::{NewAction, first_history_row, told_first};
 use super::remembered;
 use super::rows::{Columns, new_uuid, to_json};
 
@@ -296,14 +298,17 @@ pub(super) fn keep_alert(
         )
         .optional()?;
     let gone = || StoreError::Corrupt("a known alert is not there".to_owned());
-    let alert_seq = match inserted {
-        Some(seq) => seq,
-        None => known_alert(tx, batch.source, &alert.alert_id)?.ok_or_else(gone)?,
+    let (alert_seq, alert) = match inserted {
+        Some(seq) => (seq, Cow::Borrowed(alert)),
+        None => {
+            let seq = known_alert(tx, batch.source, &alert.alert_id)?.ok_or_else(gone)?;
+            (seq, Cow::Owned(told_first(tx, seq, alert)?))
+        }
     };
     let mut actions = Vec::new();
     for pair in pairs {
         let id = ActionId::new(new_uuid(batch.now));
-        let action = NewAction { id, alert_seq, batch, alert, pair };
+        let action = NewAction { id, alert_seq, batch, alert: &alert, pair };
         if let Some(action_seq) = action.keep(tx)? {
             first_history_row(tx, action_seq, batch)?;
             let severity = alert.severity;

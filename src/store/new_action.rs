@@ -6,14 +6,15 @@ use crate::alert::{ActionId, Alert, EntityPair, Mode, Severity, State, Who, mill
 
 use super::StoreError;
 use super::batch::Batch;
-use super::rows::to_json;
-use super::seal::Sealed;
+use super::rows::{Columns, to_json};
+use super::seal::{Sealed, Told};
 
 /// An action that is not on disk yet.
 pub(super) struct NewAction<'a> {
     pub(super) id: ActionId,
     pub(super) alert_seq: i64,
     pub(super) batch: &'a Batch<'a>,
+    /// The alert as its first delivery told it.
     pub(super) alert: &'a Alert,
     pub(super) pair: &'a EntityPair,
 }
@@ -63,10 +64,46 @@ impl NewAction<'_> {
     }
 
     fn seal(&self) -> Result<[u8; 32], StoreError> {
-        let (source, alert_id) = (self.batch.source, &self.alert.alert_id);
-        let (id, pair, requested) = (self.id, self.pair, self.batch.requested);
-        Sealed { id, source, alert_id, pair, target: None, completion: None, words: &[], requested }.seal()
+        let (batch, alert) = (self.batch, self.alert);
+        let sealed = Sealed {
+            id: self.id,
+            source: batch.source,
+            alert_id: &alert.alert_id,
+            told: Some(Told {
+                delivery_id: batch.delivery_id,
+                severity: alert.severity,
+                title: &alert.title,
+                url: alert.url.as_deref(),
+                occurred_at: alert.occurred_at,
+                accepted_at: batch.now,
+            }),
+            pair: self.pair,
+            target: None,
+            completion: None,
+            words: &[],
+            requested: batch.requested,
+        };
+        sealed.seal()
     }
+}
+
+/// Returns a known alert as its first delivery told it.
+pub(super) fn told_first(tx: &Transaction<'_>, seq: i64, alert: &Alert) -> Result<Alert, StoreError> {
+    let mut statement =
+        tx.prepare_cached("SELECT severity, title, url, occurred_at FROM alerts WHERE seq = ?1")?;
+    let told = statement
+        .query_and_then([seq], |row| {
+            let columns = Columns(row);
+            Ok(Alert {
+                severity: columns.maybe("severity")?,
+                title: columns.raw("title")?,
+                url: columns.raw("url")?,
+                occurred_at: columns.maybe_time("occurred_at")?,
+                ..alert.clone()
+            })
+        })?
+        .next();
+    told.ok_or_else(|| StoreError::Corrupt("a known alert is not there".to_owned()))?
 }
 
 /// Writes how the action came to be.

@@ -2,12 +2,13 @@
 //!
 //! SQLite finds damage to its structure, not to a value. A flipped bit in a machine id would stop a file on another device.
 
+use jiff::Timestamp;
 use rusqlite::{Transaction, params};
 use sha2::{Digest as _, Sha256};
 
 use crate::alert::{
-    Action, ActionId, AlertId, Completion, EntityPair, MachineEntity, Mode, Requested, SourceName, State,
-    Target, millis,
+    Action, ActionId, AlertId, Completion, DeliveryId, EntityPair, MachineEntity, Mode, Requested, Severity,
+    SourceName, State, Target, millis,
 };
 
 use super::StoreError;
@@ -20,11 +21,16 @@ const SINCE_SCHEMA: i64 = 8;
 /// The schema since which the seal covers what persons have said.
 const WITH_WORDS_SINCE_SCHEMA: i64 = 15;
 
+/// The schema since which the seal covers what the alert tells.
+const WITH_ALERT_SINCE_SCHEMA: i64 = 20;
+
 /// What a seal is about.
 pub(super) struct Sealed<'a> {
     pub(super) id: ActionId,
     pub(super) source: &'a SourceName,
     pub(super) alert_id: &'a AlertId,
+    /// What the alert tells; nothing in the seals of earlier schemas.
+    pub(super) told: Option<Told<'a>>,
     pub(super) pair: &'a EntityPair,
     pub(super) target: Option<Target>,
     pub(super) completion: Option<&'a Completion>,
@@ -32,6 +38,16 @@ pub(super) struct Sealed<'a> {
     pub(super) words: &'a [KeptWord],
     /// Who asked for it and how far it may go at most, if a caller of the API asked for it.
     pub(super) requested: Option<&'a Requested>,
+}
+
+/// What an alert tells beside its targets, and how it came.
+pub(super) struct Told<'a> {
+    pub(super) delivery_id: DeliveryId,
+    pub(super) severity: Option<Severity>,
+    pub(super) title: &'a str,
+    pub(super) url: Option<&'a str>,
+    pub(super) occurred_at: Option<Timestamp>,
+    pub(super) accepted_at: Timestamp,
 }
 
 impl Sealed<'_> {
@@ -55,6 +71,15 @@ impl Sealed<'_> {
             add(&mut seal, Some(&completion.by.principal()));
             add(&mut seal, Some(&millis(completion.at).to_string()));
         }
+        if let Some(told) = &self.told {
+            // No completion, no word and no request begins so.
+            add(&mut seal, Some("told"));
+            add_told(&mut seal, told);
+            add(&mut seal, file.name.as_deref());
+            add(&mut seal, self.pair.found_at.machine.as_deref());
+            add(&mut seal, self.pair.found_at.file.as_deref());
+            add(&mut seal, self.requested.and_then(|requested| requested.note.as_deref()));
+        }
         for word in self.words {
             add_word(&mut seal, word)?;
         }
@@ -73,6 +98,15 @@ fn add_machine(seal: &mut Sha256, machine: &MachineEntity) {
     add(seal, machine.aad_device_id.map(|id| id.to_string()).as_deref());
     add(seal, machine.dns_name.as_deref());
     add(seal, machine.ip.map(|ip| ip.to_string()).as_deref());
+}
+
+fn add_told(seal: &mut Sha256, told: &Told<'_>) {
+    add(seal, Some(&told.delivery_id.to_string()));
+    add(seal, told.severity.map(Severity::as_str));
+    add(seal, Some(told.title));
+    add(seal, told.url);
+    add(seal, told.occurred_at.map(|at| millis(at).to_string()).as_deref());
+    add(seal, Some(&millis(told.accepted_at).to_string()));
 }
 
 fn add_word(seal: &mut Sha256, word: &KeptWord) -> Result<(), StoreError> {
@@ -104,17 +138,28 @@ fn add(seal: &mut Sha256, value: Option<&str>) {
 
 /// Returns the seal of an action as it stands, with what persons have said about it.
 pub(super) fn of(action: &Action, words: &[KeptWord]) -> Result<[u8; 32], StoreError> {
-    let sealed = Sealed {
+    sealed(action, words).seal()
+}
+
+fn sealed<'a>(action: &'a Action, words: &'a [KeptWord]) -> Sealed<'a> {
+    Sealed {
         id: action.id,
         source: &action.source,
         alert_id: &action.alert_id,
+        told: Some(Told {
+            delivery_id: action.delivery_id,
+            severity: action.severity,
+            title: &action.title,
+            url: action.url.as_deref(),
+            occurred_at: action.occurred_at,
+            accepted_at: action.accepted_at,
+        }),
         pair: &action.pair,
         target: action.target,
         completion: action.completion.as_ref(),
         words,
         requested: action.requested.as_ref(),
-    };
-    sealed.seal()
+    }
 }
 
 /// Refuses an unfinished action that is not what was sealed. What is over is not acted on, and may be older than seals.
@@ -122,12 +167,16 @@ pub(super) fn check(action: &Action, words: &[KeptWord], seal: Option<&[u8]>) ->
     if action.state.is_final() || seal == Some(&of(action, words)?[..]) {
         return Ok(());
     }
-    Err(StoreError::Corrupt(format!("action {} is not what was written: its seal does not fit", action.id)))
+    Err(broken(action))
 }
 
-/// Seals what an earlier schema left unfinished. Where that had seals without words, each is looked at a last time.
+fn broken(action: &Action) -> StoreError {
+    StoreError::Corrupt(format!("action {} is not what was written: its seal does not fit", action.id))
+}
+
+/// Seals what an earlier schema left unfinished. What that had sealed is looked at a last time.
 pub(super) fn seal_unfinished(tx: &Transaction<'_>, found_schema: i64) -> Result<(), StoreError> {
-    if found_schema >= WITH_WORDS_SINCE_SCHEMA {
+    if found_schema >= WITH_ALERT_SINCE_SCHEMA {
         return Ok(());
     }
     let mut statement = tx.prepare(&format!("SELECT {ACTION} FROM {ACTIONS} WHERE a.state = ?1"))?;
@@ -135,9 +184,11 @@ pub(super) fn seal_unfinished(tx: &Transaction<'_>, found_schema: i64) -> Result
         let mut found = statement.query([state.as_str()])?;
         let mut actions = Vec::new();
         while let Some(row) = found.next()? {
-            let (action, _) = rows::unchecked_action(row)?;
-            if found_schema >= SINCE_SCHEMA {
-                check(&action, &[], Columns(row).raw::<Option<Vec<u8>>>("seal")?.as_deref())?;
+            let (action, words) = rows::unchecked_action(row)?;
+            let seal = Columns(row).raw::<Option<Vec<u8>>>("seal")?;
+            if found_schema >= SINCE_SCHEMA && seal != Some(earlier(&action, &words, found_schema)?.to_vec())
+            {
+                return Err(broken(&action));
             }
             actions.push(action);
         }
@@ -146,6 +197,12 @@ pub(super) fn seal_unfinished(tx: &Transaction<'_>, found_schema: i64) -> Result
         }
     }
     Ok(())
+}
+
+/// Returns the seal as an earlier schema made it.
+fn earlier(action: &Action, words: &[KeptWord], schema: i64) -> Result<[u8; 32], StoreError> {
+    let words = if schema >= WITH_WORDS_SINCE_SCHEMA { words } else { &[] };
+    Sealed { told: None, ..sealed(action, words) }.seal()
 }
 
 /// Writes the seal of an action whose sealed values have just been written.

@@ -187,10 +187,10 @@ async fn read_all(site: &Site) -> Option<BTreeMap<String, Value>> {
     )
 }
 
-/// Says whether what must never change is the same: which alert it is about, and on which device and file it acts. The seal of what
-/// waits covers that. It does not cover what else the alert said, its title, severity, time and address, and nothing of what is over.
+/// Says whether what must never change is the same: the alert, and on which device and file it acts. The seal of what waits covers that,
+/// and nothing of what is over.
 fn is_same(found: Option<&Value>, sound: &Value) -> bool {
-    let fields = ["/id", "/source", "/alert/id", "/machine", "/file", "/comment"];
+    let fields = ["/id", "/source", "/alert", "/machine", "/file", "/comment"];
     found.is_some_and(|found| fields.iter().all(|field| found.pointer(field) == sound.pointer(field)))
 }
 

@@ -281,6 +281,34 @@ async fn a_word_that_was_put_in_or_changed_by_hand_is_found_and_nothing_is_sent(
     }
 }
 
+/// What the alert tells is what guards look at, and what a person is shown who decides.
+#[tokio::test]
+async fn what_an_alert_tells_cannot_change_while_its_action_waits() {
+    for damage in [
+        "UPDATE alerts SET severity = 'critical'",
+        "UPDATE alerts SET occurred_at = occurred_at + 1",
+        "UPDATE alerts SET title = title || '!'",
+        "UPDATE alerts SET url = 'https://soc.example/other'",
+        "UPDATE actions SET accepted_at = accepted_at + 1",
+        "UPDATE actions SET delivery_id = '019ca945-0a00-7000-8000-0000000000ff'",
+        "UPDATE actions SET given_file_name = 'other.exe'",
+        "UPDATE actions SET machine_found_at = 'elsewhere'",
+        "UPDATE actions SET file_found_at = 'elsewhere'",
+    ] {
+        let bridge = Bridge::start().await;
+        let id = bridge.accept("alert-1", &format!("{:040x}", 1), SHA1).await;
+        let db = Connection::open(bridge.database()).unwrap();
+        db.pragma_update(None, "foreign_keys", false).unwrap();
+        assert_eq!(db.execute(damage, []).unwrap(), 1, "{damage}");
+        let token = bridge.new_token(&[Scope::ActionsCancel]);
+
+        let path = format!("/v1/actions/{id}/cancel");
+        let cancelled = bridge.post_as(&path, &token, &json!({"reason": "r"})).await;
+
+        assert_eq!(cancelled.status, 503, "{damage}: the seal does not fit");
+    }
+}
+
 #[tokio::test]
 async fn a_service_that_finds_damage_stops_and_says_so() {
     let installation = Installation::new("http://127.0.0.1:9", "");

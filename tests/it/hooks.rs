@@ -4,9 +4,10 @@ use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 
 use jiff::SignedDuration;
+use rusqlite::Connection;
 use serde_json::{Value, json};
 
-use crate::harness::{Answer, Bridge, MACHINE, SHA1};
+use crate::harness::{Answer, Bridge, MACHINE, SHA1, Setup, without_facts};
 
 #[track_caller]
 fn problem(answer: &Answer, status: u16, code: &str) {
@@ -73,6 +74,31 @@ async fn a_new_pair_in_a_known_alert_is_a_new_action_beside_the_old() {
     assert_eq!(actions.len(), 2);
     assert_eq!((&actions[0]["id"], &actions[0]["duplicate"]), (&json!(first), &json!(true)));
     assert_eq!(actions[1]["duplicate"], false);
+}
+
+/// Policy decides by what the first delivery told, so the new action waits among those of that severity.
+#[tokio::test]
+async fn a_new_pair_in_a_known_alert_has_what_the_alert_told_first() {
+    let mut bridge = Bridge::with(Setup { guards: without_facts, ..Setup::default() }).await;
+    bridge.accept("a1", MACHINE, SHA1).await;
+    let milder = String::from_utf8(bridge.alert("a1", &"5".repeat(40), SHA1)).unwrap();
+    let milder = milder.replace("\"high\"", "\"low\"");
+    assert!(milder.contains("\"low\""), "{milder}");
+
+    let answer = bridge.post("msg_2", milder).await;
+
+    let actions = answer.body["alerts"][0]["actions"].as_array().unwrap();
+    let record = bridge.get(&format!("/v1/actions/{}", actions[1]["id"].as_str().unwrap())).await;
+    assert_eq!(record.body["alert"]["severity"], "high");
+    let db = Connection::open(bridge.database()).unwrap();
+    let ranks: i64 =
+        db.query_row("SELECT count(DISTINCT severity_rank) FROM actions", [], |row| row.get(0)).unwrap();
+    assert_eq!(ranks, 1);
+    bridge.drain().await;
+    let posted = bridge.simulator.with(|state| {
+        state.calls.iter().filter(|call| call.path.ends_with("/StopAndQuarantineFile")).count()
+    });
+    assert_eq!(posted, 2);
 }
 
 #[tokio::test]
@@ -471,7 +497,7 @@ async fn other_methods_are_refused() {
 async fn while_the_store_cannot_be_written_nothing_is_accepted_and_afterwards_all_is() {
     let bridge = Bridge::start().await;
     // Another writer that does not let go is, to us, a disk that does not take our data.
-    let other = rusqlite::Connection::open(bridge.database()).unwrap();
+    let other = Connection::open(bridge.database()).unwrap();
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
 
     let answer = bridge.post("msg_1", bridge.alert("a1", MACHINE, SHA1)).await;

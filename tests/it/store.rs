@@ -32,7 +32,10 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0017_links.sql", SEVENTEENTH),
     ("0018_callbacks.sql", EIGHTEENTH),
     ("0019_lists.sql", NINETEENTH),
+    ("0020_seals.sql", TWENTIETH),
 ];
+
+const TWENTIETH: &str = "24f83f0db6a25fe3639c5b5e2868543648a55bcca00af71c586d4f479e4a7bcb";
 
 const FIFTEENTH: &str = "8b338425dd3040ca7f7f70481e8e0cc410de6ea78e72532a15f4b3f8e82b4e58";
 

@@ -154,6 +154,7 @@ pub(crate) const EXPECTED: &[&str] = &[
 /// Happens in some thousand seeds.
 pub(crate) const RARE: &[&str] = &[
     "reconcile empty read 3",
+    "cancel outcome forbidden",
     "cancel outcome not_sent",
     "complete Already",
     "move resolving -> cancelled",
