@@ -42,7 +42,7 @@ impl Metrics {
         // Refuses only an empty list of buckets.
         let builder = builder.set_buckets(&BUCKETS).unwrap_or_else(|_| PrometheusBuilder::new());
         let recorder = builder.build_recorder();
-        for metric in ALL {
+        for metric in ALL.into_iter().flatten() {
             let (name, help) = (metric.name.into(), metric.help.into());
             match metric.kind {
                 Kind::Counter => recorder.describe_counter(name, None, help),
