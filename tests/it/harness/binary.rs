@@ -2,6 +2,7 @@
 
 use std::env;
 use std::fs;
+use std::io::Write as _;
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -126,7 +127,13 @@ secrets = [{{ file = "soc-secret" }}]
 
     /// Starts a command that runs until it is told to stop; its log goes to a file.
     pub(crate) fn start(&self, mut command: Command, log: &str) -> Serving {
-        let log = fs::OpenOptions::new().create(true).append(true).open(self.path(log)).unwrap();
+        let path = self.path(log);
+        // A kill may have torn the last line of an earlier one.
+        let is_torn = fs::read(&path).is_ok_and(|text| !text.is_empty() && !text.ends_with(b"\n"));
+        let mut log = fs::OpenOptions::new().create(true).append(true).open(path).unwrap();
+        if is_torn {
+            log.write_all(b" (torn)\n").unwrap();
+        }
         command.stderr(log);
         self.spawn(command)
     }

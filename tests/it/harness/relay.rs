@@ -93,11 +93,12 @@ pub(crate) async fn json_of(response: Response) -> Value {
     serde_json::from_slice(&response.bytes().await.unwrap()).unwrap()
 }
 
-/// The relay's log, a JSON object a line.
+/// The relay's log, a JSON object a line, but for lines that a kill has torn.
 pub(crate) fn log_lines(installation: &Installation) -> Vec<Value> {
     let text = fs::read_to_string(installation.path("relay.log")).unwrap_or_default();
     let (whole, _) = text.rsplit_once('\n').unwrap_or_default();
-    whole.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    let sound = whole.lines().filter(|line| !line.ends_with(" (torn)"));
+    sound.map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
 /// What `spool list` says.
