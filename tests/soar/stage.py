@@ -201,6 +201,8 @@ class Front:
         self.always = None
         # What is played as soon as a request for an action was passed on.
         self.after_post = []
+        # Headers of requests that are not passed on.
+        self.without = []
         # What came: (method, path, headers, body), and the status that it was answered.
         self.seen = []
         front = self
@@ -232,7 +234,7 @@ class Front:
                     pass
 
             def _pass_on(self, body):
-                hop = ("host", "connection", "content-length", "accept-encoding")
+                hop = ("host", "connection", "content-length", "accept-encoding", *front.without)
                 headers = {name: value for name, value in self.headers.items() if name.lower() not in hop}
                 data = body if self.command == "POST" else None
                 request = urllib.request.Request(front.behind + self.path, data, headers, method=self.command)
