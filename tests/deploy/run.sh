@@ -1,0 +1,36 @@
+#!/usr/bin/env bash
+# Checks what deploy/ has, as far as that goes without a cluster, a cloud or a container engine.
+#
+#   tests/deploy/run.sh BINARY
+set -euo pipefail
+binary=$(realpath "$1")
+cd "$(dirname "$0")/../.."
+
+out=target/deploy
+mkdir -p "$out"
+
+need() { # COMMAND PACKAGE
+  command -v "$1" >/dev/null || { apt-get update -q && apt-get install -y -q --no-install-recommends "$2"; }
+}
+need promtool prometheus
+python3 -m venv "$out/tools"
+tools=$out/tools/bin
+"$tools/pip" install -q --disable-pip-version-check -r tests/deploy/requirements.txt
+
+echo "-- YAML"
+"$tools/yamllint" --strict -c tests/deploy/yamllint.yaml deploy
+
+echo "-- alert rules and dashboards"
+"$tools/python" tests/deploy/monitoring.py "$binary" "$out/queries.yaml"
+promtool check rules deploy/prometheus/rules.yaml
+promtool check rules --lint=none "$out/queries.yaml"
+promtool test rules deploy/prometheus/rules_test.yaml
+
+echo "-- compose"
+"$tools/python" tests/deploy/compose.py "$binary"
+# It names files of the container.
+sed "s#/run/secrets/metrics-token#$PWD/README.md#; s#- rules.yaml#- $PWD/deploy/prometheus/rules.yaml#" \
+  deploy/compose/prometheus.yaml > "$out/prometheus.yaml"
+promtool check config "$out/prometheus.yaml"
+
+echo "-- not checked here, for there is no such thing: a running Grafana, Docker"
