@@ -154,8 +154,11 @@ pub(crate) const EXPECTED: &[&str] = &[
 /// Happens in some thousand seeds.
 pub(crate) const RARE: &[&str] = &[
     "reconcile empty read 3",
+    "reconcile empty read 4",
+    "reconcile empty read 5",
     "cancel outcome forbidden",
     "cancel outcome not_sent",
+    "cancel outcome refused",
     "complete Already",
     "move resolving -> cancelled",
     "a second machine action beyond the settle time",
