@@ -59,6 +59,7 @@ mod policy;
 mod policy_command;
 mod policy_property;
 mod policy_pure;
+mod principals;
 mod programs;
 mod promote;
 mod queue;
