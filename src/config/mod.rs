@@ -15,6 +15,7 @@ mod jwt;
 mod policy;
 mod protect;
 mod reader;
+mod redacted;
 mod resolve;
 mod retention;
 mod secret;
@@ -45,6 +46,7 @@ pub use complaint::{Complaint, Complaints};
 pub use duration::parse as parse_duration;
 pub use files::Files;
 pub use fixed::Fixed;
+pub use redacted::redacted;
 pub use secret::{SecretError, read_file as read_secret_file};
 pub use tls::{Refresh, TlsFiles};
 
