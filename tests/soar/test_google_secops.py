@@ -108,7 +108,11 @@ class SecOps:
                       "Mode": "enforce", "Wait Minutes": str(self.patience / 60)}
         ended = self.run("quarantine_file", url, token, parameters)
         shown = list(self.json)
+        runs = 1
         while ended[2] == IN_PROGRESS:
+            runs += 1
+            self.checks.holds("it comes to an end", runs < 100)
+            assert runs < 100, ended
             again = {**parameters, "additional_data": ended[1]}
             ended = self.run("quarantine_file", url, token, again, first=False)
             shown += self.json
