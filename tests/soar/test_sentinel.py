@@ -8,7 +8,7 @@ import re
 import kits
 import logic_apps
 from scenarios import Case
-from stage import BAD_GATEWAY, OVER_QUOTA, PROTECTED, SHA1, now
+from stage import BAD_GATEWAY, OVER_QUOTA, PROTECTED, SHA1
 
 FOLDER = kits.SOAR / "sentinel"
 INCIDENT_ID = "/subscriptions/0/resourceGroups/soc/providers/Microsoft.SecurityInsights/Incidents/"
