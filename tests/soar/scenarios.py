@@ -86,8 +86,10 @@ def test_of_connection(stage, kit, checks, _):
     page = kit.test(stage.url, stage.token)
     checks.holds("and that something else is there", not page.is_ok and "address" in page.message, page)
     front.always = None
-    clear = kit.test("http://bridge.corp.example", stage.token)
-    checks.holds("and sends no token in clear", not clear.is_ok and "https://" in clear.message, clear)
+    for url in ("http://bridge.corp.example", "ftp://bridge.corp.example", "bridge.corp.example", "https://", "https://[1", ""):
+        clear = kit.test(url, stage.token)
+        checks.holds(f"and sends no token to {url}", not clear.is_ok and "address" in clear.message, clear)
+    checks.holds("and none that no token is", not kit.test(stage.url, "two\nlines").is_ok and not kit.test(stage.url, "").is_ok)
     checks.holds("and asks for no action", not front.posts())
 
 

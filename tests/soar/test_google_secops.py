@@ -85,7 +85,7 @@ class SecOps:
             self.scripts[name].main(*([first] if self.actions[name].get("is_async") else []))
         except Ended:
             pass
-        self.checks.holds("the token is in no log", not any(token in str(line) for line in self.log), self.log)
+        self.checks.holds("the token is in no log", not (token and any(token in str(line) for line in self.log)), self.log)
         return self.ended
 
     def told(self, ended):

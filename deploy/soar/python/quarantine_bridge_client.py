@@ -272,7 +272,10 @@ def as_object(text):
 def base_url(url):
     """Returns the address without a slash at its end. Refuses one that would carry the token over a network in clear."""
     url = (url or "").strip().rstrip("/")
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError as error:
+        raise Misconfigured(f"the address cannot be read: {error}") from error
     is_local = parts.hostname in ("127.0.0.1", "::1", "localhost")
     if not (parts.scheme == "https" and parts.hostname) and not (parts.scheme == "http" and is_local):
         raise Misconfigured("the address must begin with https:// (http:// to this machine only)")
