@@ -210,14 +210,16 @@ class Run:
 
     def run_query(self, _, action):
         kept = []
-        for self.item[None] in self.worked_out(action["inputs"]["from"]):
+        for item in self.worked_out(action["inputs"]["from"]):
+            self.item[None] = item
             if self.worked_out(action["inputs"]["where"]) is True:
-                kept.append(self.item[None])
+                kept.append(item)
         return "Succeeded", {"body": kept}
 
     def run_select(self, _, action):
         made = []
-        for self.item[None] in self.worked_out(action["inputs"]["from"]):
+        for item in self.worked_out(action["inputs"]["from"]):
+            self.item[None] = item
             made.append(self.worked_out(action["inputs"]["select"]))
         return "Succeeded", {"body": made}
 
@@ -233,7 +235,8 @@ class Run:
         return self.functions[operator](*self.worked_out(operands))
 
     def run_foreach(self, name, action):
-        for self.item[name] in self.worked_out(action["foreach"]):
+        for item in self.worked_out(action["foreach"]):
+            self.item[name] = item
             for inner in action["actions"]:
                 self.results.pop(inner, None)
             self.actions(action["actions"])

@@ -16,8 +16,8 @@ import json
 import re
 import types
 
-from stage import (BAD_GATEWAY, ELSEWHERE, LOG_IN_PAGE, OVER_QUOTA, PROTECTED, SHA1, STILL_RUNNING, UNAVAILABLE,
-                   now, time)
+from stage import (BAD_GATEWAY, ELSEWHERE, LOG_IN_PAGE, OTHER_JSON, OVER_QUOTA, PROTECTED, SHA1, STILL_RUNNING, UNAVAILABLE,
+                   drip, now, time)
 
 numbers = itertools.count(1)
 
@@ -86,8 +86,10 @@ def test_of_connection(stage, kit, checks, _):
     page = kit.test(stage.url, stage.token)
     checks.holds("and that something else is there", not page.is_ok and "address" in page.message, page)
     front.always = None
-    clear = kit.test("http://bridge.corp.example", stage.token)
-    checks.holds("and sends no token in clear", not clear.is_ok and "https://" in clear.message, clear)
+    for url in ("http://bridge.corp.example", "ftp://bridge.corp.example", "bridge.corp.example", "https://", "https://[1", ""):
+        clear = kit.test(url, stage.token)
+        checks.holds(f"and sends no token to {url}", not clear.is_ok and "address" in clear.message, clear)
+    checks.holds("and none that no token is", not kit.test(stage.url, "two\nlines").is_ok and not kit.test(stage.url, "").is_ok)
     checks.holds("and asks for no action", not front.posts())
 
 
@@ -127,11 +129,11 @@ def run_again(stage, kit, checks, _):
 
 
 def no_answer_in_time(stage, kit, checks, _):
-    kit.patience, kit.client.WAIT_MAX = 2, 1
+    kit.patience, kit.client.WAIT_MAX = 3, 1
     case = Case(stage.machine("offline"))
     result = kit.ask(stage.url, stage.token, case)
     checks.holds("an offline device leaves it pending", result.outcome == "pending", result)
-    checks.holds("which is told with its id", bool(result.action_id) and stage.action(result.action_id)["state"] == "submitted", result)
+    checks.holds("which is told with its id", bool(result.action_id) and not stage.action(result.action_id)["final"], result)
     if (looked := kit.look(stage.url, stage.token, result.action_id)) is not None:
         checks.holds("and can be looked at later", looked.outcome == "pending", looked)
 
@@ -174,11 +176,13 @@ def passing_troubles(stage, kit, checks, sleeps):
     front.forget()
     # The bridge may take that much longer than it was asked to wait.
     kit.client.WAIT_MAX, usual = 1, kit.client.READ_TIMEOUT
-    kit.client.READ_TIMEOUT = 0.4 - min(kit.wait, 1)
-    front.plays = [1.5]
-    result = kit.ask(stage.url, stage.approve_token, Case(stage.machine()))
+    kit.client.READ_TIMEOUT = 1.2 - min(kit.wait, 1)
+    for name, play in (("silence", 2.5), ("an answer in drops", drip)):
+        front.forget()
+        front.plays = [play]
+        result = kit.ask(stage.url, stage.approve_token, Case(stage.machine()))
+        checks.holds(f"{name} ends, and is tried again", result.outcome == "held" and len(front.posts()) > 1, result)
     kit.client.READ_TIMEOUT = usual
-    checks.holds("silence ends, and is tried again", result.outcome == "held" and len(front.posts()) == 2, result)
 
 
 def lasting_troubles(stage, kit, checks, _):
@@ -186,6 +190,7 @@ def lasting_troubles(stage, kit, checks, _):
     for name, always, tries, says in (
         ("502 with a page", BAD_GATEWAY, 4, "502"),
         ("a page with 200", LOG_IN_PAGE, 1, "address"),
+        ("another program's JSON", OTHER_JSON, 1, "address"),
         ("a redirect", ELSEWHERE, 1, "redirect"),
     ):
         front.forget()

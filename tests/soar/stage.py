@@ -103,6 +103,13 @@ class Stage:
         self.folder = tempfile.TemporaryDirectory()
         self.processes = []
         self.front = Front()
+        try:
+            return self._started()
+        except BaseException:
+            self.__exit__()
+            raise
+
+    def _started(self):
         self.port, simulator = free_port(), free_port()
         self.bridge = f"http://127.0.0.1:{self.port}"
         self.front.behind = self.bridge
@@ -195,7 +202,7 @@ class Front:
 
     def __init__(self):
         self.behind = None
-        # Each is (status, headers, body), or seconds to say nothing before it hangs up.
+        # Each is (status, headers, body), or seconds to say nothing before it hangs up, or what does it.
         self.plays = []
         # What is played when the list is empty, until it is None again.
         self.always = None
@@ -217,6 +224,10 @@ class Front:
                 if isinstance(play, (int, float)):
                     front.seen.append((self.command, self.path, self.headers, body, None))
                     time.sleep(play)
+                    return
+                if callable(play):
+                    front.seen.append((self.command, self.path, self.headers, body, None))
+                    play(self)
                     return
                 status, headers, text = play or self._pass_on(body)
                 if self.command == "POST" and not play:
@@ -268,6 +279,20 @@ class Front:
         self.server.server_close()
 
 
+def drip(handler):
+    """Answers a byte at a time, for 3 seconds."""
+    handler.send_response(200)
+    handler.send_header("Content-Length", "30")
+    handler.end_headers()
+    try:
+        for _ in range(30):
+            handler.wfile.write(b" ")
+            time.sleep(0.1)
+    except OSError:
+        # Who asked has not waited.
+        pass
+
+
 def problem(status, code, detail, **headers):
     """Returns an answer of the bridge's form, to be played."""
     said = {"type": f"urn:quarantine-bridge:problem:{code}", "title": "No.", "status": status, "detail": detail}
@@ -277,6 +302,7 @@ def problem(status, code, detail, **headers):
 # What a load balancer says when it finds nothing behind it, and a gateway that wants a log-in.
 BAD_GATEWAY = (502, {"Content-Type": "text/html"}, b"<html><body><h1>502 Bad Gateway</h1></body></html>")
 LOG_IN_PAGE = (200, {"Content-Type": "text/html"}, b"<html><body>Please log in.</body></html>")
+OTHER_JSON = (200, {"Content-Type": "application/json"}, b'{"id": 7, "state": {"name": "ok"}}')
 ELSEWHERE = (307, {"Location": "http://127.0.0.1:9/v1/actions"}, b"")
 STILL_RUNNING = problem(409, "still-running", "Another request under the same Idempotency-Key is being answered.")
 OVER_QUOTA = problem(429, "over-quota", "The source's quota is used up.", **{"Retry-After": "7"})

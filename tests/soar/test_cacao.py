@@ -1,4 +1,4 @@
-"""The CACAO playbook, run step by step as SOARCA does."""
+"""The CACAO playbook, run step by step as the specification says, with SOARCA's variables and comparisons."""
 
 import json
 import re
@@ -13,8 +13,8 @@ RESULT = "__soarca_http_api_result__"
 IDENTIFIER = r"[a-z][a-z0-9-]+[a-z0-9]--[0-9a-f]{8}-[0-9a-f]{4}-[1-5][0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
 
 
-class Soarca:
-    """As much of SOARCA as the playbook uses: interpolation, http-api with oauth2, comparisons of three parts."""
+class Executor:
+    """As much of an executor as the playbook uses: interpolation, http-api with oauth2, comparisons of three parts."""
 
     def __init__(self, url):
         self.url = url
@@ -52,7 +52,7 @@ class Soarca:
         (command,), (target,) = step["commands"], step["targets"]
         target = self.playbook["target_definitions"][target]
         auth = self.playbook["authentication_info_definitions"][target["authentication_info"]]
-        assert auth["type"] == "oauth2" and self.playbook["agent_definitions"][step["agent"]] == {"type": "soarca", "name": "soarca-http-api"}
+        assert auth["type"] == "oauth2" and self.playbook["agent_definitions"][step["agent"]]["name"] == "soarca-http-api"
         method, path, _ = command["command"].split(" ")
         headers = {name: self.filled(value) for name, values in command["headers"].items() for value in values}
         headers["Authorization"] = "Bearer " + self.filled(auth["token"])
@@ -87,13 +87,17 @@ def form(checks, playbook):
     checks.holds("every variable is declared and used", used == set(playbook["playbook_variables"]), used)
     activities = {command.get("playbook_activity") for step in steps.values() for command in step.get("commands", [])}
     checks.holds("each activity is in the workflow", set(playbook["playbook_activities"]) == activities)
+    readme = (PLAYBOOK.parent / "README.md").read_text()
+    example = json.loads(re.search(r"```json\n(.*?)```", readme, re.S)[1])
+    external = {name: row["type"] for name, row in playbook["playbook_variables"].items() if row.get("external")}
+    checks.holds("the README's variables are those to give", {name: row["type"] for name, row in example.items()} == external)
     asks = [step for step in steps.values() if step["type"] == "action"]
     checks.holds("all steps ask the same", len({json.dumps(step["commands"]) for step in asks}) == 1)
 
 
 def run(stage, checks):
-    soarca, front = Soarca(stage.url), stage.front
-    form(checks, soarca.playbook)
+    executor, front = Executor(stage.url), stage.front
+    form(checks, executor.playbook)
     for wanted, token, end, change, state in (
         ("Quarantined", stage.token, "Succeeded", {}, "succeeded"),
         ("Waits for a person", stage.approve_token, "Succeeded", {}, "held"),
@@ -102,18 +106,18 @@ def run(stage, checks):
         ("Not quarantined", stage.token, "Succeeded", {"file_hash": PROTECTED}, "denied"),
     ):
         case = Case(stage.machine(end), **change)
-        ended, answer = soarca.run(token, case)
+        ended, answer = executor.run(token, case)
         checks.holds(f"{state} ends in {wanted}", ended == wanted and json.loads(answer)["state"] == state, ended, answer)
         checks.holds(f"{state}: one request, one action", len(front.posts()) == 1, front.seen)
         front.forget()
-    ended, _ = soarca.run(stage.token, Case(stage.machine()), mode="approve")
+    ended, _ = executor.run(stage.token, Case(stage.machine()), mode="approve")
     checks.holds("its own mode holds it", ended == "Waits for a person", ended)
     front.forget()
 
     # Waiting is made short by the proxy, which takes the preference out.
     front.without = ["prefer"]
     case = Case(stage.machine("offline"))
-    ended, _ = soarca.run(stage.token, case)
+    ended, _ = executor.run(stage.token, case)
     keys = {headers["Idempotency-Key"] for headers, _ in front.posts()}
     checks.holds("an offline device is not over", ended == "Not over" and len(front.posts()) == 3, ended)
     checks.holds("and was asked for under one key", len(keys) == 1, keys)
@@ -127,23 +131,23 @@ def run(stage, checks):
     for name, plays in (("passing troubles", [BAD_GATEWAY, OVER_QUOTA]), ("still running", [STILL_RUNNING]), ("a hang-up", [0])):
         front.forget()
         front.plays = list(plays)
-        ended, _ = soarca.run(stage.approve_token, Case(stage.machine()))
+        ended, _ = executor.run(stage.approve_token, Case(stage.machine()))
         checks.holds(f"{name} pass", ended == "Waits for a person" and len(front.posts()) == len(plays) + 1, ended)
     for name, token, always in (("a refused token", "qb_wrong", None), ("lasting trouble", stage.token, BAD_GATEWAY)):
         front.forget()
         front.always = always
-        ended, _ = soarca.run(token, Case(stage.machine()))
-        checks.holds(f"{name} ends in Failed", ended == "Failed" and len(front.posts()) == 3, ended, soarca.log)
+        ended, _ = executor.run(token, Case(stage.machine()))
+        checks.holds(f"{name} ends in Failed", ended == "Failed" and len(front.posts()) == 3, ended, executor.log)
     front.forget()
     front.always = LOG_IN_PAGE
-    ended, _ = soarca.run(stage.token, Case(stage.machine()))
+    ended, _ = executor.run(stage.token, Case(stage.machine()))
     checks.holds("a page instead of the bridge is no success", ended == "Not over", ended)
     front.forget()
     case = Case(stage.machine())
-    soarca.run(stage.approve_token, case)
+    executor.run(stage.approve_token, case)
     case.severity = "low"
-    ended, _ = soarca.run(stage.approve_token, case)
-    checks.holds("another severity is refused", ended == "Failed" and "422" in soarca.log[0], soarca.log)
+    ended, _ = executor.run(stage.approve_token, case)
+    checks.holds("another severity is refused", ended == "Failed" and "422" in executor.log[0], executor.log)
     case = Case(stage.machine(), incident='x", "mode": "enforce')
-    ended, _ = soarca.run(stage.approve_token, case, mode="approve")
-    checks.holds("a value that writes JSON is refused", ended == "Failed" and "400" in soarca.log[0], soarca.log)
+    ended, _ = executor.run(stage.approve_token, case, mode="approve")
+    checks.holds("a value that writes JSON is refused", ended == "Failed" and "400" in executor.log[0], executor.log)

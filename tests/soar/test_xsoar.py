@@ -1,7 +1,6 @@
 """The Cortex XSOAR integration, and its test playbook, run task by task."""
 
 import re
-import types
 
 import yaml
 

@@ -180,7 +180,7 @@ def ask():
     """Asks for the action and waits: after 202, Logic Apps asks the address in Location until it answers otherwise."""
     return {
         "type": "Http",
-        "description": "The asynchronous pattern is on: after 202 the address in Location is asked until it answers otherwise.",
+        "description": "The answer comes when the action is over or held, or after 30 seconds. The asynchronous pattern is on: after 202 the address in Location is asked until it answers otherwise.",
         "runAfter": {},
         "limit": {"timeout": "@parameters('WaitFor')"},
         "inputs": {
@@ -188,6 +188,8 @@ def ask():
             "uri": "@{parameters('BridgeUrl')}/v1/actions",
             "headers": {
                 "Content-Type": "application/json",
+                # Most are over by then; the others are asked for by Location.
+                "Prefer": "wait=30",
                 # The case, the device and the file: a run that is made again asks for the same.
                 "Idempotency-Key": f"\"sentinel-@{{outputs('The_case')['alert_id']}}-@{{take(encodeURIComponent(toLower({NAME})), 120)}}-@{{toLower({FILE})}}\"",
             },

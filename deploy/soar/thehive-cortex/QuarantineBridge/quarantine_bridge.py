@@ -49,7 +49,7 @@ class QuarantineBridge(Responder):
             self.get_param("config.api_key"),
             verify=self.get_param("config.verify", True),
         )
-        case = str(self.get_param("data.case._id") or self.get_param("data.case.id") or "")
+        case = str(self.get_param("data.case._id") or self.get_param("data.case.id") or self.get_param("data.case.caseId") or "")
         observable = str(self.get_param("data._id") or self.get_param("data.id") or "")
         if not case:
             raise client.Misconfigured("the observable belongs to no case")

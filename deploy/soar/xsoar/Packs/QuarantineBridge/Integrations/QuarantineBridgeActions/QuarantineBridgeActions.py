@@ -26,7 +26,8 @@ DELAYS = (1, 2, 4)
 RETRY_AFTER_MAX = 30
 # The longest that the bridge waits with its answer, in seconds.
 WAIT_MAX = 30
-# Seconds to connect, and seconds without a byte beside those that the bridge was asked to wait.
+# Seconds to connect, and seconds without a byte, or until the last one of an answer that has begun, beside those that the
+# bridge was asked to wait.
 CONNECT_TIMEOUT, READ_TIMEOUT = 10, 20
 # More than any answer of the bridge, in bytes.
 ANSWER_MAX = 4 * 1024 * 1024
@@ -84,8 +85,9 @@ class Standing:
     """How an action stands."""
 
     def __init__(self, status, body, retry_after):
-        self.action_id = body["id"]
-        self.state = body["state"]
+        self.action_id, self.state = body["id"], body["state"]
+        if not (isinstance(self.action_id, str) and isinstance(self.state, str)):
+            raise TypeError("id and state are texts")
         self.is_pending = status == 202
         self.ask_again = retry_after or 5
         # The bridge had the action before it was asked now.
@@ -220,6 +222,7 @@ class Bridge:
         raise Away(f"{len(DELAYS) + 1} tries failed; the last: {last}")
 
     def _send(self, method, path, headers, body, wait):
+        patience = READ_TIMEOUT + min(wait, WAIT_MAX)
         answer = requests.request(
             method,
             self.url + path,
@@ -228,17 +231,20 @@ class Bridge:
             auth=self.auth,
             verify=self.verify,
             proxies=self.proxies,
-            timeout=(CONNECT_TIMEOUT, READ_TIMEOUT + min(wait, WAIT_MAX)),
+            timeout=(CONNECT_TIMEOUT, patience),
             # Another address has no right to the token.
             allow_redirects=False,
             stream=True,
         )
+        end = time.monotonic() + patience
         with answer:
             text = b""
             for piece in answer.iter_content(64 * 1024):
                 text += piece
                 if len(text) > ANSWER_MAX:
                     break
+                if time.monotonic() > end:
+                    raise requests.Timeout("the answer came too slowly")
         seconds = answer.headers.get("Retry-After", "")
         return answer.status_code, int(seconds) if re.fullmatch("[0-9]{1,6}", seconds) else None, text
 
@@ -264,7 +270,7 @@ def as_object(text):
     """Returns a JSON object, or an empty one for anything else, such as a proxy's page."""
     try:
         said = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return said if isinstance(said, dict) else {}
 
@@ -272,7 +278,10 @@ def as_object(text):
 def base_url(url):
     """Returns the address without a slash at its end. Refuses one that would carry the token over a network in clear."""
     url = (url or "").strip().rstrip("/")
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError as error:
+        raise Misconfigured(f"the address cannot be read: {error}") from error
     is_local = parts.hostname in ("127.0.0.1", "::1", "localhost")
     if not (parts.scheme == "https" and parts.hostname) and not (parts.scheme == "http" and is_local):
         raise Misconfigured("the address must begin with https:// (http:// to this machine only)")
@@ -335,9 +344,9 @@ def file_entity(text, name=None):
 def moment(value):
     """Returns a time as RFC 3339: a text goes as it is, a number is seconds or milliseconds since 1970."""
     text = str(value or "").strip()
-    if not re.fullmatch("[0-9]{9,14}", text):
+    if not re.fullmatch(r"[0-9]{9,14}(\.[0-9]+)?", text):
         return text
-    seconds = int(text) / 1000 if len(text) > 11 else int(text)
+    seconds = float(text) / 1000 if len(text.split(".")[0]) > 11 else float(text)
     return datetime.fromtimestamp(seconds, timezone.utc).isoformat().replace("+00:00", "Z")
 # ---- end quarantine_bridge_client.py ----
 
