@@ -21,6 +21,7 @@ use url::form_urlencoded;
 
 use crate::alert::{SourceName, State, Steady, from_millis};
 use crate::audit::Entry;
+use crate::ingest::VerifyError;
 use crate::store::{AuditHead, AuditRow, StoreError, TokenStanding};
 
 use super::auth::Caller;
@@ -271,7 +272,11 @@ fn wanted(request: &HttpRequest) -> Result<Wanted, Problem> {
             }
         }
     }
-    let last = body::headers(request).only("last-event-id").ok().map(ToOwned::to_owned);
-    wanted.after = last.filter(|last| !last.is_empty()).or(wanted.after);
+    match body::headers(request).only("last-event-id") {
+        Ok("") | Err(VerifyError::HeaderMissing(_)) => {}
+        Ok(last) => wanted.after = Some(last.to_owned()),
+        // Beginning with what happens next would lose what was missed.
+        Err(error) => return Err(Problem::new(ProblemKind::InvalidParameter, error.to_string())),
+    }
     Ok(wanted)
 }

@@ -34,6 +34,8 @@ async fn discovery(request: HttpRequest, tenant: web::Path<String>) -> HttpRespo
     let base = format!("http://{}", request.app_config().local_addr());
     HttpResponse::Ok().json(json!({
         "issuer": name(&base, &tenant), "jwks_uri": format!("{base}/{tenant}/discovery/v2.0/keys"),
+        "token_endpoint": format!("{base}/{tenant}/oauth2/v2.0/token"),
+        "authorization_endpoint": format!("{base}/{tenant}/oauth2/v2.0/authorize"),
         "id_token_signing_alg_values_supported": ["RS256"],
     }))
 }

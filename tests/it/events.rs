@@ -5,6 +5,7 @@ use std::time::Duration;
 use jiff::SignedDuration;
 use quarantine_bridge::alert::{Mode, Who};
 use quarantine_bridge::store::{Options, RevokeToken, Scope, back_up};
+use reqwest::header::HeaderValue;
 use reqwest::{Client, Response};
 use serde_json::{Value, json};
 use tokio::time::{Instant, timeout};
@@ -213,6 +214,27 @@ async fn a_place_that_is_lost_is_told() {
 
     assert_eq!(answer.status, 400);
     assert!(answer.body["detail"].as_str().unwrap().contains("restored from a backup"), "{:?}", answer.body);
+}
+
+/// Taken for none, it would have the stream begin with what happens next, and what was missed were lost.
+#[tokio::test]
+async fn a_place_that_cannot_be_read_is_refused() {
+    let bridge = Bridge::start().await;
+    let (client, token) =
+        (Client::builder().no_proxy().build().unwrap(), bridge.new_token(&[Scope::ActionsRead]));
+    let events = || client.get(bridge.url("/v1/events?after=0")).bearer_auth(&token);
+    let unreadable = HeaderValue::from_bytes(b"1-\x84").unwrap();
+    let twice = events().header("Last-Event-ID", "0").header("Last-Event-ID", "0");
+    for request in [events().header("Last-Event-ID", unreadable), twice] {
+        let answer = bridge.send(request).await;
+        assert_eq!(answer.status, 400, "{answer:?}");
+        assert!(answer.body["detail"].as_str().unwrap().contains("last-event-id"), "{answer:?}");
+    }
+    assert_eq!(
+        bridge.send(events().header("Last-Event-ID", "")).await.status,
+        200,
+        "as browsers say that they have none"
+    );
 }
 
 #[tokio::test]

@@ -326,6 +326,7 @@ async fn tokens_for_other_services_are_signed_with_a_key_that_the_simulator_publ
     let name = format!("{}/{TENANT}/v2.0", rig.simulator.url());
     let (_, document) = rig.get(&format!("/{TENANT}/v2.0/.well-known/openid-configuration")).await;
     assert_eq!(document["issuer"], name);
+    assert_eq!(document["token_endpoint"], format!("{}/{TENANT}/oauth2/v2.0/token", rig.simulator.url()));
     let address = document["jwks_uri"].as_str().unwrap();
     let (_, keys) = rig.get(address.strip_prefix(&rig.simulator.url()).unwrap()).await;
     let keys = KeySet::parse(keys.to_string().as_bytes()).unwrap();

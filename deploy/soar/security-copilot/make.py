@@ -92,7 +92,7 @@ def written():
         "info": {"title": "quarantine-bridge", "version": document["info"]["version"], "description": "Stop and quarantine a file on a device."},
         "servers": [{"url": "https://bridge.corp.example"}],
         "paths": paths,
-        "components": {"schemas": {name: schemas[name] for name in ("RequestedAction", "Severity", "State")}},
+        "components": {"schemas": {name: schemas[name] for name in ("RequestedAction", "AlertId", "Severity", "State")}},
     }
     head = "# Made from openapi.yaml by make.py; change that one.\n"
     return head + yaml.dump(cut, Dumper=Plain, sort_keys=False, width=120, allow_unicode=True)
