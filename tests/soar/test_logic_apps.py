@@ -32,9 +32,12 @@ def connected(stage, token):
 
 
 def operations():
-    """Returns method and path of the operations, in the document that the connector's is made from."""
-    paths = yaml.safe_load(OPENAPI.read_text())["paths"]
-    return {o["operationId"]: (method.upper(), path) for path, row in paths.items() for method, o in row.items() if "operationId" in o}
+    """Returns method, path and headers of the connector's operations."""
+    document = json.loads((FOLDER / "apiDefinition.swagger.json").read_text())
+    base = document["basePath"].rstrip("/")
+    headers = lambda o: {parameter["name"] for parameter in o["parameters"] if parameter.get("in") == "header"}
+    return {o["operationId"]: (method.upper(), base + path, headers(o)) for path, row in document["paths"].items()
+            for method, o in row.items() if "operationId" in o}
 
 
 def run(stage, checks):
@@ -48,9 +51,11 @@ def run(stage, checks):
 
     def call(operation, token, path=(), body=None, **headers):
         url, connected_headers = connected(stage, token)
-        method, where = named[operation]
+        method, where, offered = named[operation]
         data = json.dumps(body).encode() if body else None
-        headers = {"Content-Type": "application/json", **{name.replace("_", "-"): value for name, value in headers.items()}}
+        headers = {name.replace("_", "-"): value for name, value in headers.items()}
+        checks.holds(f"{operation} offers what the README fills in", set(headers) <= offered, headers)
+        headers["Content-Type"] = "application/json"
         request = urllib.request.Request(url + where.format(**dict(path)), data, {**headers, **connected_headers}, method=method)
         return answer_of(request)
 
