@@ -211,6 +211,16 @@ impl Problem {
         self.row.status
     }
 
+    /// Returns what it says about this one case, or its title.
+    pub(super) fn text(&self) -> &str {
+        if self.detail.is_empty() { self.row.title } else { &self.detail }
+    }
+
+    /// Returns how many seconds to wait before trying again, if that may help.
+    pub(super) fn retry_after(&self) -> Option<u32> {
+        self.row.retry_after
+    }
+
     /// Returns what it says; `instance` names the request.
     pub(super) fn body(&self, instance: Option<&str>) -> Value {
         let mut body = self.members.clone();

@@ -12,7 +12,7 @@ use crate::store::Scope;
 use super::problem::Problem;
 use super::{
     actions, approvals, approve_link, audit, auth, blast_breaker, budget, callbacks, cancel, deliveries,
-    document, events, health, hooks, kill_switch, links, requests, source_health, tokens, undo,
+    document, events, health, hooks, kill_switch, links, openc2, requests, source_health, tokens, undo,
 };
 
 use Access::{Link, Open, Source, Token};
@@ -48,6 +48,8 @@ const ROUTES: &[Route] = &[
     get("/v1/actions", Token(Scope::ActionsRead), |it| it.to(actions::list)),
     post("/v1/actions", Token(Scope::ActionsWrite), |it| it.to(requests::one)),
     post("/v1/actions/batch", Token(Scope::ActionsWrite), |it| it.to(requests::several)),
+    post("/v1/openc2", Token(Scope::ActionsWrite), |it| it.to(openc2::receive)),
+    post("/.well-known/openc2", Token(Scope::ActionsWrite), |it| it.to(openc2::receive)),
     get("/v1/actions/{id}/status", Token(Scope::ActionsWrite), |it| it.to(requests::status)),
     get("/v1/actions/{id}", Token(Scope::ActionsRead), |it| it.to(actions::one)),
     post("/v1/actions/{id}/complete", Token(Scope::ActionsComplete), |it| it.to(actions::complete)),

@@ -320,6 +320,9 @@ async fn everybody_at_every_door(issued: Option<&Issued>) {
                 | "/v1/kill-switch/off"
                 | "/v1/blast-breaker/close" => b"{\"reason\": \"r\"}".to_vec(),
                 "/v1/actions" => asked("r2").to_string().into_bytes(),
+                "/v1/openc2" | "/.well-known/openc2" => {
+                    br#"{"action": "query", "target": {"features": []}}"#.to_vec()
+                }
                 "/v1/actions/batch" => json!({"actions": [asked("r3")]}).to_string().into_bytes(),
                 "/v1/actions/{id}/approve" => {
                     b"{\"holds\": [\"os\", \"seen_on_device\"], \"reason\": \"r\"}".to_vec()

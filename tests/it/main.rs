@@ -55,6 +55,7 @@ mod logs;
 mod lookups;
 mod metrics;
 mod oidc;
+mod openc2;
 mod outcome;
 mod pairing;
 mod policy;
