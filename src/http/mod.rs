@@ -38,6 +38,7 @@ mod principals;
 pub(crate) mod problem;
 mod progress;
 mod requests;
+mod retry;
 mod routes;
 mod said;
 mod source_health;

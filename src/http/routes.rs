@@ -12,7 +12,8 @@ use crate::store::Scope;
 use super::problem::Problem;
 use super::{
     actions, approvals, approve_link, audit, auth, blast_breaker, budget, callbacks, cancel, deliveries,
-    document, events, health, hooks, kill_switch, links, openc2, requests, source_health, tokens, undo,
+    document, events, health, hooks, kill_switch, links, openc2, requests, retry, source_health, tokens,
+    undo,
 };
 
 use Access::{Link, Open, Source, Token};
@@ -59,6 +60,7 @@ const ROUTES: &[Route] = &[
     get("/approve/{link}", Link, |it| it.to(approve_link::show)),
     post("/approve/{link}", Link, |it| it.to(approve_link::decide)),
     post("/v1/actions/{id}/cancel", Token(Scope::ActionsCancel), |it| it.to(cancel::cancel)),
+    post("/v1/actions/{id}/retry", Token(Scope::ActionsRetry), |it| it.to(retry::retry)),
     get("/v1/actions/{id}/undo", Token(Scope::ActionsRead), |it| it.to(undo::show)),
     post("/v1/actions/{id}/undo", Token(Scope::ActionsUndo), |it| it.to(undo::mark)),
     get("/v1/undo-marks", Token(Scope::ActionsRead), |it| it.to(undo::list)),

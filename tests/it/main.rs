@@ -73,6 +73,7 @@ mod requests;
 mod resolve;
 mod restore;
 mod retention;
+mod retry;
 mod room;
 mod schemes;
 mod secrets;
