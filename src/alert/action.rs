@@ -38,6 +38,8 @@ pub struct Action {
     pub target: Option<Target>,
     /// What was asked for with it, if a caller of the API brought it.
     pub requested: Option<Requested>,
+    /// The action that it is another try of, if it is one.
+    pub retry_of: Option<ActionId>,
     /// What a person added to it last.
     pub completion: Option<Completion>,
     /// When a person last approved what held it.
@@ -65,9 +67,10 @@ impl Action {
         self.occurred_at.map(|at| looked_at.map_or(at, |looked_at| looked_at.max(at)))
     }
 
-    /// Returns when a person last looked at it, to complete or to approve it.
+    /// Returns when a person last looked at it, to complete or to approve it, or to have it tried again.
     pub fn looked_at(&self) -> Option<Timestamp> {
-        self.completion.as_ref().map(|completion| completion.at).max(self.approved_at)
+        let retried_at = self.retry_of.map(|_| self.accepted_at);
+        self.completion.as_ref().map(|completion| completion.at).max(self.approved_at).max(retried_at)
     }
 
     /// Returns how long a held action waits for a person in all. After a person's word, what comes next has as long again.
@@ -84,16 +87,18 @@ impl Action {
 
     /// Returns the comment that Defender keeps with the call.
     pub fn comment(&self) -> String {
-        comment(&self.alert_id)
+        comment(&self.alert_id, self.retry_of)
     }
 }
 
 /// Returns the comment for the actions of an alert.
 ///
 /// It is also the key by which the machine action is found again after a lost answer, together with machine
-/// id, type and SHA1, so it depends on nothing but the alert id.
-pub fn comment(alert_id: &AlertId) -> String {
-    format!("Stop and quarantine file on machine due to alert {alert_id}")
+/// id, type and SHA1, so it depends on nothing but the alert id; and for another try on the action before, whose machine
+/// action it must not be taken for.
+pub fn comment(alert_id: &AlertId, retry_of: Option<ActionId>) -> String {
+    let retry = retry_of.map(|before| format!(" (retry of {before})")).unwrap_or_default();
+    format!("Stop and quarantine file on machine due to alert {alert_id}{retry}")
 }
 
 /// An action whose call has an unknown outcome.

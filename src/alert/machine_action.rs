@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 
 use super::ids::MachineActionId;
+use super::state::State;
 
 /// Defender's record of an action on a machine. Texts are as Defender wrote them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,6 +34,26 @@ pub struct MachineActionRef {
     pub status: String,
     /// When Defender made it, as far as is known.
     pub since: Timestamp,
+}
+
+impl MachineActionRef {
+    /// Says whether it may still act, as far as is known: Defender has named no end of it.
+    pub fn may_still_act(&self) -> bool {
+        end_of(&self.status).is_none()
+    }
+}
+
+/// Returns the end that a status of Defender means; an unknown status is no end.
+pub fn end_of(status: &str) -> Option<State> {
+    let ends = [
+        ("Succeeded", State::Succeeded),
+        ("Failed", State::Failed),
+        ("TimeOut", State::TimedOut),
+        ("TimedOut", State::TimedOut),
+        ("Cancelled", State::Cancelled),
+        ("Canceled", State::Cancelled),
+    ];
+    ends.into_iter().find(|(word, _)| status.eq_ignore_ascii_case(word)).map(|(_, state)| state)
 }
 
 /// Somebody else's machine action that does what ours would have done. Texts are as Defender wrote them, shortened.

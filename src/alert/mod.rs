@@ -44,7 +44,7 @@ pub use ids::{
     is_deceptive,
 };
 pub use machine::{FileRecord, FileStats, FileTraits, Machine, MachineTraits};
-pub use machine_action::{MachineAction, MachineActionRef, SupersededBy};
+pub use machine_action::{MachineAction, MachineActionRef, SupersededBy, end_of};
 pub use mode::{Mode, UnknownMode};
 pub use outcome::{Outcome, Refusal};
 pub use question::{Found, LookupApi, Question};

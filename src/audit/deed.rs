@@ -171,6 +171,8 @@ pub enum Act {
     CompleteAction,
     /// Ask for an action to end.
     CancelAction,
+    /// Have an action tried again.
+    RetryAction,
     /// Approve what holds an action.
     ApproveAction,
     /// Deny a held action.
@@ -210,6 +212,7 @@ impl Act {
             Self::RequestAction => "request_action",
             Self::CompleteAction => "complete_action",
             Self::CancelAction => "cancel_action",
+            Self::RetryAction => "retry_action",
             Self::ApproveAction => "approve_action",
             Self::DenyAction => "deny_action",
             Self::MakeLink => "make_link",

@@ -173,7 +173,7 @@ fn target(
         json!({
             "method": "POST",
             "url": format!("{base}/api/machines/{}/StopAndQuarantineFile", target.machine_id),
-            "body": {"Comment": comment(&alert.alert_id), "Sha1": target.sha1.to_string()},
+            "body": {"Comment": comment(&alert.alert_id, None), "Sha1": target.sha1.to_string()},
         })
     });
     let guards: Vec<Value> = verdict

@@ -25,6 +25,7 @@ mod policy_test;
 mod promote;
 mod relay;
 mod reload;
+mod retry;
 mod send;
 mod serve;
 mod sign;
@@ -91,6 +92,8 @@ enum Command {
     Approve(judge::Approve),
     /// Deny a held action, with a token of your own.
     Deny(judge::Deny),
+    /// Have an action tried again that has come to nothing, with a token of your own.
+    Retry(retry::Arguments),
     /// Make one-time links by which approvers decide about held actions.
     Link(link::Arguments),
     /// Show how a quarantine is undone, and mark it as undone; runs nothing.
@@ -143,6 +146,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::BlastBreaker(arguments) => blast_breaker::run(&arguments),
         Command::Approve(arguments) => judge::approve(&arguments),
         Command::Deny(arguments) => judge::deny(&arguments),
+        Command::Retry(arguments) => retry::run(&arguments),
         Command::Link(arguments) => link::run(&arguments),
         Command::Undo(arguments) => undo::undo(&arguments),
         Command::UndoMarks(arguments) => undo::marks(&arguments),

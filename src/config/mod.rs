@@ -169,10 +169,11 @@ fn sections(root: &Section<'_>, secrets: Secrets) -> Option<Config> {
     intervals(root, &mut dispatch, is_local);
     let oldest = dispatch.policies.values().map(|policy| policy.max_age).max();
     let retention = retention::read(root, oldest.unwrap_or_default());
+    let tenant_id = defender.as_ref().map(|options| options.app.tenant_id.clone()).unwrap_or_default();
     let (log_format, log_level) = log?;
     let server = server?;
     Some(Config {
-        http: http::Options { sources: sources.all, portal, principals, ..server.http },
+        http: http::Options { sources: sources.all, portal, principals, tenant_id, ..server.http },
         tls_files: server.tls_files,
         store: store?,
         signal_file,

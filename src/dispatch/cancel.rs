@@ -5,9 +5,9 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::alert::{Action, Advance, CancelOutcome, Change, MachineAction, Patch, State, Who, Wish, after};
-
-use super::track;
+use crate::alert::{
+    Action, Advance, CancelOutcome, Change, MachineAction, Patch, State, Who, Wish, after, end_of,
+};
 
 /// How often Defender is asked to cancel one machine action. With the waits between, that is an hour and a half.
 const TRIES_MAX: u32 = 12;
@@ -56,7 +56,7 @@ pub fn consider(action: &Action, wish: &Wish, record: Option<&MachineAction>, no
         return unlisted(action, wish, now);
     };
     let cancellation = &wish.cancellation;
-    if track::end(&record.status).is_some() {
+    if end_of(&record.status).is_some() {
         return CancelStep::Wait;
     }
     let note = |why: String, next_at| {

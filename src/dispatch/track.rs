@@ -2,7 +2,9 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::alert::{Action, Advance, Change, MachineAction, MachineActionRef, Patch, State, Who, after};
+use crate::alert::{
+    Action, Advance, Change, MachineAction, MachineActionRef, Patch, State, Who, after, end_of,
+};
 
 /// Returns the move of a submitted action, given Defender's record of it if the list had one.
 ///
@@ -15,7 +17,7 @@ pub fn look_again(action: &Action, record: Option<&MachineAction>, now: Timestam
     let mut changes = Vec::new();
     if let Some((known, record)) = action.machine_action.as_ref().zip(record) {
         patch.machine_action = Some(MachineActionRef { status: record.status.clone(), ..known.clone() });
-        if let Some(to) = end(&record.status) {
+        if let Some(to) = end_of(&record.status) {
             let took = now.duration_since(known.since).as_secs();
             let why = format!("Defender reports {} after {took} s", record.status);
             let from = Some(State::Submitted);
@@ -23,19 +25,6 @@ pub fn look_again(action: &Action, record: Option<&MachineAction>, now: Timestam
         }
     }
     Advance { action: action.id, expected: State::Submitted, changes, patch }
-}
-
-/// Returns the end that a status of Defender means; an unknown status is no end.
-pub(super) fn end(status: &str) -> Option<State> {
-    let ends = [
-        ("Succeeded", State::Succeeded),
-        ("Failed", State::Failed),
-        ("TimeOut", State::TimedOut),
-        ("TimedOut", State::TimedOut),
-        ("Cancelled", State::Cancelled),
-        ("Canceled", State::Cancelled),
-    ];
-    ends.into_iter().find(|(word, _)| status.eq_ignore_ascii_case(word)).map(|(_, state)| state)
 }
 
 /// How long until the next look at an action of this age: most end within half a minute, offline devices take

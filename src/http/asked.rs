@@ -22,35 +22,35 @@ use super::said::{self, member};
 const BATCH_MAX: usize = 100;
 
 /// One action as it is asked for. What may be left out, and what must be there, is looked at item by item.
-#[derive(Deserialize)]
+#[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields)]
-struct Asked {
-    alert_id: Option<String>,
-    severity: Option<String>,
-    title: Option<String>,
-    occurred_at: Option<String>,
-    url: Option<String>,
-    machine: Option<AskedMachine>,
-    file: Option<AskedFile>,
-    mode: Option<String>,
-    note: Option<String>,
+pub(super) struct Asked {
+    pub(super) alert_id: Option<String>,
+    pub(super) severity: Option<String>,
+    pub(super) title: Option<String>,
+    pub(super) occurred_at: Option<String>,
+    pub(super) url: Option<String>,
+    pub(super) machine: Option<AskedMachine>,
+    pub(super) file: Option<AskedFile>,
+    pub(super) mode: Option<String>,
+    pub(super) note: Option<String>,
 }
 
 #[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields)]
-struct AskedMachine {
-    id: Option<String>,
-    aad_device_id: Option<String>,
-    dns_name: Option<String>,
-    ip: Option<String>,
+pub(super) struct AskedMachine {
+    pub(super) id: Option<String>,
+    pub(super) aad_device_id: Option<String>,
+    pub(super) dns_name: Option<String>,
+    pub(super) ip: Option<String>,
 }
 
 #[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields)]
-struct AskedFile {
-    sha1: Option<String>,
-    sha256: Option<String>,
-    name: Option<String>,
+pub(super) struct AskedFile {
+    pub(super) sha1: Option<String>,
+    pub(super) sha256: Option<String>,
+    pub(super) name: Option<String>,
 }
 
 /// Several at once.
@@ -79,7 +79,8 @@ pub(super) fn several(requester: &Requester, body: &[u8]) -> Result<Vec<Result<W
     }
 }
 
-fn wanted(requester: &Requester, asked: Asked) -> Result<Wanted, Problem> {
+/// Takes what is asked for, if all of it is sound.
+pub(super) fn wanted(requester: &Requester, asked: Asked) -> Result<Wanted, Problem> {
     let occurred_at = asked.occurred_at.as_deref().map(time).transpose()?;
     let machine = machine(&asked.machine.unwrap_or_default(), occurred_at)?;
     let file = file(&asked.file.unwrap_or_default())?;

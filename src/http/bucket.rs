@@ -23,6 +23,15 @@ impl Rate {
         Self { interval_nanos: MINUTE.checked_div(count.into()).unwrap_or(MINUTE), burst }
     }
 
+    /// How many a minute, in the long run.
+    pub fn each_minute(self) -> u32 {
+        const MINUTE: i64 = 60_000_000_000;
+        MINUTE
+            .checked_div(self.interval_nanos)
+            .and_then(|count| u32::try_from(count).ok())
+            .unwrap_or(u32::MAX)
+    }
+
     /// How many at once.
     pub fn burst(self) -> u32 {
         self.burst

@@ -30,6 +30,7 @@ mod kill_switch;
 mod link;
 mod links;
 mod listener;
+mod openc2;
 mod page;
 mod parameters;
 mod places;
@@ -37,6 +38,7 @@ mod principals;
 pub(crate) mod problem;
 mod progress;
 mod requests;
+mod retry;
 mod routes;
 mod said;
 mod source_health;
@@ -122,6 +124,8 @@ pub struct Options {
     pub link_key: Option<LinkKey>,
     /// Whose tokens are taken at the API besides our own.
     pub principals: Option<Principals>,
+    /// The tenant whose devices are reached, as commands of OpenC2 may name it.
+    pub tenant_id: String,
 }
 
 impl Options {
@@ -138,6 +142,7 @@ impl Options {
             public_url: None,
             link_key: None,
             principals: None,
+            tenant_id: String::new(),
         }
     }
 }
@@ -179,6 +184,7 @@ struct Context {
     portal: Portal,
     public_url: Option<PublicUrl>,
     link_key: Option<LinkKey>,
+    tenant_id: String,
     /// Places for listeners to events.
     listeners: Arc<Semaphore>,
     /// True once the service stops: streams end, and nobody waits any more.
@@ -257,6 +263,7 @@ pub fn bind(options: Options, parts: Parts) -> io::Result<Bound> {
         public_url,
         link_key,
         principals,
+        tenant_id,
         ..
     } = options;
     let places = Places::new(connections_per_address, proxies.networks.clone());
@@ -285,6 +292,7 @@ pub fn bind(options: Options, parts: Parts) -> io::Result<Bound> {
         portal,
         public_url,
         link_key,
+        tenant_id,
         listeners: Arc::new(Semaphore::new(events::LISTENERS_MAX)),
         stopping: told,
         ready,

@@ -34,6 +34,8 @@ pub enum ProblemKind {
     NotCompletable,
     /// The action is over and cannot be cancelled.
     NotCancellable,
+    /// The action is not tried again.
+    NotRetryable,
     /// Nothing was quarantined that could be undone.
     NotUndoable,
     /// The signal file keeps the kill switch on.
@@ -112,6 +114,7 @@ pub const TABLE: &[Row] = &[
     row(ProblemKind::Conflict, "conflict", 409, "Another body came under the same delivery id."),
     row(ProblemKind::NotCompletable, "not-completable", 409, "The action does not wait for this."),
     row(ProblemKind::NotCancellable, "not-cancellable", 409, "The action is over."),
+    row(ProblemKind::NotRetryable, "not-retryable", 409, "The action is not tried again."),
     row(ProblemKind::NotUndoable, "not-undoable", 409, "There is nothing to undo."),
     row(ProblemKind::SignalFile, "signal-file", 409, "The signal file keeps the kill switch on."),
     row(ProblemKind::NotApprovable, "not-approvable", 409, "The action does not wait for this decision."),
@@ -209,6 +212,16 @@ impl Problem {
     /// Returns its status.
     pub(super) fn status(&self) -> u16 {
         self.row.status
+    }
+
+    /// Returns what it says about this one case, or its title.
+    pub(super) fn text(&self) -> &str {
+        if self.detail.is_empty() { self.row.title } else { &self.detail }
+    }
+
+    /// Returns how many seconds to wait before trying again, if that may help.
+    pub(super) fn retry_after(&self) -> Option<u32> {
+        self.row.retry_after
     }
 
     /// Returns what it says; `instance` names the request.

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use actix_web::http::StatusCode;
 use actix_web::web::{Data, Path, Payload};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
+use bytes::Bytes;
 use serde_json::{Value, json};
 
 use crate::alert::{ActionId, AlertId, State};
-use crate::ingest::RawDelivery;
+use crate::ingest::{RawDelivery, Verified};
 use crate::store::{ActionRecord, Once, Request, Requests, StoreError, Taken, Wanted};
 use crate::telemetry::metric;
 
@@ -21,7 +22,7 @@ use super::waiting::{self, Applied, is_pending};
 use super::{Context, Source, actions, asked, body, client, hooks};
 
 /// How long to wait before asking again how an action stands, in seconds.
-const ASK_AGAIN_SECS: u32 = 5;
+pub(super) const ASK_AGAIN_SECS: u32 = 5;
 
 /// What became of each action that was asked for, in their order.
 type Outcomes = Vec<Result<(AlertId, Taken), Problem>>;
@@ -106,18 +107,57 @@ async fn take(
     payload: Payload,
     read: Read,
 ) -> Result<Outcomes, Problem> {
-    let name = &requester.bound.source;
-    let source = context.source(name).filter(|source| source.gate.takes_api_tokens());
-    let source = source.ok_or_else(|| {
-        Problem::new(ProblemKind::SourceUnknown, format!("No source {name} asks for actions by the API."))
-    })?;
-    let once = idempotency::key(request)?.map(|key| Once::new(name, &requester.who, &key));
+    let source = source(context, requester)?;
+    let once = idempotency::key(request)?.map(|key| Once::new(&source.name, &requester.who, &key));
     let body = body::read(request, payload, &context.long_bodies).await?;
-    let delivery = client::delivery(request, body, &context.proxies);
-    let delivery = RawDelivery { api_token: Some(requester.proof()), ..delivery };
+    let delivery = delivery(context, requester, request, body);
     let _begun = context.running.begin(once.as_ref())?;
     let work = take_in(context, requester, (&source, &delivery), once, read);
     hooks::promptly(context, &source, request, work).await
+}
+
+/// Finds the source whose actions the caller may ask for.
+pub(super) fn source(context: &Context, requester: &Requester) -> Result<Arc<Source>, Problem> {
+    let name = &requester.bound.source;
+    let source = context.source(name).filter(|source| source.gate.takes_api_tokens());
+    source.ok_or_else(|| {
+        Problem::new(ProblemKind::SourceUnknown, format!("No source {name} asks for actions by the API."))
+    })
+}
+
+/// Takes the request for a delivery of the source, which the caller's token proves.
+pub(super) fn delivery(
+    context: &Context,
+    requester: &Requester,
+    request: &HttpRequest,
+    body: Bytes,
+) -> RawDelivery {
+    let delivery = client::delivery(request, body, &context.proxies);
+    RawDelivery { api_token: Some(requester.proof()), ..delivery }
+}
+
+/// Lets a request in as a delivery of the source is let in, if there is room for it.
+pub(super) async fn let_in(
+    context: &Context,
+    source: &Source,
+    delivery: &RawDelivery,
+) -> Result<Verified, Problem> {
+    let now = context.clock.now();
+    let verified = hooks::believe(context, source, delivery, now).await?;
+    admission::admit(context, source, now).await?;
+    hooks::check_content_type(delivery)?;
+    Ok(verified)
+}
+
+/// Puts what is asked for on disk; returns what became of each action.
+pub(super) async fn keep(
+    context: &Context,
+    requester: &Requester,
+    source: &Source,
+    request: Request,
+) -> Result<Vec<Taken>, Problem> {
+    let requests = context.store.request(request).await;
+    told(context, requester, source, requests)
 }
 
 async fn take_in(
@@ -127,16 +167,14 @@ async fn take_in(
     once: Option<Once>,
     read: Read,
 ) -> Result<Outcomes, Problem> {
-    let now = context.clock.now();
-    let verified = hooks::believe(context, source, delivery, now).await?;
-    admission::admit(context, source, now).await?;
-    hooks::check_content_type(delivery)?;
+    let verified = let_in(context, source, delivery).await?;
     let items = read(requester, verified.body())?;
     let actions: Vec<Wanted> = items.iter().filter_map(|item| item.as_ref().ok().cloned()).collect();
     let mut taken = Vec::new();
     if !actions.is_empty() {
-        let requests = context.store.request(Request { delivery: verified, actions, once, now }).await;
-        taken = told(context, requester, source, requests)?;
+        let (asked, now) = (*verified.body_sha256(), context.clock.now());
+        let request = Request { delivery: verified, actions, once, asked, now };
+        taken = keep(context, requester, source, request).await?;
     }
     let mut taken = taken.into_iter();
     let outcome = |item: Result<Wanted, Problem>| {
@@ -210,7 +248,8 @@ fn item(context: &Context, outcome: Result<(AlertId, Taken), Problem>) -> Value 
     }
 }
 
-fn gone() -> Problem {
+/// That retention has deleted the action.
+pub(super) fn gone() -> Problem {
     Problem::new(
         ProblemKind::Gone,
         "The alert had an action for this device and file, and retention has deleted it.",

@@ -12,7 +12,8 @@ use crate::store::Scope;
 use super::problem::Problem;
 use super::{
     actions, approvals, approve_link, audit, auth, blast_breaker, budget, callbacks, cancel, deliveries,
-    document, events, health, hooks, kill_switch, links, requests, source_health, tokens, undo,
+    document, events, health, hooks, kill_switch, links, openc2, requests, retry, source_health, tokens,
+    undo,
 };
 
 use Access::{Link, Open, Source, Token};
@@ -48,6 +49,8 @@ const ROUTES: &[Route] = &[
     get("/v1/actions", Token(Scope::ActionsRead), |it| it.to(actions::list)),
     post("/v1/actions", Token(Scope::ActionsWrite), |it| it.to(requests::one)),
     post("/v1/actions/batch", Token(Scope::ActionsWrite), |it| it.to(requests::several)),
+    post("/v1/openc2", Token(Scope::ActionsWrite), |it| it.to(openc2::receive)),
+    post("/.well-known/openc2", Token(Scope::ActionsWrite), |it| it.to(openc2::receive)),
     get("/v1/actions/{id}/status", Token(Scope::ActionsWrite), |it| it.to(requests::status)),
     get("/v1/actions/{id}", Token(Scope::ActionsRead), |it| it.to(actions::one)),
     post("/v1/actions/{id}/complete", Token(Scope::ActionsComplete), |it| it.to(actions::complete)),
@@ -57,6 +60,7 @@ const ROUTES: &[Route] = &[
     get("/approve/{link}", Link, |it| it.to(approve_link::show)),
     post("/approve/{link}", Link, |it| it.to(approve_link::decide)),
     post("/v1/actions/{id}/cancel", Token(Scope::ActionsCancel), |it| it.to(cancel::cancel)),
+    post("/v1/actions/{id}/retry", Token(Scope::ActionsRetry), |it| it.to(retry::retry)),
     get("/v1/actions/{id}/undo", Token(Scope::ActionsRead), |it| it.to(undo::show)),
     post("/v1/actions/{id}/undo", Token(Scope::ActionsUndo), |it| it.to(undo::mark)),
     get("/v1/undo-marks", Token(Scope::ActionsRead), |it| it.to(undo::list)),

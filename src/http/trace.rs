@@ -46,7 +46,10 @@ pub(crate) async fn request<B: MessageBody + 'static>(
     if let Some(left) = left {
         left.tell(headers);
     }
-    if let Ok(value) = HeaderValue::from_str(&id) {
+    // A caller of OpenC2 is answered with the id that it gave.
+    if !headers.contains_key(REQUEST_ID)
+        && let Ok(value) = HeaderValue::from_str(&id)
+    {
         headers.insert(REQUEST_ID, value);
     }
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));

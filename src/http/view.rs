@@ -43,6 +43,8 @@ pub(super) fn action(record: &ActionRecord, now: Timestamp) -> Value {
         "comment": action.comment(),
         "candidates": action.pair.candidates.iter().map(machine_entity).collect::<Vec<_>>(),
         "requested": action.requested.as_ref().map(requested),
+        "retry_of": action.retry_of.map(|id| id.to_string()),
+        "retried_by": record.retried_by.map(|id| id.to_string()),
         "held_reason": action.held_reason.map(HeldReason::as_str),
         "completed": action.completion.as_ref().map(completion),
         "state": action.state.as_str(),

@@ -46,6 +46,11 @@ impl Applied {
             answer.insert_header(("Preference-Applied", format!("wait={}", wait.as_secs())));
         }
     }
+
+    /// Returns how long it was waited at most.
+    pub(super) fn seconds(self) -> u64 {
+        self.0.as_secs()
+    }
 }
 
 /// Says whether the bridge or Defender is about to move the action on. One that is held waits for a person, and no playbook is

@@ -26,6 +26,16 @@ impl State {
         self.actions.add(&machine, sha1, (requestor, comment), now);
         true
     }
+
+    /// Returns the comments of the machine actions that are open on a device for a file.
+    pub fn open_on(&self, machine_id: &str, sha1: &str) -> Vec<String> {
+        let (now, pace) = (self.now(), self.pace());
+        let all = self.actions.all().iter();
+        let open = all.filter(|action| {
+            action.machine_id == machine_id && action.sha1 == sha1 && action.is_open(pace, now)
+        });
+        open.map(|action| action.comment.clone()).collect()
+    }
 }
 
 /// Serves StopAndQuarantineFile on a machine.

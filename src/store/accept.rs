@@ -14,7 +14,7 @@ use crate::ingest::Verified;
 use super::StoreError;
 use super::batch::Batch;
 use super::fetches::{self, WantedFetch};
-use super::new_action::{NewAction, first_history_row, told_first};
+use super::new_action::{NewAction, told_first};
 use super::remembered;
 use super::rows::{Columns, new_uuid, to_json};
 
@@ -307,9 +307,9 @@ pub(super) fn keep_alert(
     let mut actions = Vec::new();
     for pair in pairs {
         let id = ActionId::new(new_uuid(batch.now));
-        let action = NewAction { id, alert_seq, batch, alert: &alert, pair };
+        let action = NewAction { id, alert_seq, batch, alert: &alert, pair, retry_of: None };
         if let Some(action_seq) = action.keep(tx)? {
-            first_history_row(tx, action_seq, batch)?;
+            action.first_history_row(tx, action_seq)?;
             let severity = alert.severity;
             actions.push(AcceptedAction { id, state: State::Accepted, severity, is_new: true });
             new.push(id);

@@ -174,7 +174,8 @@ pub(super) fn has_part(tx: &Transaction<'_>, action: &Action, who: &Who) -> Resu
 }
 
 /// Says whether a person has brought the action about: as its source, by asking for it, by having its delivery read again,
-/// or by saying which device or file it means. Only whoever was let in at the API is a person.
+/// by saying which device or file it means, or any of these of the action that it is another try of. Only whoever was let in at
+/// the API is a person.
 pub(super) fn brought_about(tx: &Transaction<'_>, action: &Action, who: &Who) -> Result<bool, StoreError> {
     if !who.is_caller() || who.is_namesake(action.source.as_str()) {
         return Ok(true);
@@ -182,7 +183,13 @@ pub(super) fn brought_about(tx: &Transaction<'_>, action: &Action, who: &Who) ->
     let completed_by = action.completion.as_ref().map(|completion| completion.by.clone());
     let requested_by = action.requested.as_ref().map(|requested| requested.by.clone());
     let mut others = movers(tx, action.id)?.into_iter().chain(completed_by).chain(requested_by);
-    Ok(others.any(|other| other.may_be(who)))
+    if others.any(|other| other.may_be(who)) {
+        return Ok(true);
+    }
+    match action.retry_of.map(|before| intent::load(tx, before)).transpose()?.flatten() {
+        Some(before) => brought_about(tx, &before, who),
+        None => Ok(false),
+    }
 }
 
 /// Returns whoever has moved an action otherwise than by a word about its holds.

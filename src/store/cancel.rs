@@ -246,7 +246,7 @@ pub(super) fn wishes(db: &Connection, actions: &[ActionId]) -> Result<Vec<Wish>,
 /// Returns the other actions with the same machine action.
 pub(super) fn sharers(db: &Connection, action: ActionId) -> Result<Vec<Sharer>, StoreError> {
     let mut statement = db.prepare_cached(
-        "SELECT b.id, b.state, l.alert_id, c.next_at FROM actions a
+        "SELECT b.id, b.state, l.alert_id, b.retry_of, c.next_at FROM actions a
          JOIN actions b ON b.machine_action_id = a.machine_action_id AND b.seq <> a.seq
          JOIN alerts l ON l.seq = b.alert_seq LEFT JOIN cancellations c ON c.action_seq = b.seq
          WHERE a.id = ?1",
@@ -259,7 +259,7 @@ pub(super) fn sharers(db: &Connection, action: ActionId) -> Result<Vec<Sharer>, 
         let is_wanted = columns.maybe_time("next_at")?.is_some();
         sharers.push(Sharer {
             action: columns.parsed("id")?,
-            comment: comment(&columns.parsed("alert_id")?),
+            comment: comment(&columns.parsed("alert_id")?, columns.maybe("retry_of")?),
             still_wants_it: !state.is_final() && !is_wanted,
         });
     }

@@ -14,7 +14,8 @@ use super::ledger::Counted;
 use super::rows::{self, ACTION, ACTIONS, Columns};
 use super::share::{self, Twin};
 use super::{
-    Store, StoreError, advance, approvals, audit, blast_breaker, calls, cancel, restore, sent, switch, words,
+    Store, StoreError, advance, approvals, audit, blast_breaker, calls, cancel, restore, retry, sent, switch,
+    words,
 };
 
 /// How long an action waits for the end of a machine action that is being cancelled.
@@ -152,7 +153,7 @@ fn record(
     if let Some(twin) = share::find(tx, &action, target, share_window, now)? {
         return take_share(tx, &action, &twin, verdict.facts(), now);
     }
-    if restore::ask_first(tx, &action, now)? {
+    if retry::ask_first(tx, &action, now)? || restore::ask_first(tx, &action, now)? {
         return Ok(Intent::Gone);
     }
     counted.keep(tx)?;

@@ -45,7 +45,8 @@ impl Counted<'_> {
 
     fn targets_of_alert(&self, tx: &Transaction<'_>) -> Result<u64, StoreError> {
         let mut statement = tx.prepare_cached(
-            "SELECT count(*) FROM actions WHERE alert_seq = (SELECT alert_seq FROM actions WHERE id = ?1)",
+            "SELECT count(*) FROM actions
+             WHERE alert_seq = (SELECT alert_seq FROM actions WHERE id = ?1) AND retry_of IS NULL",
         )?;
         Ok(unsigned(statement.query_row([self.action.id.to_string()], |row| row.get(0))?))
     }

@@ -17,6 +17,8 @@ pub(super) struct NewAction<'a> {
     /// The alert as its first delivery told it.
     pub(super) alert: &'a Alert,
     pub(super) pair: &'a EntityPair,
+    /// The action that it is another try of.
+    pub(super) retry_of: Option<ActionId>,
 }
 
 impl NewAction<'_> {
@@ -28,9 +30,9 @@ impl NewAction<'_> {
             "INSERT INTO actions (id, alert_seq, delivery_id, source, pair_key, given_machine_id, given_aad_device_id,
                  given_dns_name, given_ip, candidates, given_sha1, given_sha256, given_md5, given_file_name,
                  machine_found_at, file_found_at, severity_rank, accepted_at, state, changed_at, seal,
-                 requested_by, mode_max, note)
+                 requested_by, mode_max, note, retry_of)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, 'accepted', ?18,
-                 ?19, ?20, ?21, ?22)
+                 ?19, ?20, ?21, ?22, ?23)
              ON CONFLICT (alert_seq, pair_key) DO NOTHING RETURNING seq",
         )?;
         let seq = statement.query_row(
@@ -39,7 +41,7 @@ impl NewAction<'_> {
                 self.alert_seq,
                 self.batch.delivery_id.to_string(),
                 self.batch.source.as_str(),
-                self.pair.key(),
+                self.pair_key(),
                 machine.id.map(|id| id.to_string()),
                 machine.aad_device_id.map(|id| id.to_string()),
                 machine.dns_name,
@@ -57,10 +59,16 @@ impl NewAction<'_> {
                 requested.map(|requested| requested.by.principal()),
                 requested.and_then(|requested| requested.mode_max).map(Mode::as_str),
                 requested.and_then(|requested| requested.note.as_deref()),
+                self.retry_of.map(|before| before.to_string()),
             ],
             |row| row.get(0),
         );
         Ok(seq.optional()?)
+    }
+
+    /// The pair is known by its first action; another try is known by the one before.
+    fn pair_key(&self) -> String {
+        self.retry_of.map_or_else(|| self.pair.key(), |before| format!("retry of {before}"))
     }
 
     fn seal(&self) -> Result<[u8; 32], StoreError> {
@@ -82,8 +90,32 @@ impl NewAction<'_> {
             completion: None,
             words: &[],
             requested: batch.requested,
+            retry_of: self.retry_of,
         };
         sealed.seal()
+    }
+
+    /// Writes how the action came to be.
+    pub(super) fn first_history_row(&self, tx: &Transaction<'_>, action_seq: i64) -> Result<(), StoreError> {
+        let batch = self.batch;
+        let why = match (self.retry_of, batch.who) {
+            (Some(before), _) => format!("another try of action {before}"),
+            _ if batch.requested.is_some() => "asked for by the API".to_owned(),
+            (None, Who::Source) => "the alert is on disk".to_owned(),
+            _ => format!("delivery {} was read again", batch.delivery_id),
+        };
+        tx.prepare_cached(
+            "INSERT INTO history (action_seq, n, at, from_state, to_state, why, who, facts)
+             VALUES (?1, 1, ?2, NULL, ?3, ?4, ?5, '[]')",
+        )?
+        .execute(params![
+            action_seq,
+            millis(batch.now),
+            State::Accepted.as_str(),
+            why,
+            batch.who.principal()
+        ])?;
+        Ok(())
     }
 }
 
@@ -104,29 +136,4 @@ pub(super) fn told_first(tx: &Transaction<'_>, seq: i64, alert: &Alert) -> Resul
         })?
         .next();
     told.ok_or_else(|| StoreError::Corrupt("a known alert is not there".to_owned()))?
-}
-
-/// Writes how the action came to be.
-pub(super) fn first_history_row(
-    tx: &Transaction<'_>,
-    action_seq: i64,
-    batch: &Batch<'_>,
-) -> Result<(), StoreError> {
-    let why = match batch.who {
-        _ if batch.requested.is_some() => "asked for by the API".to_owned(),
-        Who::Source => "the alert is on disk".to_owned(),
-        _ => format!("delivery {} was read again", batch.delivery_id),
-    };
-    tx.prepare_cached(
-        "INSERT INTO history (action_seq, n, at, from_state, to_state, why, who, facts)
-         VALUES (?1, 1, ?2, NULL, ?3, ?4, ?5, '[]')",
-    )?
-    .execute(params![
-        action_seq,
-        millis(batch.now),
-        State::Accepted.as_str(),
-        why,
-        batch.who.principal()
-    ])?;
-    Ok(())
 }

@@ -11,6 +11,7 @@ use crate::alert::{
 use super::approvals::{self, Hold};
 use super::cancel;
 use super::fetches;
+use super::retry;
 use super::rows::{self, ACTION, ACTIONS, Columns};
 use super::undo::{self, UndoMark};
 use super::words::{self, KeptWord};
@@ -39,6 +40,8 @@ pub struct ActionRecord {
     pub superseded_by: Option<SupersededBy>,
     /// How far Defender's list was read for it, while it is uncertain.
     pub unread: Option<Unread>,
+    /// The action that is another try of this one.
+    pub retried_by: Option<ActionId>,
     /// The action on the same device whose call has no known outcome yet, while this one is queued.
     pub blocked_by: Option<ActionId>,
 }
@@ -168,6 +171,7 @@ fn record(db: &Connection, row: &rusqlite::Row<'_>) -> Result<ActionRecord, Stor
         superseded_by: superseded_by(&Columns(row))?,
         unread: unread(&action, &Columns(row))?,
         blocked_by: blocked_by(db, &action)?,
+        retried_by: retry::retried_by(db, action.id)?,
         action,
         history: all(db, "SELECT * FROM history WHERE action_seq = ?1 ORDER BY n", seq, rows::change)?,
         attempts: all(db, "SELECT * FROM attempts WHERE action_seq = ?1 ORDER BY n", seq, attempt)?,

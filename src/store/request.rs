@@ -25,6 +25,8 @@ pub struct Request {
     pub actions: Vec<Wanted>,
     /// Under which key it may be asked again, if under any.
     pub once: Option<Once>,
+    /// A digest of what is asked for: under one key it is always the same.
+    pub asked: [u8; 32],
     /// Now.
     pub now: Timestamp,
 }
@@ -78,10 +80,9 @@ impl Store {
 }
 
 fn take(tx: &Transaction<'_>, request: &Request) -> Result<Requests, StoreError> {
-    let body = request.delivery.body_sha256();
     if let Some(kept) = request.once.as_ref().map(|once| idempotency::find(tx, once)).transpose()?.flatten() {
         // A newer version may take more or less of the same body.
-        let is_same = kept.request == *body && kept.answer.len() == request.actions.len();
+        let is_same = kept.request == request.asked && kept.answer.len() == request.actions.len();
         return Ok(if is_same { Requests::Replayed(kept.answer) } else { Requests::OtherBefore });
     }
     let delivery_id = keep_body(tx, request)?;
@@ -89,7 +90,7 @@ fn take(tx: &Transaction<'_>, request: &Request) -> Result<Requests, StoreError>
         request.actions.iter().map(|wanted| keep(tx, request, delivery_id, wanted)).collect();
     let taken = taken?;
     if let Some(once) = &request.once {
-        idempotency::keep(tx, once, body, &taken, request.now)?;
+        idempotency::keep(tx, once, &request.asked, &taken, request.now)?;
     }
     Ok(Requests::Taken(taken))
 }

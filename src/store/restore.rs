@@ -83,27 +83,42 @@ pub(super) fn ask_first(tx: &Transaction<'_>, action: &Action, now: Timestamp) -
     if known_since > after(restored.at, CLOCK_SKEW) || was_asked(tx, action, restored)? {
         return Ok(false);
     }
+    let why = "the database was restored from a backup; Defender's list will tell whether it was sent since";
+    let facts = vec![format!("backup of {:.0}", restored.from), format!("restored {:.0}", restored.at)];
+    // Its machine action is not older than its acceptance, here or in what was lost.
+    let since = action.accepted_at.min(restored.from);
+    look(tx, action, (why, facts), since, now)?;
+    tx.prepare_cached("UPDATE actions SET looked_after_restore = ?2 WHERE id = ?1")?
+        .execute(params![action.id.to_string(), restored.n])?;
+    Ok(true)
+}
+
+/// Has a queued action looked up in Defender's list, since then, instead of being sent.
+pub(super) fn look(
+    tx: &Transaction<'_>,
+    action: &Action,
+    (why, facts): (&str, Vec<String>),
+    since: Timestamp,
+    now: Timestamp,
+) -> Result<(), StoreError> {
     let change = Change {
         at: now,
         from: Some(State::Queued),
         to: State::Uncertain,
-        why: "the database was restored from a backup; Defender's list will tell whether it was sent since"
-            .to_owned(),
+        why: why.to_owned(),
         who: Who::Bridge,
-        facts: vec![format!("backup of {:.0}", restored.from), format!("restored {:.0}", restored.at)],
+        facts,
     };
     let patch = Patch { next_at: Some(now), ..Patch::default() };
     let advance = Advance { action: action.id, expected: State::Queued, changes: vec![change], patch };
     advance::apply(tx, &advance)?;
-    // Its machine action is not older than its acceptance, here or in what was lost.
-    let since = millis(action.accepted_at.min(restored.from));
     tx.prepare_cached(
-        "UPDATE actions SET looked_after_restore = ?2, intent_at = ?3, empty_reads = 0, empty_read_at = NULL,
-             first_intent_at = min(coalesce(first_intent_at, ?4), ?4)
+        "UPDATE actions SET intent_at = ?2, empty_reads = 0, empty_read_at = NULL,
+             first_intent_at = min(coalesce(first_intent_at, ?3), ?3)
          WHERE id = ?1",
     )?
-    .execute(params![action.id.to_string(), restored.n, millis(now), since])?;
-    Ok(true)
+    .execute(params![action.id.to_string(), millis(now), millis(since)])?;
+    Ok(())
 }
 
 fn was_asked(tx: &Transaction<'_>, action: &Action, restored: Restored) -> Result<bool, StoreError> {

@@ -28,7 +28,7 @@ pub(super) const ACTION: &str = "a.seq, a.id, a.delivery_id, a.source, l.alert_i
     (SELECT s.state FROM actions s WHERE s.seq = a.seq) AS state, a.changed_at, a.expires_at,
     a.attempts, a.machine_action_id, a.machine_action_status, a.machine_action_since, a.intent_at,
     a.first_intent_at, a.empty_reads, a.empty_read_at, a.held_reason, a.completed_machine_id, a.completed_sha1,
-    a.completed_by, a.completed_at, a.requested_by, a.mode_max, a.note, a.superseded_by_id, a.superseded_by_requestor,
+    a.completed_by, a.completed_at, a.requested_by, a.mode_max, a.note, a.retry_of, a.superseded_by_id, a.superseded_by_requestor,
     a.superseded_by_status, a.seal,
     (SELECT json_group_array(json_array(p.word, p.who, p.guards, p.reason, p.via, p.at, p.link_made_by) ORDER BY p.seq)
      FROM approvals p WHERE p.action_seq = a.seq) AS words";
@@ -137,6 +137,7 @@ pub(super) fn unchecked_action(row: &Row<'_>) -> Result<(Action, Vec<KeptWord>),
         pair: pair(&columns)?,
         target: target.map(|(machine_id, sha1)| Target { machine_id, sha1 }),
         requested: requested(&columns)?,
+        retry_of: columns.maybe("retry_of")?,
         completion: completion(&columns)?,
         approved_at: approving.map(|word| word.at).max(),
         held_reason: columns.maybe("held_reason")?,

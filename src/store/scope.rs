@@ -14,6 +14,8 @@ pub enum Scope {
     ActionsComplete,
     /// Cancel actions.
     ActionsCancel,
+    /// Have actions that came to nothing tried again.
+    ActionsRetry,
     /// Approve or deny held actions.
     ActionsApprove,
     /// Make links by which an approver decides.
@@ -48,11 +50,12 @@ pub enum Scope {
 
 impl Scope {
     /// All scopes.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::ActionsRead,
         Self::ActionsWrite,
         Self::ActionsComplete,
         Self::ActionsCancel,
+        Self::ActionsRetry,
         Self::ActionsApprove,
         Self::LinksCreate,
         Self::ActionsUndo,
@@ -77,6 +80,7 @@ impl Scope {
             Self::ActionsWrite => "actions:write",
             Self::ActionsComplete => "actions:complete",
             Self::ActionsCancel => "actions:cancel",
+            Self::ActionsRetry => "actions:retry",
             Self::ActionsApprove => "actions:approve",
             Self::LinksCreate => "links:create",
             Self::ActionsUndo => "actions:undo",

@@ -38,6 +38,8 @@ pub(super) struct Sealed<'a> {
     pub(super) words: &'a [KeptWord],
     /// Who asked for it and how far it may go at most, if a caller of the API asked for it.
     pub(super) requested: Option<&'a Requested>,
+    /// The action that it is another try of.
+    pub(super) retry_of: Option<ActionId>,
 }
 
 /// What an alert tells beside its targets, and how it came.
@@ -88,6 +90,11 @@ impl Sealed<'_> {
             add(&mut seal, Some("requested"));
             add(&mut seal, Some(&requested.by.principal()));
             add(&mut seal, requested.mode_max.map(Mode::as_str));
+        }
+        if let Some(before) = self.retry_of {
+            // Nothing above begins so.
+            add(&mut seal, Some("retry of"));
+            add(&mut seal, Some(&before.to_string()));
         }
         Ok(seal.finalize().into())
     }
@@ -159,12 +166,13 @@ fn sealed<'a>(action: &'a Action, words: &'a [KeptWord]) -> Sealed<'a> {
         completion: action.completion.as_ref(),
         words,
         requested: action.requested.as_ref(),
+        retry_of: action.retry_of,
     }
 }
 
 /// Refuses an unfinished action that is not what was sealed. What is over is not acted on, and may be older than seals.
 pub(super) fn check(action: &Action, words: &[KeptWord], seal: Option<&[u8]>) -> Result<(), StoreError> {
-    if action.state.is_final() || seal == Some(&of(action, words)?[..]) {
+    if action.state.is_final() || is_of(action, words, seal)? {
         return Ok(());
     }
     Err(broken(action))
@@ -172,6 +180,11 @@ pub(super) fn check(action: &Action, words: &[KeptWord], seal: Option<&[u8]>) ->
 
 fn broken(action: &Action) -> StoreError {
     StoreError::Corrupt(format!("action {} is not what was written: its seal does not fit", action.id))
+}
+
+/// Says whether a seal is that of an action as it stands.
+pub(super) fn is_of(action: &Action, words: &[KeptWord], seal: Option<&[u8]>) -> Result<bool, StoreError> {
+    Ok(seal == Some(&of(action, words)?[..]))
 }
 
 /// Seals what an earlier schema left unfinished. What that had sealed is looked at a last time.

@@ -2,7 +2,7 @@
 
 use rusqlite::{OptionalExtension as _, Transaction, params};
 
-use crate::alert::{Action, ActionId, Target};
+use crate::alert::{Action, Target};
 
 use super::{StoreError, remembered};
 
@@ -21,7 +21,7 @@ pub(super) fn already(
     action: &Action,
     target: Target,
 ) -> Result<Option<String>, StoreError> {
-    if let Some(twin) = before(tx, action.id, target)? {
+    if let Some(twin) = before(tx, action, target)? {
         return Ok(Some(format!("action {twin} of the same alert was sent for this device and file")));
     }
     let why = "an action of the same alert was sent for this device and file; retention has deleted it";
@@ -29,12 +29,17 @@ pub(super) fn already(
 }
 
 /// Finds another action of the same alert that was sent for the same target: an alert may name a device or a file in two
-/// ways, and each makes an action of its own.
-fn before(tx: &Transaction<'_>, id: ActionId, target: Target) -> Result<Option<String>, StoreError> {
+/// ways, and each makes an action of its own. Another try is of one that has come to nothing: for it only that counts which may
+/// still act, or has done it.
+fn before(tx: &Transaction<'_>, action: &Action, target: Target) -> Result<Option<String>, StoreError> {
+    let was_sent = match action.retry_of {
+        None => was_sent("b"),
+        Some(_) => "b.state IN ('sending', 'uncertain', 'submitted', 'succeeded')".to_owned(),
+    };
+    let id = action.id;
     let mut statement = tx.prepare_cached(&format!(
         "SELECT b.id FROM actions a JOIN actions b ON b.alert_seq = a.alert_seq AND b.seq <> a.seq
-         WHERE a.id = ?1 AND b.machine_id = ?2 AND b.sha1 = ?3 AND {}",
-        was_sent("b")
+         WHERE a.id = ?1 AND b.machine_id = ?2 AND b.sha1 = ?3 AND {was_sent}"
     ))?;
     let found = statement
         .query_row(params![id.to_string(), target.machine_id.to_string(), target.sha1.to_string()], |row| {

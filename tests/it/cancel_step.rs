@@ -39,7 +39,7 @@ fn record(status: &str) -> MachineAction {
         status: status.to_owned(),
         machine_id: Some(MACHINE.to_owned()),
         file: Some(SHA1.to_owned()),
-        comment: Some(comment(&"a1".parse().unwrap())),
+        comment: Some(comment(&"a1".parse().unwrap(), None)),
         requestor: Some("analyst@corp.example".to_owned()),
         created_at: Some(start_of_time()),
     }
@@ -47,7 +47,7 @@ fn record(status: &str) -> MachineAction {
 
 fn sharer(alert: &str, still_wants_it: bool) -> Sharer {
     let action = ActionId::new(Uuid::from_u128(7));
-    Sharer { action, comment: comment(&alert.parse().unwrap()), still_wants_it }
+    Sharer { action, comment: comment(&alert.parse().unwrap(), None), still_wants_it }
 }
 
 /// The step in a word: what a note says stands behind it.
@@ -73,7 +73,7 @@ fn only_what_is_ours_alone_and_still_open_is_cancelled() {
         assert_eq!(step(&wish(), Some(&record(status)), 100), "wait", "{status}");
     }
     assert_eq!(step(&wish(), Some(&open), 99), "wait", "its time has not come");
-    for other in [None, Some("by hand".to_owned()), Some(comment(&"a2".parse().unwrap()))] {
+    for other in [None, Some("by hand".to_owned()), Some(comment(&"a2".parse().unwrap(), None))] {
         let foreign = MachineAction { comment: other, ..open.clone() };
         let said = step(&wish(), Some(&foreign), 100);
         assert!(said.starts_with("give up") && said.contains("analyst@corp.example"), "{said}");
@@ -82,7 +82,7 @@ fn only_what_is_ours_alone_and_still_open_is_cancelled() {
 
 #[test]
 fn a_shared_machine_action_goes_on_while_one_wants_it() {
-    let theirs = MachineAction { comment: Some(comment(&"a2".parse().unwrap())), ..record("Pending") };
+    let theirs = MachineAction { comment: Some(comment(&"a2".parse().unwrap(), None)), ..record("Pending") };
     let mut wish = wish();
     wish.sharers = vec![sharer("a2", false)];
     assert_eq!(step(&wish, Some(&theirs), 100), "call", "the call of the other made it");

@@ -260,6 +260,13 @@ async fn everybody_at_every_door(issued: Option<&Issued>) {
     }
     bridge.drain().await;
     bridge.tell().await;
+    // One that came to nothing.
+    let sent =
+        bridge.request("/v1/hooks/soc").bearer_auth(TOKEN).body(bridge.alert("to retry", MACHINE, SHA1));
+    let sent = bridge.send(sent).await.body;
+    let nothing = sent["alerts"][0]["actions"][0]["id"].as_str().unwrap().to_owned();
+    let (cancel, reason) = (bridge.new_token(&[Scope::ActionsCancel]), json!({"reason": "r"}));
+    bridge.post_as(&format!("/v1/actions/{nothing}/cancel"), &cancel, &reason).await;
     let message = receiver.received()[0].id().to_owned();
     let mut holders: Vec<(String, Option<String>)> = vec![
         ("nobody".to_owned(), None),
@@ -295,6 +302,7 @@ async fn everybody_at_every_door(issued: Option<&Issued>) {
             "/v1/actions/{id}/deny" => &waiting[1],
             "/v1/actions/{id}/status" => &requested,
             "/v1/actions/{id}/links" => &waiting[2],
+            "/v1/actions/{id}/retry" => &nothing,
             "/v1/tokens/{id}/revoke" => &spare,
             "/v1/callbacks/{name}/messages/{id}/replay" => &message,
             _ if template.contains("deliveries") => &delivery,
@@ -310,6 +318,7 @@ async fn everybody_at_every_door(issued: Option<&Issued>) {
             let body = match template {
                 "/v1/actions/{id}/complete"
                 | "/v1/actions/{id}/cancel"
+                | "/v1/actions/{id}/retry"
                 | "/v1/actions/{id}/undo"
                 | "/v1/actions/{id}/deny"
                 | "/v1/kill-switch/on"
@@ -320,6 +329,9 @@ async fn everybody_at_every_door(issued: Option<&Issued>) {
                 | "/v1/kill-switch/off"
                 | "/v1/blast-breaker/close" => b"{\"reason\": \"r\"}".to_vec(),
                 "/v1/actions" => asked("r2").to_string().into_bytes(),
+                "/v1/openc2" | "/.well-known/openc2" => {
+                    br#"{"action": "query", "target": {"features": []}}"#.to_vec()
+                }
                 "/v1/actions/batch" => json!({"actions": [asked("r3")]}).to_string().into_bytes(),
                 "/v1/actions/{id}/approve" => {
                     b"{\"holds\": [\"os\", \"seen_on_device\"], \"reason\": \"r\"}".to_vec()

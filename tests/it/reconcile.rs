@@ -48,7 +48,7 @@ fn ours() -> MachineAction {
         status: "Pending".to_owned(),
         machine_id: Some(MACHINE.to_owned()),
         file: Some(SHA1.to_owned()),
-        comment: Some(comment(&"a1".parse().unwrap())),
+        comment: Some(comment(&"a1".parse().unwrap(), None)),
         requestor: Some("quarantine-bridge".to_owned()),
         created_at: Some(at(100)),
     }

@@ -33,7 +33,10 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0018_callbacks.sql", EIGHTEENTH),
     ("0019_lists.sql", NINETEENTH),
     ("0020_seals.sql", TWENTIETH),
+    ("0021_retries.sql", TWENTY_FIRST),
 ];
+
+const TWENTY_FIRST: &str = "9bf493b85c01abccbdcc21f633d7617ff25ec0e4aa0d84ab722443c29d090bd9";
 
 const TWENTIETH: &str = "24f83f0db6a25fe3639c5b5e2868543648a55bcca00af71c586d4f479e4a7bcb";
 

@@ -27,6 +27,7 @@ pub(crate) fn action(state: State) -> Action {
         },
         target: Some(Target { machine_id: MACHINE.parse().unwrap(), sha1: SHA1.parse().unwrap() }),
         requested: None,
+        retry_of: None,
         completion: None,
         approved_at: None,
         held_reason: None,

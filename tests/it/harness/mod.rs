@@ -555,6 +555,7 @@ fn config(setup: &Setup, simulator: &Simulator, folder: &TempDir) -> Config {
         http: http::Options {
             limits: setup.limits,
             principals: setup.principals.clone(),
+            tenant_id: TENANT.to_owned(),
             link_key: setup.link_key.and_then(|key| http::LinkKey::new(key.into())),
             public_url: public_url.map(|url| url.parse().unwrap()),
             ..http::Options::new("127.0.0.1:0".parse().unwrap(), sources)

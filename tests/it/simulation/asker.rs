@@ -3,7 +3,7 @@
 use std::fmt;
 
 use jiff::Timestamp;
-use quarantine_bridge::store::{Accept, Cancel, Complete, Receipt, Store, TurnOff, TurnOn};
+use quarantine_bridge::store::{Accept, Cancel, Complete, Receipt, Retry, Store, TurnOff, TurnOn};
 
 use super::bridge::Polled;
 use super::scenario::Delivery;
@@ -73,6 +73,17 @@ impl Asker {
         let answer = Polled::new(async move {
             match store.cancel(cancel).await {
                 Ok(cancelled) => Told::Done(format!("cancel {}", word(&cancelled))),
+                Err(_) => Told::Failed,
+            }
+        });
+        Self { delivery: None, answer, name }
+    }
+
+    /// Has an action tried again.
+    pub(crate) fn retry(store: Store, retry: Retry, name: String) -> Self {
+        let answer = Polled::new(async move {
+            match store.retry(retry).await {
+                Ok(retried) => Told::Done(format!("retry {}", word(&retried))),
                 Err(_) => Told::Failed,
             }
         });

@@ -4,7 +4,7 @@ use jiff::SignedDuration;
 use quarantine_bridge::alert::ActionId;
 use quarantine_bridge::microsoft::Failure;
 use quarantine_bridge::simulator::Place;
-use quarantine_bridge::store::{Cancel, Complete, Disk, TurnOff, TurnOn};
+use quarantine_bridge::store::{Cancel, Complete, Disk, Retry, TurnOff, TurnOn};
 
 use super::asker::Asker;
 use super::faults;
@@ -14,6 +14,9 @@ use super::scenario::{FILES, MACHINES, policy};
 
 /// How often the kill switch is turned, in a thousand steps, in a third of the seeds.
 const SWITCH_RATE: u32 = 8;
+
+/// How often an action is tried again, in a thousand steps, in half of the seeds.
+const RETRY_RATE: u32 = 8;
 
 impl Run {
     /// Lets something happen that nobody waits for, or nothing.
@@ -58,6 +61,9 @@ impl Run {
         }
         if !self.goes_well && self.seed.is_multiple_of(3) && self.switch_random.u32(..1_000) < SWITCH_RATE {
             self.turn_switch();
+        }
+        if !self.goes_well && self.seed.is_multiple_of(2) && self.retry_random.u32(..1_000) < RETRY_RATE {
+            self.retry();
         }
         if self.strikes(rates.others) {
             let (machine, file) = (MACHINES[self.random.usize(..2)], FILES[self.random.usize(..2)]);
@@ -156,6 +162,29 @@ impl Run {
         self.askers.push(asker);
     }
 
+    /// A person has an action tried again, whatever became of it.
+    fn retry(&mut self) {
+        let states = "'failed', 'rejected', 'timed_out', 'cancelled', 'expired', 'succeeded', 'submitted'";
+        let all = self.actions_in(states);
+        let Some((seq, action)) = all.get(self.retry_random.usize(..all.len().max(1))).copied() else {
+            return;
+        };
+        let Some(bridge) = &self.bridge else {
+            return;
+        };
+        let retry = Retry {
+            action,
+            reason: "once more".to_owned(),
+            who: "token:person".parse().unwrap(),
+            mode_max: None,
+            source: None,
+            now: self.clock.now(),
+        };
+        let asker = Asker::retry(bridge.store.clone(), retry, format!("a person has #{seq} tried again"));
+        self.note(asker.name());
+        self.askers.push(asker);
+    }
+
     /// A person turns the kill switch, one at a time.
     fn turn_switch(&mut self) {
         let Some(bridge) = &self.bridge else {
@@ -179,14 +208,18 @@ impl Run {
 
     /// Draws an action in one of these states.
     fn some_action(&mut self, states: &str) -> Option<(i64, ActionId)> {
+        let all = self.actions_in(states);
+        all.get(self.random.usize(..all.len().max(1))).copied()
+    }
+
+    /// Returns the actions in these states.
+    fn actions_in(&self, states: &str) -> Vec<(i64, ActionId)> {
         let sql = format!("SELECT seq, id FROM actions WHERE state IN ({states}) ORDER BY seq");
-        let ids: Vec<(i64, String)> = self.inline.look(|db| {
+        self.inline.look(|db| {
             let mut statement = db.prepare_cached(&sql).unwrap();
-            let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
-            rows.map(Result::unwrap).collect()
-        });
-        let drawn = ids.get(self.random.usize(..ids.len().max(1)))?;
-        Some((drawn.0, drawn.1.parse().unwrap()))
+            let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get::<_, String>(1)?))).unwrap();
+            rows.map(Result::unwrap).map(|(seq, id)| (seq, id.parse().unwrap())).collect()
+        })
     }
 
     /// Brings a message on: to Defender, or back to the bridge, or nowhere.

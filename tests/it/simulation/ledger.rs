@@ -224,7 +224,7 @@ impl Ledger {
         assert_ne!(body["Sha1"], PROTECTED, "a call for a protected file (I5)");
         let mut statement = db
             .prepare_cached(
-                "SELECT a.seq, t.n, a.sha1, l.alert_id, t.ended_at FROM actions a JOIN alerts l ON l.seq = a.alert_seq
+                "SELECT a.seq, t.n, a.sha1, l.alert_id, t.ended_at, a.retry_of FROM actions a JOIN alerts l ON l.seq = a.alert_seq
                  JOIN attempts t ON t.action_seq = a.seq AND t.n = a.attempts
                  WHERE a.machine_id = ?1 AND a.state = 'sending'",
             )
@@ -239,7 +239,9 @@ impl Ledger {
         let ended_at: Option<i64> = row.get(4).unwrap();
         assert_eq!(ended_at, None, "a call for an intent that has an outcome (I3)");
         assert_eq!(body["Sha1"], sha1, "a call for another file than the intent's (I9)");
-        let comment = format!("Stop and quarantine file on machine due to alert {alert_id}");
+        let before: Option<String> = row.get(5).unwrap();
+        let retry = before.map(|before| format!(" (retry of {before})")).unwrap_or_default();
+        let comment = format!("Stop and quarantine file on machine due to alert {alert_id}{retry}");
         assert_eq!(body["Comment"], comment, "a call that names another alert (I9)");
         let before = self.calls.insert(made, Made { left_at: now, created_at: None });
         assert!(before.is_none(), "two calls for one intent (I3)");
@@ -388,7 +390,9 @@ fn name(db: &Connection, action: i64) -> String {
 fn check_intent(db: &Connection, action: i64, policies: &[&Policies]) {
     let mut statement = db
         .prepare_cached(
-            "SELECT a.source, l.severity, l.occurred_at, a.completed_at, a.intent_at FROM actions a
+            "SELECT a.source, l.severity, l.occurred_at,
+                 max(coalesce(a.completed_at, 0), CASE WHEN a.retry_of IS NULL THEN 0 ELSE a.accepted_at END),
+                 a.intent_at FROM actions a
              JOIN alerts l ON l.seq = a.alert_seq WHERE a.seq = ?1",
         )
         .unwrap();

@@ -11,10 +11,11 @@ use quarantine_bridge::clock::Clock;
 use quarantine_bridge::simulator::{Credentials, State as Defender, new_state};
 use quarantine_bridge::store::{Disk, InlineStore, Store};
 use secrecy::SecretString;
+use serde_json::Value;
 
 use super::asker::{Asker, SWITCHED_ON, Told};
 use super::bridge::Bridge;
-use super::ledger::{Ledger, Policies};
+use super::ledger::{Ledger, Policies, SETTLE};
 use super::network::{Message, Outbox};
 use super::number;
 use super::scenario::{Delivery, Scenario};
@@ -30,6 +31,8 @@ pub(crate) struct Run {
     pub(super) random: Rng,
     /// Draws about the kill switch, so that the others are as they were without it.
     pub(super) switch_random: Rng,
+    /// Draws about retries.
+    pub(super) retry_random: Rng,
     pub(super) scenario: Scenario,
     pub(super) trace: Trace,
     pub(super) sometimes: Sometimes,
@@ -95,6 +98,7 @@ impl Run {
             seed,
             random,
             switch_random: Rng::with_seed(!seed),
+            retry_random: Rng::with_seed(seed.rotate_left(32)),
             trace: Trace::new(number("SIMULATION_TRACE").is_some()),
             sometimes: Sometimes::default(),
             step: 0,
@@ -302,12 +306,28 @@ impl Run {
             if message.word() == "quarantine" {
                 let now = self.now;
                 self.inline.look(|db| self.ledger.leaves(db, &mut message, now));
+                self.leaves_nothing_open(&message);
             }
             if message.word() == "cancel" {
                 self.inline.look(|db| Ledger::cancels(db, &message));
             }
             self.messages.push(message);
         }
+    }
+
+    /// Another try leaves only when no machine action of the same alert can act there any more (I2), unless Defender's list
+    /// was too slow to tell.
+    fn leaves_nothing_open(&self, message: &Message) {
+        let body: Value = serde_json::from_slice(&message.request.body).unwrap();
+        let comment = body["Comment"].as_str().unwrap();
+        let Some((alert, _)) = comment.split_once(" (retry of ") else {
+            return;
+        };
+        let machine = message.request.path.split('/').nth(3).unwrap();
+        let open = self.defender.open_on(machine, body["Sha1"].as_str().unwrap());
+        let is_of_alert = |open: &&String| open.split(" (retry of ").next() == Some(alert);
+        let is_slow = u64::from(self.scenario.switches.list_lag_ms) + self.scenario.delay_max > SETTLE;
+        assert!(is_slow || !open.iter().any(|it| is_of_alert(&it)), "another try beside {open:?} (I2)");
     }
 
     fn start(&mut self) {

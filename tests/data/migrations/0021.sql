@@ -1,0 +1,1 @@
+UPDATE actions SET retry_of = '019ca945-0a00-7000-8000-00000000000a' WHERE seq = 2;
