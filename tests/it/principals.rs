@@ -357,6 +357,11 @@ async fn without_the_issuer_nobody_is_let_in_and_our_own_tokens_still_are() {
     for bad in [issued.key.token(&expired), "qb_0123".to_owned(), "nonsense".to_owned()] {
         assert_eq!(bridge.get_as("/v1/actions", &bad).await.status, 401, "{bad}");
     }
+    let failures = |reason: &str| {
+        bridge.metric(&format!("quarantine_bridge_caller_failures_total{{reason=\"{reason}\"}}"))
+    };
+    assert_eq!((failures("token_expired"), failures("token_malformed")), (Some(1.0), Some(2.0)));
+    assert_eq!(failures("keys_unavailable"), Some(1.0));
 
     issued.issuer.set(|answers| answers.status = 200);
     bridge.clock.advance(SignedDuration::from_secs(10));
