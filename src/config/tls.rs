@@ -47,6 +47,11 @@ struct Wrong {
 }
 
 impl TlsFiles {
+    /// Where the listener's certificate is, with those between it and its authority.
+    pub fn certificate(&self) -> &Path {
+        &self.certificate
+    }
+
     /// Where the listener's private key is.
     pub fn key(&self) -> &Path {
         &self.key

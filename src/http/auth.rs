@@ -13,6 +13,7 @@ use crate::alert::{Holder, Who};
 use crate::ingest;
 use crate::ingest::jwt::{JwtError, Proven};
 use crate::store::{Bound, Scope, StoreError, StoredToken, TokenStanding};
+use crate::telemetry::metric;
 
 use super::failures::Door;
 use super::problem::{Problem, ProblemKind};
@@ -162,9 +163,10 @@ fn forbidden(scope: Scope) -> Problem {
     Problem::new(ProblemKind::Forbidden, format!("The scope {scope} is needed."))
 }
 
-/// Tells the log why a token of the issuer opened nothing. Strangers cannot fill it: an address is told of as often as it may
+/// Counts a token of the issuer that opened nothing, and tells the log why. Strangers cannot fill it: an address is told of as often as it may
 /// fail at a source.
 fn tell(request: &HttpRequest, context: &Context, reason: &'static str, error: &dyn std::error::Error) {
+    context.metrics.count(&metric::CALLER_FAILURES, &[("reason", reason)]);
     let now = context.clock.now();
     let peer = client::peer(request, &body::headers(request), &context.proxies);
     if context.admission.check_failures(&Door::Principals, &peer, now).is_ok() {

@@ -12,6 +12,7 @@ use serde_json::Value;
 use tokio::task::JoinSet;
 
 use crate::harness::binary::{Installation, set_mode};
+use crate::harness::certificates::Authority;
 use crate::harness::{SECRET, WHSEC, simulate};
 
 const NOWHERE: &str = "http://127.0.0.1:9";
@@ -143,7 +144,9 @@ async fn what_is_wrong_with_the_configuration_is_told_and_all_else_that_can_be_l
     looked.says("config", "wrong", &["open to everybody", "chmod o-rwx"]);
     looked.says("token", "note", &["no token was asked for"]);
     looked.says("network", "well", &["Defender answers"]);
-    looked.says("disk", "well", &["forced write"]);
+    // A disk that is slow just now is noted.
+    let disk = looked.texts("disk", "well") + &looked.texts("disk", "note");
+    assert!(disk.contains("forced write"), "{disk}");
 
     installation.edit("mode = \"enforce\"", "mode = \"loud\"");
     let looked = doctor(&installation);
@@ -223,7 +226,7 @@ async fn whoever_is_not_reached_is_named_with_what_may_be_in_between() {
     let installation = Installation::new(NOWHERE, "");
     let looked = doctor(&installation);
     looked.says("network", "wrong", &["Entra ID is not reached", "Defender is not reached", "firewall"]);
-    looked.says("token", "wrong", &["Entra ID gave no token"]);
+    looked.says("token", "wrong", &[]);
 
     let installation = Installation::new("https://no-such-host.invalid", "");
     doctor(&installation).says("network", "wrong", &["the name is not found"]);
@@ -253,4 +256,19 @@ async fn another_program_on_the_port_and_a_kill_switch_that_is_on_are_told() {
     let looked = doctor(&installation);
     looked.says("sending", "note", &["the kill switch is on"]);
     assert_eq!(looked.code, 0, "it may be meant so");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_certificate_that_has_ended_is_told() {
+    let (installation, _simulator, _tasks) = installation();
+    let config = fs::read_to_string(installation.config()).unwrap();
+    let tls = "[server.tls]\ncertificate = \"chain.pem\"\nkey = { file = \"key.pem\" }\n";
+    installation.write("quarantine-bridge.toml", &format!("{config}{tls}"));
+    let authority = Authority::new("test");
+    for (year, verdict, words) in [(2020, "wrong", "ended 2020-01-01"), (4000, "well", "ends 4000-01-01")] {
+        let pair = authority.certify_until(Vec::new(), year);
+        installation.write("chain.pem", &pair.certificate);
+        installation.write_secret("key.pem", &pair.key);
+        doctor(&installation).says("certificate", verdict, &[words]);
+    }
 }

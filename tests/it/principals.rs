@@ -3,9 +3,11 @@
 
 use std::fs;
 use std::sync::LazyLock;
+use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use quarantine_bridge::alert::{Mode, Principal, PrincipalId, Who};
+use quarantine_bridge::clock::Clock;
 use quarantine_bridge::config::{Complaints, Secrets, load};
 use quarantine_bridge::http::{Principals, Role};
 use quarantine_bridge::ingest::jwt::{Algorithm, Identity, Issuer, JwtError, KeyAddress, KeySet};
@@ -14,10 +16,15 @@ use quarantine_bridge::store::{Bound, Scope};
 use reqwest::Client;
 use rusqlite::Connection;
 use serde_json::{Value, json};
+use tokio::time::interval;
 
 use crate::approvals::server;
+use crate::harness::binary::Installation;
 use crate::harness::issuer::{FakeIssuer, SigningPair};
-use crate::harness::{Answer, Bridge, MACHINE, SHA1, Setup, poll, start_of_time};
+use crate::harness::{
+    Answer, Bridge, CLIENT, MACHINE, SECRET, SHA1, Setup, TENANT as SIMULATED_TENANT, poll, simulate,
+    start_of_time,
+};
 use crate::links::{LINK_KEY, path_of};
 
 pub(crate) const TENANT: &str = "72f988bf-86f1-41af-91ab-2d7cd011db47";
@@ -350,6 +357,11 @@ async fn without_the_issuer_nobody_is_let_in_and_our_own_tokens_still_are() {
     for bad in [issued.key.token(&expired), "qb_0123".to_owned(), "nonsense".to_owned()] {
         assert_eq!(bridge.get_as("/v1/actions", &bad).await.status, 401, "{bad}");
     }
+    let failures = |reason: &str| {
+        bridge.metric(&format!("quarantine_bridge_caller_failures_total{{reason=\"{reason}\"}}"))
+    };
+    assert_eq!((failures("token_expired"), failures("token_malformed")), (Some(1.0), Some(2.0)));
+    assert_eq!(failures("keys_unavailable"), Some(1.0));
 
     issued.issuer.set(|answers| answers.status = 200);
     bridge.clock.advance(SignedDuration::from_secs(10));
@@ -561,4 +573,57 @@ fn the_examples_for_callers_with_an_identity_are_right_and_have_every_key() {
     let (block, _) = block.split_once("```").unwrap();
     let block = block.replace("DIRECTORY (TENANT) ID", TENANT);
     assert!(read(&format!("[api.oidc]\n{block}")).is_ok(), "{block}");
+}
+
+#[tokio::test]
+async fn the_simulator_is_an_issuer_for_callers_too_and_a_reload_takes_other_roles() {
+    let (simulator, _tasks) = simulate(Clock::system());
+    let oidc = format!(
+        r#"
+[api.oidc]
+issuer = "{}/{SIMULATED_TENANT}/v2.0"
+audience = ["api://quarantine-bridge"]
+allow_insecure_loopback = true
+[[api.oidc.roles]]
+role = "Alerts.Send"
+scopes = ["actions:read"]
+"#,
+        simulator.url()
+    );
+    let installation = Installation::new(&simulator.url(), &oidc);
+    let serving = installation.serve();
+    installation.wait_until_ready().await;
+    let client = Client::builder().no_proxy().build().unwrap();
+    let form = format!(
+        "grant_type=client_credentials&client_id={CLIENT}&client_secret={SECRET}&scope=api://quarantine-bridge/.default"
+    );
+    let token = client
+        .post(format!("{}/{SIMULATED_TENANT}/oauth2/v2.0/token", simulator.url()))
+        .header("content-type", "application/x-www-form-urlencoded")
+        .body(form);
+    let token: Value = serde_json::from_str(&token.send().await.unwrap().text().await.unwrap()).unwrap();
+    let token = token["access_token"].as_str().unwrap();
+    let status = async |path: &str| {
+        let request = client.get(installation.url(path)).bearer_auth(token);
+        request.send().await.unwrap().status().as_u16()
+    };
+    let becomes = async |path: &str, wanted: u16| {
+        let mut ticks = interval(Duration::from_millis(20));
+        for _ in 0..1_000 {
+            if status(path).await == wanted {
+                return true;
+            }
+            ticks.tick().await;
+        }
+        false
+    };
+
+    assert!(becomes("/v1/actions", 200).await, "{}", installation.log());
+    assert_eq!(status("/v1/audit").await, 403);
+    installation.edit("scopes = [\"actions:read\"]", "scopes = [\"audit:read\"]");
+    serving.hang_up();
+    assert!(becomes("/v1/audit", 200).await, "{}", installation.log());
+    assert_eq!(status("/v1/actions").await, 403);
+    assert!(!installation.log().contains(token), "the token is not in the log");
+    assert_eq!(serving.terminate().await, Some(0));
 }

@@ -11,6 +11,7 @@ pub(super) enum Check {
     Files,
     Database,
     Disk,
+    Certificate,
     Service,
     Network,
     Clock,
@@ -31,6 +32,7 @@ impl Check {
             Self::Files => "files",
             Self::Database => "database",
             Self::Disk => "disk",
+            Self::Certificate => "certificate",
             Self::Service => "service",
             Self::Network => "network",
             Self::Clock => "clock",
@@ -58,6 +60,7 @@ impl Check {
             Self::Disk => {
                 "a delivery is answered once it is on disk: a slow one lets senders wait, a full one turns them away"
             }
+            Self::Certificate => "senders and callers turn away from a certificate that has ended",
             Self::Service => "without it nobody takes deliveries, and nothing is sent",
             Self::Network => "while Entra ID or Defender is not reached, alerts wait until they are too old",
             Self::Clock => "signatures, tokens and the age of alerts are judged by this machine's clock",
@@ -149,7 +152,7 @@ impl Finding {
 
     /// Returns the lines for a person.
     pub(super) fn lines(&self) -> String {
-        let line = format!("{:5} {:8} {}", self.verdict.as_str(), self.check.as_str(), shown(&self.what));
+        let line = format!("{:5} {:11} {}", self.verdict.as_str(), self.check.as_str(), shown(&self.what));
         let why = self.is_wrong().then(|| format!("\n        why: {}", self.check.why()));
         let next = self.next.as_deref().map(|next| format!("\n        next: {}", shown(next)));
         format!("{line}{}{}", why.unwrap_or_default(), next.unwrap_or_default())

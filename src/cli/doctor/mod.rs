@@ -3,6 +3,7 @@
 //! Harmless: nothing is sent that changes anything, no lock is taken, and a file that is written to time the disk is gone
 //! again. So it runs beside the service as well as without it.
 
+mod certificate;
 mod files;
 mod finding;
 mod microsoft;
@@ -94,6 +95,7 @@ fn look(
     findings: &mut Vec<Finding>,
 ) -> anyhow::Result<Option<Survey>> {
     findings.extend(files::look(files, Some(config)));
+    findings.extend(certificate::look(config, clock.now()));
     findings.extend(store::disk(config, clock));
     let (standing, survey) = store::database(config, clock.now());
     findings.extend(standing);

@@ -48,24 +48,13 @@ pub(super) async fn look(config: &Config, clock: &Clock) -> Vec<Finding> {
 }
 
 fn others(config: &Config) -> Vec<Other> {
-    let under = |base: &Url, segments: &[&str]| {
-        let mut url = base.clone();
-        if let Ok(mut path) = url.path_segments_mut() {
-            path.pop_if_empty().extend(segments);
-        }
-        url
+    let defender = Other {
+        name: "Defender",
+        url: under(&config.defender.api_url, &["api", "machineactions"]),
+        must_know: false,
+        has_clock: true,
     };
-    let app = &config.defender.app;
-    let discovery = [app.tenant_id.as_str(), "v2.0", ".well-known", "openid-configuration"];
-    let mut others = vec![
-        Other { name: "Entra ID", url: under(&app.login_url, &discovery), must_know: true, has_clock: true },
-        Other {
-            name: "Defender",
-            url: under(&config.defender.api_url, &["api", "machineactions"]),
-            must_know: false,
-            has_clock: true,
-        },
-    ];
+    let mut others = vec![entra(config), defender];
     others.extend(config.graph.as_ref().map(|graph| Other {
         name: "Microsoft Graph",
         url: under(&graph.api_url, &["v1.0"]),
@@ -84,6 +73,21 @@ fn others(config: &Config) -> Vec<Other> {
         has_clock: false,
     }));
     others
+}
+
+/// Entra ID, where it tells of the tenant whose tokens are asked for.
+fn entra(config: &Config) -> Other {
+    let app = &config.defender.app;
+    let url = under(&app.login_url, &[&app.tenant_id, "v2.0", ".well-known", "openid-configuration"]);
+    Other { name: "Entra ID", url, must_know: true, has_clock: true }
+}
+
+fn under(base: &Url, segments: &[&str]) -> Url {
+    let mut url = base.clone();
+    if let Ok(mut path) = url.path_segments_mut() {
+        path.pop_if_empty().extend(segments);
+    }
+    url
 }
 
 /// Asks one of them; tells that they are there, and how their clock is.

@@ -12,6 +12,12 @@ pub const SIGNATURE_FAILURES: Metric = counter(
     "Deliveries that were not believed, by source and reason.",
 );
 
+/// Tokens of the issuer of callers that opened nothing, by reason.
+pub const CALLER_FAILURES: Metric = counter(
+    "quarantine_bridge_caller_failures_total",
+    "Tokens of the issuer in [api.oidc] that were not believed at the API, by reason.",
+);
+
 /// Believed deliveries by source and key: shows when an old key has gone quiet.
 pub const KEY_USES: Metric = counter(
     "quarantine_bridge_key_uses_total",
@@ -115,6 +121,7 @@ pub const BLAST_BREAKER_OPEN: Metric = gauge(
 pub(super) const ALL: &[Metric] = &[
     DELIVERIES,
     SIGNATURE_FAILURES,
+    CALLER_FAILURES,
     KEY_USES,
     KEY_LAST_USE,
     DELIVERIES_PUT_OFF,
