@@ -298,12 +298,11 @@ pub(super) fn keep_alert(
         )
         .optional()?;
     let gone = || StoreError::Corrupt("a known alert is not there".to_owned());
-    let (alert_seq, alert) = match inserted {
-        Some(seq) => (seq, Cow::Borrowed(alert)),
-        None => {
-            let seq = known_alert(tx, batch.source, &alert.alert_id)?.ok_or_else(gone)?;
-            (seq, Cow::Owned(told_first(tx, seq, alert)?))
-        }
+    let (alert_seq, alert) = if let Some(seq) = inserted {
+        (seq, Cow::Borrowed(alert))
+    } else {
+        let seq = known_alert(tx, batch.source, &alert.alert_id)?.ok_or_else(gone)?;
+        (seq, Cow::Owned(told_first(tx, seq, alert)?))
     };
     let mut actions = Vec::new();
     for pair in pairs {
