@@ -1,15 +1,13 @@
-//! `[defender]`: the tenant, the app registration, the hosts.
+//! `[defender]`: the hosts, and as whom they are called.
 
-use secrecy::SecretString;
 use url::Url;
 
 use crate::defender::Options;
-use crate::microsoft::AppRegistration;
 use crate::outgoing::is_loopback;
 
 use super::Secrets;
+use super::identity::{self, Reading};
 use super::reader::Section;
-use super::secret;
 
 /// Entra ID's hosts (reference, defender-api 8).
 const LOGIN_HOSTS: [&str; 2] = ["login.microsoftonline.com", "login.microsoftonline.us"];
@@ -40,54 +38,19 @@ const SCOPE: &str = "https://api.securitycenter.microsoft.com/.default";
 /// Reads the section.
 pub(super) fn read(root: &Section<'_>, secrets: Secrets) -> Option<Options> {
     let section = root.section("defender")?;
-    let tenant_id = id(&section, "tenant_id", "the directory (tenant) id of your Entra ID");
-    let client_id = id(&section, "client_id", "the application (client) id of your app registration");
-    let client_secret = client_secret(&section, secrets);
     let is_custom = section.boolean("allow_custom_endpoint").unwrap_or(false);
     let api_url = host(&section, "api_url", API_URL, &API_HOSTS, is_custom);
     let login_url = host(&section, "login_url", LOGIN_URL, &LOGIN_HOSTS, is_custom);
+    let identity = identity::read(&section, Reading { secrets, is_custom }, login_url);
     let scope = section.text("scope").unwrap_or(SCOPE).to_owned();
     section.finish();
-    Some(Options {
-        api_url: api_url?,
-        app: AppRegistration {
-            login_url: login_url?,
-            tenant_id: tenant_id?,
-            client_id: client_id?,
-            client_secret: client_secret?,
-        },
-        scope,
-    })
+    Some(Options { api_url: api_url?, identity: identity?, scope })
 }
 
 /// Says whether other hosts than Microsoft's may be named.
 pub(super) fn is_custom_allowed(root: &Section<'_>) -> bool {
     root.section_if_there("defender").and_then(|section| section.boolean("allow_custom_endpoint"))
         == Some(true)
-}
-
-/// An id goes into an address: letters, digits, hyphens and dots only.
-fn id(section: &Section<'_>, key: &'static str, what: &str) -> Option<String> {
-    let text = section.required_text(key, &format!("write {what}"))?;
-    let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'.';
-    if !text.is_empty() && text.bytes().all(plain) {
-        return Some(text.to_owned());
-    }
-    section.complain(key, format!("{text:?} is no id"), &format!("write {what}, a GUID"));
-    None
-}
-
-fn client_secret(section: &Section<'_>, secrets: Secrets) -> Option<SecretString> {
-    section.require("client_secret", "write client_secret = { file = \"/run/secrets/defender\" }");
-    let file = section.section_if_there("client_secret")?;
-    let secret = match secrets {
-        Secrets::Read => secret::read(&file).map(|secret| secret.text),
-        Secrets::Skip => Some(SecretString::default()),
-    };
-    if secrets == Secrets::Read {
-        file.finish();
-    }
-    secret
 }
 
 /// An address of Microsoft, or another if the configuration says so: over TLS, or on this machine.

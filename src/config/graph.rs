@@ -2,7 +2,7 @@
 
 use crate::graph::Options;
 use crate::mapping::References;
-use crate::microsoft::AppRegistration;
+use crate::microsoft::Identity;
 
 use super::defender::{host, is_custom_allowed};
 use super::reader::Section;
@@ -31,8 +31,8 @@ impl Graph {
     }
 }
 
-/// Reads the section. The app registration is Defender's.
-pub(super) fn read(root: &Section<'_>, app: Option<&AppRegistration>) -> Graph {
+/// Reads the section. As whom is Defender's.
+pub(super) fn read(root: &Section<'_>, identity: Option<&Identity>) -> Graph {
     let section = root.section_or_empty("graph");
     let is_enabled = section.boolean("enabled").unwrap_or(false);
     let api_url = host(&section, "api_url", API_URL, &API_HOSTS, is_custom_allowed(root));
@@ -41,12 +41,12 @@ pub(super) fn read(root: &Section<'_>, app: Option<&AppRegistration>) -> Graph {
     if !is_enabled {
         return Graph::Off;
     }
-    let options = api_url.zip(app).map(|(api_url, app)| {
+    let options = api_url.zip(identity).map(|(api_url, identity)| {
         // Each of Microsoft's clouds is its own audience; another host is a simulator of the first.
         let of_cloud = api_url.host_str().filter(|host| API_HOSTS.contains(host));
         let audience = of_cloud.map_or(API_URL.to_owned(), |host| format!("https://{host}"));
         let scope = scope.unwrap_or_else(|| format!("{audience}/.default"));
-        Box::new(Options { api_url, app: app.clone(), scope })
+        Box::new(Options { api_url, identity: identity.clone(), scope })
     });
     Graph::On(options)
 }

@@ -11,6 +11,7 @@ mod files;
 mod fixed;
 mod graph;
 mod hmac;
+mod identity;
 mod jwt;
 mod policy;
 mod protect;
@@ -125,7 +126,7 @@ pub fn load_with_files(path: &Path, secrets: Secrets) -> Loaded {
             let audit = audit::read(&root, secrets);
             root.finish();
             if let Some(config) = &config {
-                fixed.add_secret("defender.client_secret", &config.defender.app.client_secret);
+                fixed.add_identity(&config.defender.identity);
                 if let Some(key) = &config.http.link_key {
                     fixed.add_secret("server.link_key", key.secret());
                 }
@@ -154,7 +155,7 @@ fn sections(root: &Section<'_>, secrets: Secrets) -> Option<Config> {
     let signal_file = signal_file(root);
     let defender = defender::read(root, secrets);
     let log = log(root);
-    let graph = graph::read(root, defender.as_ref().map(|options| &options.app));
+    let graph = graph::read(root, defender.as_ref().map(|options| &options.identity));
     let global = policy::read(root);
     let sources = sources::read(root, secrets, graph.references(), &global);
     let principals = api::read(root, &sources.all);

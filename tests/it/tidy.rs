@@ -28,7 +28,9 @@ const TABLE: &[(&str, &[&str], &[&str])] = &[
         &["rusqlite", "tokio", "std::fs", "std::io", "std::thread"],
     ),
     ("microsoft/answer", &["alert"], &[]),
-    ("microsoft", &["alert", "outgoing", "telemetry"], &["reqwest", "oauth2", "tokio"]),
+    ("microsoft/aadsts", &[], &[]),
+    ("microsoft/certificate", &["alert"], &[]),
+    ("microsoft", &["alert", "outgoing", "telemetry"], &["reqwest", "oauth2", "tokio", "std::fs"]),
     ("defender/outcome", &["alert", "microsoft"], &[]),
     (
         "defender",

@@ -15,6 +15,7 @@ use url::Url;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::http::Principals;
+use crate::microsoft::Identity;
 use crate::outgoing::{Outgoing, causes};
 
 use super::finding::{Check, Finding, note, well, wrong};
@@ -55,17 +56,19 @@ fn others(config: &Config) -> Vec<Other> {
         }
         url
     };
-    let app = &config.defender.app;
-    let discovery = [app.tenant_id.as_str(), "v2.0", ".well-known", "openid-configuration"];
-    let mut others = vec![
-        Other { name: "Entra ID", url: under(&app.login_url, &discovery), must_know: true, has_clock: true },
-        Other {
-            name: "Defender",
-            url: under(&config.defender.api_url, &["api", "machineactions"]),
-            must_know: false,
-            has_clock: true,
-        },
-    ];
+    let mut others = Vec::new();
+    // What hands out the tokens of a managed identity is asked for the token itself.
+    if let Identity::App(app) = &config.defender.identity {
+        let discovery = [app.tenant_id.as_str(), "v2.0", ".well-known", "openid-configuration"];
+        let url = under(&app.login_url, &discovery);
+        others.push(Other { name: "Entra ID", url, must_know: true, has_clock: true });
+    }
+    others.push(Other {
+        name: "Defender",
+        url: under(&config.defender.api_url, &["api", "machineactions"]),
+        must_know: false,
+        has_clock: true,
+    });
     others.extend(config.graph.as_ref().map(|graph| Other {
         name: "Microsoft Graph",
         url: under(&graph.api_url, &["v1.0"]),

@@ -32,7 +32,7 @@ use quarantine_bridge::graph::AlertFetcher;
 use quarantine_bridge::ingest::jwt::Jwt;
 use quarantine_bridge::ingest::{Gate, RawDelivery, Scheme, sign, verify};
 use quarantine_bridge::mapping::{BuiltIn, Format};
-use quarantine_bridge::microsoft::AppRegistration;
+use quarantine_bridge::microsoft::{Identity, Proof};
 use quarantine_bridge::policy::{Facts, Guard, Guards, Policy};
 use quarantine_bridge::retention::Pruner;
 use quarantine_bridge::simulator::Simulator;
@@ -52,7 +52,8 @@ use tracing::level_filters::LevelFilter;
 
 pub(crate) use action::action;
 pub(crate) use simulated::{
-    CLIENT, MACHINE, SECRET, SHA1, TENANT, WHSEC, key, poll, simulate, take_device_offline,
+    CLIENT, MACHINE, SECRET, SHA1, TENANT, WHSEC, identity, key, poll, proven_by, simulate,
+    take_device_offline,
 };
 
 /// What a test may want otherwise than usual.
@@ -68,6 +69,8 @@ pub(crate) struct Setup {
     /// How the source's devices and files are found.
     pub(crate) rules: Rules,
     pub(crate) client_secret: &'static str,
+    /// As whom tokens are asked for, if not by the client secret.
+    pub(crate) identity: Option<Identity>,
     /// What the source must show.
     pub(crate) gate: fn() -> Gate,
     /// What its token must say, if it must show one of an issuer instead.
@@ -103,6 +106,7 @@ impl Default for Setup {
             lookups_per_minute: 100,
             rules: Rules::default(),
             client_secret: SECRET,
+            identity: None,
             gate: || Gate::standard_webhooks(vec![key()]).unwrap(),
             jwt: None,
             quota: http::Quota { rate: http::Rate::per_minute(1_000_000, 1_000_000), retries_429: false },
@@ -171,6 +175,12 @@ impl Bridge {
         let (simulator, tasks) = simulate(clock.clone());
         let folder = tempfile::tempdir().unwrap();
         Box::pin(Self::assemble(setup, clock, simulator, folder, tasks)).await
+    }
+
+    /// One beside a simulator that runs already, by the same clock.
+    pub(crate) async fn beside(setup: Setup, clock: Clock, simulator: Simulator) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        Box::pin(Self::assemble(setup, clock, simulator, folder, JoinSet::new())).await
     }
 
     async fn assemble(
@@ -543,12 +553,8 @@ fn config(setup: &Setup, simulator: &Simulator, folder: &TempDir) -> Config {
     dispatch.calls_per_minute = setup.calls_per_minute;
     dispatch.lookups_per_minute = setup.lookups_per_minute;
     dispatch.rules.values_mut().for_each(|rules| *rules = setup.rules);
-    let app = AppRegistration {
-        login_url: simulator.url().parse().unwrap(),
-        tenant_id: TENANT.to_owned(),
-        client_id: CLIENT.to_owned(),
-        client_secret: SecretString::from(setup.client_secret),
-    };
+    let by_secret = || proven_by(&simulator.url(), Proof::Secret(SecretString::from(setup.client_secret)));
+    let identity = setup.identity.clone().unwrap_or_else(by_secret);
     // Links are made under it.
     let public_url = setup.public_url.or(setup.link_key.map(|_| "https://bridge.example.com"));
     Config {
@@ -567,12 +573,12 @@ fn config(setup: &Setup, simulator: &Simulator, folder: &TempDir) -> Config {
         file: Digest::START,
         defender: defender::Options {
             api_url: setup.api_url.clone().unwrap_or(simulator.url()).parse().unwrap(),
-            app: app.clone(),
+            identity: identity.clone(),
             scope: "https://api.securitycenter.microsoft.com/.default".to_owned(),
         },
         graph: setup.graph.then(|| graph::Options {
             api_url: simulator.url().parse().unwrap(),
-            app,
+            identity,
             scope: "https://graph.microsoft.com/.default".to_owned(),
         }),
         dispatch,
