@@ -4,6 +4,7 @@ mod api;
 mod audit;
 mod auth;
 mod callbacks;
+mod cloud;
 mod complaint;
 mod defender;
 mod duration;
@@ -155,7 +156,8 @@ fn sections(root: &Section<'_>, secrets: Secrets) -> Option<Config> {
     let signal_file = signal_file(root);
     let defender = defender::read(root, secrets);
     let log = log(root);
-    let graph = graph::read(root, defender.as_ref().map(|options| &options.identity));
+    let (hosts, defender) = defender.map_or((None, None), |read| (Some(read.hosts), read.options));
+    let graph = graph::read(root, hosts.as_ref(), defender.as_ref().map(|options| &options.identity));
     let global = policy::read(root);
     let sources = sources::read(root, secrets, graph.references(), &global);
     let principals = api::read(root, &sources.all);
@@ -164,7 +166,7 @@ fn sections(root: &Section<'_>, secrets: Secrets) -> Option<Config> {
     let mut dispatch = dispatch::Options::new(sources.policies);
     dispatch.rules = sources.rules;
     dispatch.pending_max = sources.pending_max;
-    let portal = Portal::of_api(defender.as_ref().and_then(|options| options.api_url.host_str()));
+    let portal = hosts.map_or(Portal::default(), |hosts| hosts.cloud.portal);
     let is_local = defender.as_ref().is_some_and(|options| is_loopback(&options.api_url));
     budget(root, &mut dispatch, is_local);
     intervals(root, &mut dispatch, is_local);

@@ -16,11 +16,13 @@ use super::assertions::Federation;
 use super::switches::Switches;
 
 /// The scopes that Defender's API is known under (reference, defender-api 7.2), without `/.default`.
-pub(super) const AUDIENCES: [&str; 4] = [
+pub(super) const AUDIENCES: [&str; 6] = [
     "https://api.securitycenter.microsoft.com",
     "https://api.securitycenter.windows.com",
     "https://api.security.microsoft.com",
     "https://securitycenter.onmicrosoft.com/windowsatpservice",
+    "https://api-gcc.securitycenter.microsoft.us",
+    "https://api-gov.securitycenter.microsoft.us",
 ];
 
 /// The same for Microsoft Graph (reference, defender-api 8).

@@ -28,6 +28,7 @@ mod cancel;
 mod cancel_step;
 mod cli;
 mod client;
+mod clouds;
 mod complete;
 mod connections;
 mod contract;

@@ -71,6 +71,8 @@ pub(crate) struct Setup {
     pub(crate) client_secret: &'static str,
     /// As whom tokens are asked for, if not by the client secret.
     pub(crate) identity: Option<Identity>,
+    /// What tokens for Defender are for, if not as in the commercial cloud.
+    pub(crate) scope: Option<String>,
     /// What the source must show.
     pub(crate) gate: fn() -> Gate,
     /// What its token must say, if it must show one of an issuer instead.
@@ -107,6 +109,7 @@ impl Default for Setup {
             rules: Rules::default(),
             client_secret: SECRET,
             identity: None,
+            scope: None,
             gate: || Gate::standard_webhooks(vec![key()]).unwrap(),
             jwt: None,
             quota: http::Quota { rate: http::Rate::per_minute(1_000_000, 1_000_000), retries_429: false },
@@ -574,7 +577,10 @@ fn config(setup: &Setup, simulator: &Simulator, folder: &TempDir) -> Config {
         defender: defender::Options {
             api_url: setup.api_url.clone().unwrap_or(simulator.url()).parse().unwrap(),
             identity: identity.clone(),
-            scope: "https://api.securitycenter.microsoft.com/.default".to_owned(),
+            scope: setup
+                .scope
+                .clone()
+                .unwrap_or("https://api.securitycenter.microsoft.com/.default".to_owned()),
         },
         graph: setup.graph.then(|| graph::Options {
             api_url: simulator.url().parse().unwrap(),
