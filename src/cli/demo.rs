@@ -223,6 +223,7 @@ fn config(simulator: &Simulator, folder: &Path, key: SigningKey) -> anyhow::Resu
         },
         graph: None,
         callbacks: Vec::new(),
+        traces: None,
         dispatch,
         log_format: LogFormat::Text,
         log_level: LevelFilter::OFF,

@@ -23,6 +23,7 @@ mod retention;
 mod secret;
 mod server;
 mod sources;
+mod telemetry;
 mod tls;
 
 use std::ops::RangeInclusive;
@@ -41,6 +42,7 @@ use crate::dispatch::{self, Settle};
 use crate::graph::Options as GraphOptions;
 use crate::outgoing::is_loopback;
 use crate::telemetry::LogFormat;
+use crate::traces::Options as TraceOptions;
 use crate::undo::Portal;
 use crate::{http, store};
 
@@ -80,6 +82,8 @@ pub struct Config {
     pub dispatch: dispatch::Options,
     /// Who is told what became of actions.
     pub callbacks: Vec<Callback>,
+    /// Who is told of traces, if anybody is.
+    pub traces: Option<TraceOptions>,
     /// How log lines look.
     pub log_format: LogFormat,
     /// Which log lines are written.
@@ -156,6 +160,7 @@ fn sections(root: &Section<'_>, secrets: Secrets) -> Option<Config> {
     let signal_file = signal_file(root);
     let defender = defender::read(root, secrets);
     let log = log(root);
+    let traces = telemetry::read(root);
     let (hosts, defender) = defender.map_or((None, None), |read| (Some(read.hosts), read.options));
     let graph = graph::read(root, hosts.as_ref(), defender.as_ref().map(|options| &options.identity));
     let global = policy::read(root);
@@ -189,6 +194,7 @@ fn sections(root: &Section<'_>, secrets: Secrets) -> Option<Config> {
         },
         dispatch,
         callbacks,
+        traces,
         log_format,
         log_level,
         warnings: Complaints::default(),

@@ -106,6 +106,7 @@ fn the_example_configuration_has_every_key() {
         "[policy]",
         "[policy.guards]",
         "[log]",
+        "[telemetry]",
         "[sources.soc]",
         "[sources.soc.quota]",
         "[sources.soc.auth]",

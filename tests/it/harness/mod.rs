@@ -41,6 +41,7 @@ use quarantine_bridge::store::{
     add_token,
 };
 use quarantine_bridge::telemetry::{LogFormat, Metrics};
+use quarantine_bridge::traces::{self, Traces};
 use quarantine_bridge::{defender, graph, http};
 use reqwest::{Client, RequestBuilder};
 use secrecy::SecretString;
@@ -93,6 +94,8 @@ pub(crate) struct Setup {
     pub(crate) link_key: Option<&'static str>,
     /// Who is told what became of actions.
     pub(crate) callbacks: Vec<Callback>,
+    /// Who is told of traces, if anybody is.
+    pub(crate) traces: Option<traces::Options>,
     /// Where others reach the bridge.
     pub(crate) public_url: Option<&'static str>,
 }
@@ -124,6 +127,7 @@ impl Default for Setup {
             principals: None,
             link_key: None,
             callbacks: Vec::new(),
+            traces: None,
             public_url: None,
         }
     }
@@ -150,6 +154,7 @@ pub(crate) struct Bridge {
     alert_fetcher: Option<AlertFetcher>,
     pruner: Option<Pruner>,
     callbacks: Option<Callbacks>,
+    traces: Option<Traces>,
     server: ServerHandle,
     /// Ends streams and waits.
     stopping: watch::Sender<bool>,
@@ -204,6 +209,7 @@ impl Bridge {
             pruner,
             switch_watch,
             callbacks,
+            traces,
             stopping,
             metrics,
             store,
@@ -228,6 +234,7 @@ impl Bridge {
             alert_fetcher: Some(alert_fetcher),
             pruner: Some(pruner),
             callbacks: Some(callbacks),
+            traces: Some(traces),
             server: handle,
             stopping,
             fetching,
@@ -272,6 +279,7 @@ impl Bridge {
         self.alert_fetcher = None;
         self.pruner = None;
         self.callbacks = None;
+        self.traces = None;
         self.server.stop(false).await;
         let clock = self.clock.clone();
         let simulator = self.simulator.clone();
@@ -443,6 +451,11 @@ impl Bridge {
         self.callbacks.as_mut().unwrap().drain().await.unwrap();
     }
 
+    /// Lets the collector of traces be told all that can be told now.
+    pub(crate) async fn trace(&mut self) {
+        self.traces.as_mut().unwrap().drain().await.unwrap();
+    }
+
     /// Has callbacks told beside the test, as the service does.
     pub(crate) fn keep_telling(&mut self) {
         let stopped = self.fetching.subscribe();
@@ -589,6 +602,7 @@ fn config(setup: &Setup, simulator: &Simulator, folder: &TempDir) -> Config {
         }),
         dispatch,
         callbacks: setup.callbacks.clone(),
+        traces: setup.traces.clone(),
         log_format: LogFormat::Text,
         log_level: LevelFilter::OFF,
         warnings: Complaints::default(),
