@@ -29,4 +29,5 @@ pub mod simulator;
 pub mod spool;
 pub mod store;
 pub mod telemetry;
+pub mod traces;
 pub mod undo;

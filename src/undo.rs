@@ -14,23 +14,18 @@ pub enum Portal {
     /// The commercial cloud, and GCC.
     #[default]
     Commercial,
-    /// GCC High. `DoD` has the same API, and its portal is `security.apps.mil`.
+    /// GCC High.
     Government,
+    /// `DoD`.
+    Defense,
 }
 
 impl Portal {
-    /// Returns the portal for a host of Defender's API.
-    pub fn of_api(host: Option<&str>) -> Self {
-        match host {
-            Some("api-gov.securitycenter.microsoft.us") => Self::Government,
-            _ => Self::Commercial,
-        }
-    }
-
     fn address(self) -> &'static str {
         match self {
             Self::Commercial => "https://security.microsoft.com",
             Self::Government => "https://security.microsoft.us",
+            Self::Defense => "https://security.apps.mil",
         }
     }
 }
@@ -207,12 +202,8 @@ fn in_portal(action: &Action, superseded_by: Option<&SupersededBy>, portal: Port
          select it, and Undo.",
         device(action),
     );
-    let warning = match portal {
-        Portal::Commercial => None,
-        Portal::Government => Some("In DoD the portal is https://security.apps.mil.".to_owned()),
-    };
     let link = Some(format!("{}/action-center/history", portal.address()));
-    Step { kind: StepKind::Portal, what, command: None, link, warning }
+    Step { kind: StepKind::Portal, what, command: None, link, warning: None }
 }
 
 fn on_device(action: &Action, portal: Portal) -> Step {

@@ -11,7 +11,7 @@ pub enum Upstream {
     Quarantine,
     /// Defender's list of machine actions.
     MachineActions,
-    /// Entra ID's token endpoint.
+    /// What hands out tokens: Entra ID, or a managed identity's endpoint.
     Token,
 }
 
@@ -46,9 +46,9 @@ pub enum Trouble {
     Unauthorized,
     /// It takes the token and does not allow the call (403): a role, consent, or a restriction by address or tenant.
     Forbidden,
-    /// Entra ID gives no token for what is configured.
+    /// There is no token for what is configured.
     TokenRefused,
-    /// Entra ID's token lacks an app role.
+    /// The token lacks an app role.
     RoleMissing,
 }
 
@@ -94,7 +94,7 @@ impl Trouble {
                  consent, and conditional access or restrictions by address or tenant"
             }
             Self::TokenRefused => {
-                "check tenant_id, client_id and client_secret, and that the secret has not ended"
+                "check tenant_id, client_id and the credential in [defender], and that the secret or certificate has not ended"
             }
             Self::RoleMissing => "add the app role to the app registration, with admin consent",
         }

@@ -29,6 +29,7 @@ use crate::policy::Policy;
 use crate::retention::Pruner;
 use crate::store::{Retention, Store, StoreError};
 use crate::telemetry::Metrics;
+use crate::traces::Traces;
 
 /// How many threads read payloads.
 const MAPPER_THREADS: usize = 2;
@@ -53,6 +54,8 @@ pub struct Service {
     pub switch_watch: SwitchWatch,
     /// The loop that tells callbacks.
     pub callbacks: Callbacks,
+    /// The loop that tells a collector of traces.
+    pub traces: Traces,
     /// Ends streams of events, before the server is told to stop: it waits for what is under way.
     pub stopping: watch::Sender<bool>,
     /// The durable state.
@@ -165,6 +168,7 @@ pub async fn assemble(config: Config, clock: Clock) -> anyhow::Result<Service> {
         public_url: config.http.public_url.clone(),
     };
     let teller = Callbacks::start(parts, told).await?;
+    let traces = Traces::new(store.clone(), metrics.clone(), config.traces.as_ref())?;
     let checkpoints = Checkpoints::new(store.clone(), clock.clone(), metrics.clone(), config.checkpoints);
     let parts = http::Parts {
         store: store.clone(),
@@ -175,9 +179,7 @@ pub async fn assemble(config: Config, clock: Clock) -> anyhow::Result<Service> {
         ready: is_ready,
         budget,
     };
-    let listen = config.http.listen;
-    let Bound { address, server, sources, principals, stopping } =
-        http::bind(config.http, parts).with_context(|| format!("cannot listen on {listen}"))?;
+    let Bound { address, server, sources, principals, stopping } = bind(config.http, parts)?;
     let (dispatch, changes) = watch::channel(config.dispatch);
     let dispatcher = Dispatcher::start(store.clone(), defender, changes, clock, metrics.clone()).await?;
     let dispatcher = dispatcher.showing(shown).await?;
@@ -194,11 +196,17 @@ pub async fn assemble(config: Config, clock: Clock) -> anyhow::Result<Service> {
         checkpoints,
         switch_watch,
         callbacks: teller,
+        traces,
         stopping,
         store,
         metrics,
         live,
     })
+}
+
+fn bind(options: http::Options, parts: http::Parts) -> anyhow::Result<Bound> {
+    let listen = options.listen;
+    http::bind(options, parts).with_context(|| format!("cannot listen on {listen}"))
 }
 
 /// How long each source's alerts may be fetched for.

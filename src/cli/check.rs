@@ -30,7 +30,9 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         let complaints = loaded.as_ref().err().map(as_json).unwrap_or_default();
         let warnings = loaded.as_ref().ok().map(|config| as_json(&config.warnings)).unwrap_or_default();
         let sources: Vec<Value> = loaded.as_ref().map(sources).unwrap_or_default();
-        let all = json!({"valid": loaded.is_ok(), "complaints": complaints, "warnings": warnings, "sources": sources});
+        let identity = loaded.as_ref().ok().map(|config| config.defender.identity.to_string());
+        let all = json!({"valid": loaded.is_ok(), "complaints": complaints, "warnings": warnings, "sources": sources,
+                         "identity": identity});
         say(&all.to_string());
     }
     let config = loaded?;
@@ -39,6 +41,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
             say_error(&format!("warning: {warning}"));
         }
         say(&format!("{}: no complaints", arguments.file.config.display()));
+        say(&format!("tokens: {}", config.defender.identity));
         for source in &config.http.sources {
             let policy = config.dispatch.policies.get(&source.name);
             let mode = policy.map_or_else(String::new, Policy::told_mode);

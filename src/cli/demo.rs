@@ -29,7 +29,7 @@ use crate::dispatch;
 use crate::http::{ApiToken, Options as HttpOptions, Quota, Source};
 use crate::ingest::{Gate, SigningKey};
 use crate::mapping::{BuiltIn, Format};
-use crate::microsoft::AppRegistration;
+use crate::microsoft::{AppRegistration, Identity, Proof};
 use crate::outgoing::Outgoing;
 use crate::policy::Policy;
 use crate::simulator::{Credentials, Machine, Simulator, World, new_state};
@@ -213,16 +213,17 @@ fn config(simulator: &Simulator, folder: &Path, key: SigningKey) -> anyhow::Resu
         file: Digest::START,
         defender: DefenderOptions {
             api_url: url.clone(),
-            app: AppRegistration {
+            identity: Identity::App(AppRegistration {
                 login_url: url,
                 tenant_id: TENANT.to_owned(),
                 client_id: CLIENT.to_owned(),
-                client_secret: CLIENT_SECRET.to_owned().into(),
-            },
+                proof: Proof::Secret(CLIENT_SECRET.to_owned().into()),
+            }),
             scope: "https://api.securitycenter.microsoft.com/.default".to_owned(),
         },
         graph: None,
         callbacks: Vec::new(),
+        traces: None,
         dispatch,
         log_format: LogFormat::Text,
         log_level: LevelFilter::OFF,

@@ -80,6 +80,7 @@ async fn serve(config: Config, in_use: InUse) -> anyhow::Result<()> {
         checkpoints,
         switch_watch,
         callbacks,
+        traces,
         stopping,
         store,
         metrics,
@@ -94,7 +95,8 @@ async fn serve(config: Config, in_use: InUse) -> anyhow::Result<()> {
     tasks.spawn(pruner.run(stopped.clone()));
     tasks.spawn(checkpoints.run(stopped.clone()));
     tasks.spawn(switch_watch.run(stopped.clone()));
-    tasks.spawn(callbacks.run(stopped));
+    tasks.spawn(callbacks.run(stopped.clone()));
+    tasks.spawn(traces.run(stopped));
     tasks.spawn(async move { drop(server.await) });
     let reloader = Reloader::new(in_use, live, metrics.clone(), clock.clone());
     let reload = tasks.spawn(reloader.run(hangup));

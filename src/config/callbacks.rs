@@ -8,7 +8,7 @@ use url::Url;
 use crate::alert::{EventType, Remind, SourceName};
 use crate::callbacks::Callback;
 use crate::ingest::SigningKey;
-use crate::outgoing::{check_literal, is_safe_on_the_way};
+use crate::outgoing::{Reach, check_literal, is_safe_on_the_way};
 
 use super::Secrets;
 use super::auth::{keys, networks};
@@ -54,7 +54,7 @@ fn callback(name: &str, section: &Section<'_>, secrets: Secrets, sources: &[Sour
     let allow_private = networks(section, "allow_private");
     let url = url(section);
     if let Some((url, allowed)) = url.as_ref().zip(allow_private.as_ref())
-        && let Err(error) = check_literal(url, allowed)
+        && let Err(error) = check_literal(url, Reach::PublicAnd(allowed))
     {
         section.complain("url", error.to_string(), "add its network to allow_private, if it is meant");
     }

@@ -1,114 +1,60 @@
-//! `[defender]`: the tenant, the app registration, the hosts.
+//! `[defender]`: the cloud with its hosts, and as whom they are called.
 
-use secrecy::SecretString;
 use url::Url;
 
 use crate::defender::Options;
-use crate::microsoft::AppRegistration;
+use crate::microsoft::{AppRegistration, Identity, IdentityHost, ManagedIdentity};
 use crate::outgoing::is_loopback;
 
 use super::Secrets;
+use super::cloud::{self, Hosts, Service, is_microsoft};
+use super::identity::{self, Reading};
 use super::reader::Section;
-use super::secret;
 
-/// Entra ID's hosts (reference, defender-api 8).
-const LOGIN_HOSTS: [&str; 2] = ["login.microsoftonline.com", "login.microsoftonline.us"];
-
-/// Defender's hosts (reference, defender-api 8).
-const API_HOSTS: [&str; 15] = [
-    "api.security.microsoft.com",
-    "us.api.security.microsoft.com",
-    "eu.api.security.microsoft.com",
-    "uk.api.security.microsoft.com",
-    "au.api.security.microsoft.com",
-    "swa.api.security.microsoft.com",
-    "ina.api.security.microsoft.com",
-    "aea.api.security.microsoft.com",
-    "api.securitycenter.microsoft.com",
-    "api-us.securitycenter.microsoft.com",
-    "api-eu.securitycenter.microsoft.com",
-    "api-uk.securitycenter.microsoft.com",
-    "api.securitycenter.windows.com",
-    "api-gcc.securitycenter.microsoft.us",
-    "api-gov.securitycenter.microsoft.us",
-];
-
-const API_URL: &str = "https://api.security.microsoft.com";
-const LOGIN_URL: &str = "https://login.microsoftonline.com";
-const SCOPE: &str = "https://api.securitycenter.microsoft.com/.default";
+/// What the section says.
+#[derive(Debug)]
+pub(super) struct Defender {
+    pub(super) hosts: Hosts,
+    /// `None` if it is wrong.
+    pub(super) options: Option<Options>,
+}
 
 /// Reads the section.
-pub(super) fn read(root: &Section<'_>, secrets: Secrets) -> Option<Options> {
+pub(super) fn read(root: &Section<'_>, secrets: Secrets) -> Option<Defender> {
     let section = root.section("defender")?;
-    let tenant_id = id(&section, "tenant_id", "the directory (tenant) id of your Entra ID");
-    let client_id = id(&section, "client_id", "the application (client) id of your app registration");
-    let client_secret = client_secret(&section, secrets);
-    let is_custom = section.boolean("allow_custom_endpoint").unwrap_or(false);
-    let api_url = host(&section, "api_url", API_URL, &API_HOSTS, is_custom);
-    let login_url = host(&section, "login_url", LOGIN_URL, &LOGIN_HOSTS, is_custom);
-    let scope = section.text("scope").unwrap_or(SCOPE).to_owned();
+    let hosts = cloud::read(&section);
+    let api_url = hosts.url(&section, "api_url", Service::Defender);
+    let login_url = hosts.url(&section, "login_url", Service::Login);
+    let reading = Reading { secrets, is_custom: hosts.is_custom };
+    let identity = identity::read(&section, reading, login_url);
+    if let Some((url, identity)) = api_url.as_ref().zip(identity.as_ref()) {
+        keep_from_plain_http(&section, "api_url", url, identity);
+    }
+    let scope = section.text("scope").unwrap_or(hosts.cloud.scope).to_owned();
     section.finish();
-    Some(Options {
-        api_url: api_url?,
-        app: AppRegistration {
-            login_url: login_url?,
-            tenant_id: tenant_id?,
-            client_id: client_id?,
-            client_secret: client_secret?,
-        },
-        scope,
-    })
+    let options = api_url.zip(identity).map(|(api_url, identity)| Options { api_url, identity, scope });
+    Some(Defender { hosts, options })
 }
 
-/// Says whether other hosts than Microsoft's may be named.
-pub(super) fn is_custom_allowed(root: &Section<'_>) -> bool {
-    root.section_if_there("defender").and_then(|section| section.boolean("allow_custom_endpoint"))
-        == Some(true)
-}
-
-/// An id goes into an address: letters, digits, hyphens and dots only.
-fn id(section: &Section<'_>, key: &'static str, what: &str) -> Option<String> {
-    let text = section.required_text(key, &format!("write {what}"))?;
-    let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'.';
-    if !text.is_empty() && text.bytes().all(plain) {
-        return Some(text.to_owned());
-    }
-    section.complain(key, format!("{text:?} is no id"), &format!("write {what}, a GUID"));
-    None
-}
-
-fn client_secret(section: &Section<'_>, secrets: Secrets) -> Option<SecretString> {
-    section.require("client_secret", "write client_secret = { file = \"/run/secrets/defender\" }");
-    let file = section.section_if_there("client_secret")?;
-    let secret = match secrets {
-        Secrets::Read => secret::read(&file).map(|secret| secret.text),
-        Secrets::Skip => Some(SecretString::default()),
+/// A token of Microsoft's never leaves by plain HTTP, not even for this machine: what listens there is not Microsoft.
+pub(super) fn keep_from_plain_http(section: &Section<'_>, key: &str, url: &Url, identity: &Identity) {
+    let is_real = match identity {
+        Identity::App(AppRegistration { login_url, .. }) => is_microsoft(login_url),
+        // A simulator's address is the only other one that is taken.
+        Identity::Managed(ManagedIdentity { host: IdentityHost::Vm { endpoint }, .. }) => {
+            !is_loopback(endpoint)
+        }
+        // It is on this machine anyway: nobody knows whose it is.
+        Identity::Managed(ManagedIdentity { host: IdentityHost::AppService { .. }, .. }) => false,
     };
-    if secrets == Secrets::Read {
-        file.finish();
+    if is_real && url.scheme() == "https" && !is_microsoft(url) {
+        let remedy = "leave api_url out, unless you mean it";
+        section.warn(key, format!("{url} is not Microsoft's, and is sent Microsoft's own tokens"), remedy);
     }
-    secret
-}
-
-/// An address of Microsoft, or another if the configuration says so: over TLS, or on this machine.
-pub(super) fn host(
-    section: &Section<'_>,
-    key: &'static str,
-    default: &str,
-    known: &[&str],
-    is_custom: bool,
-) -> Option<Url> {
-    let text = section.text(key).unwrap_or(default);
-    let url: Url = section.parse(key, text, "write an address such as https://api.security.microsoft.com")?;
-    let is_microsoft = url.scheme() == "https" && url.host_str().is_some_and(|host| known.contains(&host));
-    let plain = url.query().is_none() && url.fragment().is_none() && url.username().is_empty();
-    let is_safe = url.scheme() == "https" || is_loopback(&url);
-    if plain && (is_microsoft || (is_custom && is_safe)) {
-        return Some(url);
+    if is_real && url.scheme() != "https" {
+        let problem = format!("{url} would be sent Microsoft's own tokens by plain HTTP");
+        let remedy = "write an https address, or let the tokens come from a simulator too: login_url, or endpoint of \
+                      managed_identity";
+        section.complain(key, problem, remedy);
     }
-    let problem = format!("{text} is not one of Microsoft's hosts for this");
-    let remedy = "leave it out, name a host of your region or cloud, or, for a simulator on this machine, \
-                  say allow_custom_endpoint = true";
-    section.complain(key, problem, remedy);
-    None
 }

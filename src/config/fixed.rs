@@ -8,6 +8,8 @@ use secrecy::{ExposeSecret as _, SecretString};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use crate::microsoft::{AppRegistration, Identity, Proof};
+
 /// Keys that a reload applies, with all below them. Whatever is not here needs a restart.
 const APPLIED: [&str; 9] = [
     "allow_environment_secrets",
@@ -46,6 +48,19 @@ impl Fixed {
                     self.0.insert(key, text.get(value.span()).unwrap_or_default().to_owned());
                 }
             }
+        }
+    }
+
+    /// Adds what proves as whom tokens are asked for.
+    pub(super) fn add_identity(&mut self, identity: &Identity) {
+        match identity {
+            Identity::App(AppRegistration { proof: Proof::Secret(secret), .. }) => {
+                self.add_secret("defender.client_secret", secret);
+            }
+            Identity::App(AppRegistration { proof: Proof::Certificate(certificate), .. }) => {
+                self.0.insert("defender.certificate (its content)".to_owned(), certificate.thumbprint());
+            }
+            Identity::App(AppRegistration { proof: Proof::Federated(_), .. }) | Identity::Managed(_) => {}
         }
     }
 

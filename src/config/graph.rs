@@ -2,15 +2,11 @@
 
 use crate::graph::Options;
 use crate::mapping::References;
-use crate::microsoft::AppRegistration;
+use crate::microsoft::Identity;
 
-use super::defender::{host, is_custom_allowed};
+use super::cloud::{Hosts, Service};
+use super::defender::keep_from_plain_http;
 use super::reader::Section;
-
-/// Graph's hosts (reference, defender-api 8).
-const API_HOSTS: [&str; 3] = ["graph.microsoft.com", "graph.microsoft.us", "dod-graph.microsoft.us"];
-
-const API_URL: &str = "https://graph.microsoft.com";
 
 /// What the section says.
 #[derive(Debug)]
@@ -31,22 +27,24 @@ impl Graph {
     }
 }
 
-/// Reads the section. The app registration is Defender's.
-pub(super) fn read(root: &Section<'_>, app: Option<&AppRegistration>) -> Graph {
+/// Reads the section. Its cloud and as whom it is asked are Defender's.
+pub(super) fn read(root: &Section<'_>, hosts: Option<&Hosts>, identity: Option<&Identity>) -> Graph {
     let section = root.section_or_empty("graph");
     let is_enabled = section.boolean("enabled").unwrap_or(false);
-    let api_url = host(&section, "api_url", API_URL, &API_HOSTS, is_custom_allowed(root));
+    // Without [defender], that alone is complained about.
+    section.has("api_url");
+    let api_url = hosts.and_then(|hosts| hosts.url(&section, "api_url", Service::Graph));
+    if let Some((url, identity)) = api_url.as_ref().zip(identity) {
+        keep_from_plain_http(&section, "api_url", url, identity);
+    }
     let scope = section.text("scope").map(ToOwned::to_owned);
     section.finish();
     if !is_enabled {
         return Graph::Off;
     }
-    let options = api_url.zip(app).map(|(api_url, app)| {
-        // Each of Microsoft's clouds is its own audience; another host is a simulator of the first.
-        let of_cloud = api_url.host_str().filter(|host| API_HOSTS.contains(host));
-        let audience = of_cloud.map_or(API_URL.to_owned(), |host| format!("https://{host}"));
-        let scope = scope.unwrap_or_else(|| format!("{audience}/.default"));
-        Box::new(Options { api_url, app: app.clone(), scope })
+    let options = hosts.zip(api_url).zip(identity).map(|((hosts, api_url), identity)| {
+        let scope = scope.unwrap_or_else(|| hosts.graph_scope());
+        Box::new(Options { api_url, identity: identity.clone(), scope })
     });
     Graph::On(options)
 }

@@ -4,6 +4,7 @@ mod api;
 mod audit;
 mod auth;
 mod callbacks;
+mod cloud;
 mod complaint;
 mod defender;
 mod duration;
@@ -11,6 +12,7 @@ mod files;
 mod fixed;
 mod graph;
 mod hmac;
+mod identity;
 mod jwt;
 mod policy;
 mod protect;
@@ -21,6 +23,7 @@ mod retention;
 mod secret;
 mod server;
 mod sources;
+mod telemetry;
 mod tls;
 
 use std::ops::RangeInclusive;
@@ -39,6 +42,7 @@ use crate::dispatch::{self, Settle};
 use crate::graph::Options as GraphOptions;
 use crate::outgoing::is_loopback;
 use crate::telemetry::LogFormat;
+use crate::traces::Options as TraceOptions;
 use crate::undo::Portal;
 use crate::{http, store};
 
@@ -78,6 +82,8 @@ pub struct Config {
     pub dispatch: dispatch::Options,
     /// Who is told what became of actions.
     pub callbacks: Vec<Callback>,
+    /// Who is told of traces, if anybody is.
+    pub traces: Option<TraceOptions>,
     /// How log lines look.
     pub log_format: LogFormat,
     /// Which log lines are written.
@@ -125,7 +131,7 @@ pub fn load_with_files(path: &Path, secrets: Secrets) -> Loaded {
             let audit = audit::read(&root, secrets);
             root.finish();
             if let Some(config) = &config {
-                fixed.add_secret("defender.client_secret", &config.defender.app.client_secret);
+                fixed.add_identity(&config.defender.identity);
                 if let Some(key) = &config.http.link_key {
                     fixed.add_secret("server.link_key", key.secret());
                 }
@@ -154,7 +160,9 @@ fn sections(root: &Section<'_>, secrets: Secrets) -> Option<Config> {
     let signal_file = signal_file(root);
     let defender = defender::read(root, secrets);
     let log = log(root);
-    let graph = graph::read(root, defender.as_ref().map(|options| &options.app));
+    let traces = telemetry::read(root);
+    let (hosts, defender) = defender.map_or((None, None), |read| (Some(read.hosts), read.options));
+    let graph = graph::read(root, hosts.as_ref(), defender.as_ref().map(|options| &options.identity));
     let global = policy::read(root);
     let sources = sources::read(root, secrets, graph.references(), &global);
     let principals = api::read(root, &sources.all);
@@ -163,13 +171,14 @@ fn sections(root: &Section<'_>, secrets: Secrets) -> Option<Config> {
     let mut dispatch = dispatch::Options::new(sources.policies);
     dispatch.rules = sources.rules;
     dispatch.pending_max = sources.pending_max;
-    let portal = Portal::of_api(defender.as_ref().and_then(|options| options.api_url.host_str()));
+    let portal = hosts.map_or(Portal::default(), |hosts| hosts.cloud.portal);
     let is_local = defender.as_ref().is_some_and(|options| is_loopback(&options.api_url));
     budget(root, &mut dispatch, is_local);
     intervals(root, &mut dispatch, is_local);
     let oldest = dispatch.policies.values().map(|policy| policy.max_age).max();
     let retention = retention::read(root, oldest.unwrap_or_default());
-    let tenant_id = defender.as_ref().map(|options| options.app.tenant_id.clone()).unwrap_or_default();
+    let tenant_id = defender.as_ref().and_then(|options| options.identity.tenant_id());
+    let tenant_id = tenant_id.unwrap_or_default().to_owned();
     let (log_format, log_level) = log?;
     let server = server?;
     Some(Config {
@@ -187,6 +196,7 @@ fn sections(root: &Section<'_>, secrets: Secrets) -> Option<Config> {
         },
         dispatch,
         callbacks,
+        traces,
         log_format,
         log_level,
         warnings: Complaints::default(),

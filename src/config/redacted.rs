@@ -16,16 +16,21 @@ use crate::store::Scope;
 use super::duration;
 
 /// Words of the configuration that no table of the code has.
-const WORDS: [&str; 34] = [
+const WORDS: [&str; 40] = [
     "api",
+    "app-service",
     "basic",
     "bearer",
+    "commercial",
     "concatenated",
     "cross",
     "debug",
     "deny",
+    "dod",
     "error",
     "forwarded",
+    "gcc",
+    "gcc-high",
     "graph",
     "header",
     "hex",
@@ -50,6 +55,7 @@ const WORDS: [&str; 34] = [
     "unix",
     "unix_ms",
     "utf8",
+    "vm",
     "x-forwarded-for",
 ];
 

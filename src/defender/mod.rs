@@ -21,7 +21,7 @@ use url::Url;
 
 use crate::alert::{MachineAction, Outcome};
 use crate::clock::Clock;
-use crate::microsoft::{AppRegistration, Exchange, Failure, Needs, TokenSource, authorized};
+use crate::microsoft::{Exchange, Failure, Identity, Needs, TokenSource, authorized};
 use crate::outgoing::ClientError;
 use crate::store::RecordedIntent;
 use crate::telemetry::{Metrics, metric};
@@ -47,7 +47,7 @@ pub struct Options {
     /// Base of Defender's API, such as `https://api.security.microsoft.com`.
     pub api_url: Url,
     /// As whom.
-    pub app: AppRegistration,
+    pub identity: Identity,
     /// What the token is for, such as `https://api.securitycenter.microsoft.com/.default`.
     pub scope: String,
 }
@@ -56,7 +56,7 @@ impl fmt::Debug for Options {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Options")
             .field("api_url", &self.api_url.as_str())
-            .field("app", &self.app)
+            .field("identity", &self.identity)
             .finish_non_exhaustive()
     }
 }
@@ -74,15 +74,15 @@ pub struct Defender {
 impl Defender {
     /// Makes a client; nothing is sent yet.
     pub fn new(options: &Options, clock: Clock, metrics: Metrics) -> Result<Self, ClientError> {
-        let login = Exchange::with(&options.app.login_url)?;
+        let login = options.identity.exchange()?;
         Ok(Self::through([login, Exchange::with(&options.api_url)?], options, clock, metrics))
     }
 
-    /// Makes a client that reaches Entra ID by the first exchange and Defender by the second.
+    /// Makes a client that gets its tokens by the first exchange and reaches Defender by the second.
     pub fn through(exchanges: [Exchange; 2], options: &Options, clock: Clock, metrics: Metrics) -> Self {
         let [login, exchange] = exchanges;
         let needs = Needs { api: "defender", scope: &options.scope, roles: ROLES };
-        let tokens = Arc::new(TokenSource::new(&options.app, &needs, login, metrics.clone()));
+        let tokens = Arc::new(TokenSource::new(&options.identity, &needs, login, metrics.clone()));
         Self { api_url: options.api_url.clone(), exchange, tokens, clock, metrics }
     }
 

@@ -134,7 +134,7 @@ pub(super) fn heard_of(error: &ReadError) -> Heard {
 /// What it tells of the token endpoint that it gave no token.
 pub(super) fn heard_of_token(error: &TokenError) -> Heard {
     let trouble = match error {
-        TokenError::Refused { .. } => Trouble::TokenRefused,
+        TokenError::Refused { .. } | TokenError::NoProof(_) => Trouble::TokenRefused,
         TokenError::NoAnswer(_) => Trouble::Unreachable,
         TokenError::RoleMissing(_) => Trouble::RoleMissing,
     };

@@ -16,7 +16,7 @@ use url::Url;
 use crate::alert::GraphAlertId;
 use crate::clock::Clock;
 use crate::microsoft::{
-    Answer, AppRegistration, Exchange, Failure, Needs, Token, TokenError, TokenSource, authorized,
+    Answer, Exchange, Failure, Identity, Needs, Token, TokenError, TokenSource, authorized,
 };
 use crate::outgoing::ClientError;
 use crate::telemetry::{Metrics, metric};
@@ -37,7 +37,7 @@ pub struct Options {
     /// Base of the API, such as `https://graph.microsoft.com`.
     pub api_url: Url,
     /// As whom.
-    pub app: AppRegistration,
+    pub identity: Identity,
     /// What the token is for, such as `https://graph.microsoft.com/.default`.
     pub scope: String,
 }
@@ -45,7 +45,10 @@ pub struct Options {
 impl fmt::Debug for Options {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut options = f.debug_struct("Options");
-        options.field("api_url", &self.api_url.as_str()).field("app", &self.app).finish_non_exhaustive()
+        options
+            .field("api_url", &self.api_url.as_str())
+            .field("identity", &self.identity)
+            .finish_non_exhaustive()
     }
 }
 
@@ -63,8 +66,8 @@ impl Graph {
     /// Makes a client; nothing is sent yet.
     pub fn new(options: &Options, clock: Clock, metrics: Metrics) -> Result<Self, ClientError> {
         let needs = Needs { api: "graph", scope: &options.scope, roles: ROLES };
-        let login = Exchange::with(&options.app.login_url)?;
-        let tokens = Arc::new(TokenSource::new(&options.app, &needs, login, metrics.clone()));
+        let login = options.identity.exchange()?;
+        let tokens = Arc::new(TokenSource::new(&options.identity, &needs, login, metrics.clone()));
         let exchange = Exchange::with(&options.api_url)?;
         Ok(Self { api_url: options.api_url.clone(), exchange, tokens, clock, metrics })
     }

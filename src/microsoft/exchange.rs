@@ -17,7 +17,8 @@ use super::token::Token;
 
 /// As what this program asks: `MdePartner-{company}-{product}/{version}`, as Microsoft asks of partners (reference,
 /// defender-api 1.1). There is no company behind it, so the product's name stands for both.
-const USER_AGENT: &str = concat!("MdePartner-QuarantineBridge-QuarantineBridge/", env!("CARGO_PKG_VERSION"));
+pub(super) const USER_AGENT: &str =
+    concat!("MdePartner-QuarantineBridge-QuarantineBridge/", env!("CARGO_PKG_VERSION"));
 
 /// How requests reach Microsoft. A cheap handle.
 #[derive(Clone)]

@@ -1,5 +1,4 @@
-//! The access token: fetched by the client-credentials flow, kept until shortly before its end, one fetch at
-//! a time.
+//! The access token: kept until shortly before its end, one fetch at a time.
 
 use std::fmt;
 use std::sync::Arc;
@@ -7,22 +6,18 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jiff::{SignedDuration, Timestamp};
-use oauth2::basic::BasicClient;
-use oauth2::{
-    AuthType, ClientId, ClientSecret, EndpointNotSet, EndpointSet, HttpRequest, HttpResponse,
-    RequestTokenError, Scope, TokenResponse as _, TokenUrl,
-};
-use reqwest::StatusCode;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 use tokio::sync::Mutex;
-use url::Url;
 
 use crate::alert::{after, before};
+use crate::telemetry::metric::Metric;
 use crate::telemetry::{Metrics, metric};
 
-use super::answer::plain;
-use super::exchange::{Exchange, Failure};
+use super::certificate::Certificate;
+use super::exchange::Exchange;
+use super::identity::Identity;
+use super::{entra, managed};
 
 /// A token is renewed when less than this is left of it, as Microsoft's own libraries do.
 const RENEW_BEFORE_END: SignedDuration = SignedDuration::from_mins(5);
@@ -33,30 +28,11 @@ const RENEW_AGAIN: SignedDuration = SignedDuration::from_secs(30);
 /// Assumed when an answer does not say how long its token lives.
 const LIFE_DEFAULT: SignedDuration = SignedDuration::from_mins(10);
 
-/// Errors that pass by themselves (reference, defender-api 7.7).
-const TRANSIENT: [&str; 2] = ["temporarily_unavailable", "server_error"];
+/// How long before its end a certificate is warned of, each time that it is used.
+const CERTIFICATE_NEAR_END: SignedDuration = SignedDuration::from_hours(14 * 24);
 
 /// The longest answer read. A token has some 2 KiB.
-const ANSWER_BYTES_MAX: usize = 256 * 1024;
-
-/// As whom to ask Entra ID for tokens.
-#[derive(Clone)]
-pub struct AppRegistration {
-    /// Base of Entra ID, such as `https://login.microsoftonline.com`.
-    pub login_url: Url,
-    /// The tenant.
-    pub tenant_id: String,
-    /// The app registration.
-    pub client_id: String,
-    /// Its secret.
-    pub client_secret: SecretString,
-}
-
-impl fmt::Debug for AppRegistration {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("AppRegistration").field("client_id", &self.client_id).finish_non_exhaustive()
-    }
-}
+pub(super) const ANSWER_BYTES_MAX: usize = 256 * 1024;
 
 /// What a token must be good for.
 #[derive(Debug, Clone, Copy)]
@@ -88,34 +64,43 @@ impl fmt::Debug for Token {
     }
 }
 
+/// A token as it was handed out.
+pub(super) struct Granted {
+    pub(super) secret: SecretString,
+    /// How long it lives, if that was said.
+    pub(super) life: Option<SignedDuration>,
+}
+
 /// Why there is no usable token.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TokenError {
-    /// Entra ID said no.
-    #[error(
-        "Entra ID refused a token ({error}: {description}): check tenant_id, client_id and client_secret, and that admin \
-         consent was given"
-    )]
+    /// Who hands out tokens said no.
+    #[error("{by} refused a token ({error}: {description}): {remedy}")]
     Refused {
+        /// Who it was.
+        by: &'static str,
         /// Its error word.
         error: String,
         /// Its description, with the AADSTS number.
         description: String,
+        /// What to do.
+        remedy: &'static str,
     },
-    /// Entra ID did not answer, or not with a token.
-    #[error("Entra ID gave no token: {0}")]
+    /// What would prove who asks cannot be used, so nothing was asked.
+    #[error("nothing proves who asks for a token: {0}")]
+    NoProof(String),
+    /// There was no answer, or one without a token.
+    #[error("there is no token: {0}")]
     NoAnswer(String),
     /// The token does not allow what is needed; using it would have every action refused.
-    #[error("the token lacks the app role {0}: add it to the app registration, with admin consent")]
+    #[error("the token lacks the app role {0}: give it to the application or identity, with admin consent")]
     RoleMissing(String),
 }
 
-type EntraClient = BasicClient<EndpointNotSet, EndpointNotSet, EndpointNotSet, EndpointNotSet, EndpointSet>;
-
 /// Fetches tokens and keeps the last one.
 pub struct TokenSource {
-    entra: EntraClient,
-    scope: Scope,
+    identity: Identity,
+    scope: String,
     api: &'static str,
     roles: &'static [&'static [&'static str]],
     exchange: Exchange,
@@ -139,19 +124,13 @@ impl fmt::Debug for TokenSource {
 
 impl TokenSource {
     /// Makes one; nothing is sent yet.
-    pub fn new(app: &AppRegistration, needs: &Needs<'_>, exchange: Exchange, metrics: Metrics) -> Self {
-        let mut url = app.login_url.clone();
-        if let Ok(mut path) = url.path_segments_mut() {
-            path.pop_if_empty().extend([&app.tenant_id, "oauth2", "v2.0", "token"]);
+    pub fn new(identity: &Identity, needs: &Needs<'_>, exchange: Exchange, metrics: Metrics) -> Self {
+        if let Some(certificate) = identity.certificate() {
+            set_time(&metrics, &metric::CREDENTIAL_EXPIRY, needs.api, certificate.not_after());
         }
-        let secret = ClientSecret::new(app.client_secret.expose_secret().to_owned());
-        let entra = BasicClient::new(ClientId::new(app.client_id.clone()))
-            .set_client_secret(secret)
-            .set_auth_type(AuthType::RequestBody)
-            .set_token_uri(TokenUrl::from_url(url));
-        let scope = Scope::new(needs.scope.to_owned());
+        let (identity, scope) = (identity.clone(), needs.scope.to_owned());
         let (api, roles) = (needs.api, needs.roles);
-        Self { entra, scope, api, roles, exchange, metrics, kept: Mutex::new(None) }
+        Self { identity, scope, api, roles, exchange, metrics, kept: Mutex::new(None) }
     }
 
     /// Returns the kept token, or a new one when that has less than five minutes left.
@@ -192,20 +171,28 @@ impl TokenSource {
     }
 
     async fn fetch(&self, now: Timestamp) -> Result<Token, TokenError> {
-        let exchange = self.exchange.clone();
-        let send = move |request: HttpRequest| send(exchange.clone(), request);
-        let flow = self.entra.exchange_client_credentials().add_scope(self.scope.clone());
-        let result = flow.request_async(&send).await;
+        self.warn_of_end(now);
+        let result = match &self.identity {
+            Identity::App(app) => entra::fetch(app, &self.scope, &self.exchange, now).await,
+            Identity::Managed(identity) => managed::fetch(identity, &self.scope, &self.exchange, now).await,
+        };
         let status = if result.is_ok() { "200" } else { "error" };
         self.metrics.count(&metric::DEFENDER_REQUESTS, &[("api", "token"), ("status", status)]);
-        let answer = result.map_err(token_error)?;
-        let life = answer.expires_in().and_then(|life| SignedDuration::try_from(life).ok());
+        let Granted { secret, life } = result?;
+        self.check_roles(secret.expose_secret())?;
         let expires_at = after(now, life.unwrap_or(LIFE_DEFAULT));
-        let secret = answer.access_token().secret();
-        self.check_roles(secret)?;
-        #[expect(clippy::cast_precision_loss, clippy::as_conversions, reason = "seconds since 1970 fit")]
-        self.metrics.set(&metric::TOKEN_EXPIRY, &[("api", self.api)], expires_at.as_second() as f64);
-        Ok(Token { secret: Arc::new(SecretString::from(secret.clone())), expires_at })
+        set_time(&self.metrics, &metric::TOKEN_EXPIRY, self.api, expires_at);
+        Ok(Token { secret: Arc::new(secret), expires_at })
+    }
+
+    /// Says in time that the certificate must be replaced.
+    fn warn_of_end(&self, now: Timestamp) {
+        let Some(not_after) = self.identity.certificate().map(Certificate::not_after) else {
+            return;
+        };
+        if not_after.duration_since(now) < CERTIFICATE_NEAR_END {
+            tracing::warn!(%not_after, "the certificate of [defender] ends soon; register a new one, and restart with it");
+        }
     }
 
     /// Says at once, and loudly, when the token cannot work: Entra ID hands out tokens without any role.
@@ -220,48 +207,10 @@ impl TokenSource {
     }
 }
 
-/// Sends a request of the OAuth2 flow as every other.
-async fn send(exchange: Exchange, request: HttpRequest) -> Result<HttpResponse, SendError> {
-    let request = reqwest::Request::try_from(request).map_err(Failure::of)?;
-    let answer = exchange.send(request, ANSWER_BYTES_MAX).await?;
-    let status = StatusCode::from_u16(answer.status).map_err(|error| SendError(error.to_string()))?;
-    let mut response = HttpResponse::new(answer.body.to_vec());
-    *response.status_mut() = status;
-    Ok(response)
-}
-
-/// No answer of Entra ID.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-struct SendError(String);
-
-impl From<Failure> for SendError {
-    fn from(failure: Failure) -> Self {
-        Self(failure.why())
-    }
-}
-
-type FlowError = RequestTokenError<SendError, oauth2::basic::BasicErrorResponse>;
-
-fn token_error(error: FlowError) -> TokenError {
-    match error {
-        RequestTokenError::ServerResponse(answer) => {
-            // The first line has the AADSTS number and the sentence; trace ids follow.
-            let description = answer.error_description().map_or("", String::as_str);
-            let description = plain(description.lines().next().unwrap_or_default());
-            let error = answer.error().to_string();
-            if TRANSIENT.contains(&error.as_str()) {
-                TokenError::NoAnswer(format!("{error}: {description}"))
-            } else {
-                TokenError::Refused { error, description }
-            }
-        }
-        RequestTokenError::Request(error) => TokenError::NoAnswer(error.to_string()),
-        RequestTokenError::Parse(error, _) => {
-            TokenError::NoAnswer(format!("an answer that is no token: {error}"))
-        }
-        RequestTokenError::Other(what) => TokenError::NoAnswer(plain(&what)),
-    }
+/// Shows a time, by API.
+#[expect(clippy::cast_precision_loss, clippy::as_conversions, reason = "seconds since 1970 fit")]
+fn set_time(metrics: &Metrics, metric: &Metric, api: &'static str, at: Timestamp) {
+    metrics.set(metric, &[("api", api)], at.as_second() as f64);
 }
 
 #[derive(Deserialize)]

@@ -8,7 +8,7 @@ use std::time::Duration;
 use reqwest::{Certificate, Client, redirect, retry};
 use url::Url;
 
-pub use reach::{AddressRefused, Reach, check_literal, connectable, is_public, may_connect};
+pub use reach::{AddressRefused, Reach, check_literal, connectable, is_metadata, is_public, may_connect};
 
 use reach::Resolver;
 
@@ -103,12 +103,11 @@ impl<'a> Outgoing<'a> {
         };
         // What runs on this machine is never behind the proxy that leads out of it.
         let builder = if is_here { builder.no_proxy() } else { builder };
+        check_literal(self.to, self.reach)?;
         let builder = match self.reach {
-            Reach::Any => builder,
-            Reach::PublicAnd(allowed) => {
-                check_literal(self.to, allowed)?;
-                builder.no_proxy().dns_resolver(Resolver::new(allowed))
-            }
+            Reach::Any => builder.dns_resolver(Resolver::Any),
+            Reach::PublicAnd(allowed) => builder.no_proxy().dns_resolver(Resolver::PublicAnd(allowed.into())),
+            Reach::Beside => builder.no_proxy(),
         };
         builder.build().map_err(ClientError::Tls)
     }

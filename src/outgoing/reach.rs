@@ -15,30 +15,56 @@ use url::{Host, Url};
 /// Which addresses a client connects to.
 #[derive(Debug, Clone, Copy)]
 pub enum Reach<'a> {
-    /// Any. A proxy of the environment counts, and looks up names itself.
+    /// Any but those where clouds hand out credentials. A proxy of the environment counts, and looks up names itself.
     Any,
     /// Those of the internet, and those in these networks. There is no proxy: it would decide.
     PublicAnd(&'a [IpNet]),
+    /// What is on this machine or beside it, by its address: where clouds hand out credentials too. There is no proxy.
+    Beside,
 }
 
 /// An address that is not connected to.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{address} is not connected to: it is no public address, and allow_private does not have it")]
+#[error("{address} is not connected to: {why}")]
 pub struct AddressRefused {
     address: String,
+    why: &'static str,
 }
 
 impl AddressRefused {
-    fn new(address: &impl Display) -> Self {
-        Self { address: address.to_string() }
+    fn new(address: &impl Display, why: &'static str) -> Self {
+        Self { address: address.to_string(), why }
     }
+}
+
+/// Why an address is not connected to, for those who may connect to the internet and some networks.
+const NOT_ALLOWED: &str = "it is no public address, and allow_private does not have it";
+
+/// Why an address is not connected to, whoever asks.
+const METADATA: &str = "clouds hand out credentials there, and only a managed identity asks for them";
+
+/// Why an address is not connected to, for what is beside this machine.
+const NOT_BESIDE: &str = "it is no address of this machine or of what is beside it";
+
+/// Where clouds hand out credentials of a machine, or rule it: Azure, AWS, Google, and Azure's own service beside every machine.
+const METADATA_ADDRESSES: [IpAddr; 5] = [
+    IpAddr::V4(Ipv4Addr::new(169, 254, 169, 254)),
+    IpAddr::V4(Ipv4Addr::new(169, 254, 170, 2)),
+    IpAddr::V4(Ipv4Addr::new(168, 63, 129, 16)),
+    IpAddr::V6(Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254)),
+    IpAddr::V6(Ipv6Addr::new(0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254)),
+];
+
+/// Says whether clouds hand out credentials there.
+pub fn is_metadata(address: IpAddr) -> bool {
+    METADATA_ADDRESSES.contains(&address.to_canonical())
 }
 
 /// Says whether an address of the internet, or one that is allowed, is meant.
 pub fn may_connect(address: IpAddr, allowed: &[IpNet]) -> bool {
     // An IPv4 address in the clothes of IPv6 leads to where the IPv4 address does.
     let address = address.to_canonical();
-    is_public(address) || allowed.iter().any(|network| network.contains(&address))
+    !is_metadata(address) && (is_public(address) || allowed.iter().any(|network| network.contains(&address)))
 }
 
 /// Says whether an address leads into the internet (IANA's registries of special-purpose addresses, RFC 6890).
@@ -82,33 +108,43 @@ fn is_public_v6(address: Ipv6Addr) -> bool {
 }
 
 /// Refuses a URL whose host is an address that is not connected to. Names are looked at when they are looked up.
-pub fn check_literal(to: &Url, allowed: &[IpNet]) -> Result<(), AddressRefused> {
+pub fn check_literal(to: &Url, reach: Reach<'_>) -> Result<(), AddressRefused> {
     let address = match to.host() {
         Some(Host::Ipv4(address)) => IpAddr::V4(address),
         Some(Host::Ipv6(address)) => IpAddr::V6(address),
+        Some(Host::Domain("localhost")) => return Ok(()),
+        Some(Host::Domain(name)) if matches!(reach, Reach::Beside) => {
+            return Err(AddressRefused::new(&name, NOT_BESIDE));
+        }
         Some(Host::Domain(_)) | None => return Ok(()),
     };
-    if may_connect(address, allowed) { Ok(()) } else { Err(AddressRefused::new(&address)) }
+    let why = match reach {
+        Reach::Any | Reach::PublicAnd(_) if is_metadata(address) => METADATA,
+        Reach::PublicAnd(allowed) if !may_connect(address, allowed) => NOT_ALLOWED,
+        Reach::Beside if is_public(address) => NOT_BESIDE,
+        Reach::Any | Reach::PublicAnd(_) | Reach::Beside => return Ok(()),
+    };
+    Err(AddressRefused::new(&address, why))
 }
 
 /// Looks names up, and leaves out the addresses that are not connected to.
 #[derive(Debug, Clone)]
-pub(super) struct Resolver {
-    allowed: Arc<[IpNet]>,
-}
-
-impl Resolver {
-    pub(super) fn new(allowed: &[IpNet]) -> Self {
-        Self { allowed: allowed.into() }
-    }
+pub(super) enum Resolver {
+    /// Leaves out where clouds hand out credentials.
+    Any,
+    /// Leaves out all but the internet and these networks.
+    PublicAnd(Arc<[IpNet]>),
 }
 
 impl Resolve for Resolver {
     fn resolve(&self, name: Name) -> Resolving {
-        let allowed = Arc::clone(&self.allowed);
+        let resolver = self.clone();
         Box::pin(async move {
             let found = lookup_host((name.as_str(), 0)).await?;
-            let addresses = connectable(name.as_str(), found, &allowed)?;
+            let addresses = match &resolver {
+                Self::Any => sieve(name.as_str(), found, METADATA, |address| !is_metadata(address)),
+                Self::PublicAnd(allowed) => connectable(name.as_str(), found, allowed),
+            }?;
             let addresses: Addrs = Box::new(addresses.into_iter());
             Ok(addresses)
         })
@@ -121,10 +157,18 @@ pub fn connectable(
     found: impl IntoIterator<Item = SocketAddr>,
     allowed: &[IpNet],
 ) -> Result<Vec<SocketAddr>, AddressRefused> {
-    let (good, bad): (Vec<_>, Vec<_>) =
-        found.into_iter().partition(|address| may_connect(address.ip(), allowed));
+    sieve(name, found, NOT_ALLOWED, |address| may_connect(address, allowed))
+}
+
+fn sieve(
+    name: &str,
+    found: impl IntoIterator<Item = SocketAddr>,
+    why: &'static str,
+    is_good: impl Fn(IpAddr) -> bool,
+) -> Result<Vec<SocketAddr>, AddressRefused> {
+    let (good, bad): (Vec<_>, Vec<_>) = found.into_iter().partition(|address| is_good(address.ip()));
     match bad.first() {
-        Some(bad) if good.is_empty() => Err(AddressRefused::new(&format!("{} of {name}", bad.ip()))),
+        Some(bad) if good.is_empty() => Err(AddressRefused::new(&format!("{} of {name}", bad.ip()), why)),
         _ => Ok(good),
     }
 }

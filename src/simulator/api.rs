@@ -10,7 +10,7 @@ use super::paging::page;
 use super::quarantine::stop_and_quarantine;
 use super::refusals::{No, Reply};
 use super::state::{CallRecord, State};
-use super::{entra, graph, lookups};
+use super::{entra, graph, lookups, managed};
 
 const MACHINE_ACTION_FILTERS: [&str; 6] =
     ["id", "status", "machineId", "type", "requestor", "creationDateTimeUtc"];
@@ -28,11 +28,13 @@ impl State {
         };
         let answered = match &route {
             Route::Token(tenant) => entra::answer(self, request, tenant, fault),
+            Route::Managed(host) => managed::answer(self, request, *host, fault),
             _ => respond(&reply(self, request, &route, fault), fault),
         };
         let body = match &route {
             // The secret is not for the log.
             Route::Token(_) => entra::asked(request),
+            Route::Managed(_) => managed::asked(request),
             Route::Quarantine(_) | Route::Cancel(_) => request.json(),
             _ => Value::Null,
         };
@@ -80,7 +82,7 @@ fn work(state: &mut State, request: &Request, route: &Route) -> Reply {
         Route::FileStats(hash) => lookups::file_stats(state, request, hash),
         Route::FileMachines(hash) => lookups::file_machines(state, request, hash),
         Route::Alert(id) => graph::alert(state, id),
-        Route::Token(_) => Err(No::new(404, "ResourceNotFound", "no call of an API")),
+        Route::Token(_) | Route::Managed(_) => Err(No::new(404, "ResourceNotFound", "no call of an API")),
     }
 }
 

@@ -5,9 +5,10 @@ use percent_encoding::percent_decode_str;
 use serde_json::Value;
 
 use super::faults::Place;
+use super::managed::Host;
 
 /// A request.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Request {
     /// HTTP method.
     pub method: String,
@@ -17,6 +18,12 @@ pub struct Request {
     pub path: String,
     /// The header `Authorization`.
     pub authorization: Option<String>,
+    /// The header `Metadata`.
+    pub metadata: Option<String>,
+    /// The header `X-IDENTITY-HEADER`.
+    pub identity_header: Option<String>,
+    /// Whether it came through a proxy.
+    pub is_forwarded: bool,
     /// The body.
     pub body: Bytes,
 }
@@ -39,6 +46,8 @@ pub struct Answered {
 pub(super) enum Route {
     /// A token of a tenant.
     Token(String),
+    /// A token of a managed identity.
+    Managed(Host),
     /// StopAndQuarantineFile on a machine.
     Quarantine(String),
     MachineActions,
@@ -78,6 +87,8 @@ impl Request {
         let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
         match (self.method.as_str(), segments.as_slice()) {
             ("POST", [tenant, "oauth2", "v2.0", "token"]) => Some(Route::Token((*tenant).to_owned())),
+            ("GET", ["metadata", "identity", "oauth2", "token"]) => Some(Route::Managed(Host::Vm)),
+            ("GET", ["msi", "token"]) => Some(Route::Managed(Host::AppService)),
             ("GET", ["v1.0", "security", "alerts_v2", id]) => Some(Route::Alert((*id).to_owned())),
             (method, ["api", "v1.0", rest @ ..] | ["api", rest @ ..]) => defender_route(method, rest),
             _ => None,
@@ -105,7 +116,7 @@ impl Route {
     /// Where faults strike it, and whose limits it counts against.
     pub(super) fn place(&self) -> Place {
         match self {
-            Self::Token(_) => Place::Token,
+            Self::Token(_) | Self::Managed(_) => Place::Token,
             Self::Quarantine(_) => Place::Quarantine,
             Self::MachineActions | Self::MachineAction(_) => Place::MachineActions,
             Self::Cancel(_) => Place::Cancel,

@@ -23,13 +23,19 @@ pub(super) async fn carry(request: HttpRequest, body: Bytes, shared: web::Data<S
 }
 
 fn taken(request: &HttpRequest, body: Bytes) -> Request {
-    let authorization = request.headers().get("authorization").and_then(|value| value.to_str().ok());
+    let header = |name: &str| {
+        let value = request.headers().get(name).and_then(|value| value.to_str().ok());
+        value.map(ToOwned::to_owned)
+    };
     let connection = request.connection_info();
     Request {
         method: request.method().to_string(),
         base: format!("{}://{}", connection.scheme(), connection.host()),
         path: request.uri().to_string(),
-        authorization: authorization.map(ToOwned::to_owned),
+        authorization: header("authorization"),
+        metadata: header("metadata"),
+        identity_header: header("x-identity-header"),
+        is_forwarded: header("x-forwarded-for").is_some() || header("via").is_some(),
         body,
     }
 }

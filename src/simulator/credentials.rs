@@ -1,5 +1,7 @@
 //! Who may get a token of the simulated Entra ID, and the tokens that it signs.
 
+use std::collections::HashSet;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::{Hmac, KeyInit as _, Mac as _};
@@ -10,14 +12,17 @@ use serde_json::{Value, json};
 use sha2::Sha256;
 use uuid::Uuid;
 
+use super::assertions::Federation;
 use super::switches::Switches;
 
 /// The scopes that Defender's API is known under (reference, defender-api 7.2), without `/.default`.
-pub(super) const AUDIENCES: [&str; 4] = [
+pub(super) const AUDIENCES: [&str; 6] = [
     "https://api.securitycenter.microsoft.com",
     "https://api.securitycenter.windows.com",
     "https://api.security.microsoft.com",
     "https://securitycenter.onmicrosoft.com/windowsatpservice",
+    "https://api-gcc.securitycenter.microsoft.us",
+    "https://api-gov.securitycenter.microsoft.us",
 ];
 
 /// The same for Microsoft Graph (reference, defender-api 8).
@@ -33,6 +38,14 @@ pub struct Credentials {
     pub client_id: String,
     /// Its secret.
     pub client_secret: SecretString,
+    /// Its certificates, as DER.
+    pub certificates: Vec<Vec<u8>>,
+    /// Whose tokens stand for it. The simulator's own tokens with its client id as subject do anyway.
+    pub federations: Vec<Federation>,
+    /// What App Service would tell the app to show.
+    pub identity_header: SecretString,
+    /// The ids of assertions that were taken: each counts once.
+    pub(super) taken: HashSet<String>,
     signing_key: [u8; 16],
 }
 
@@ -52,6 +65,10 @@ impl Credentials {
             tenant_id: tenant_id.to_owned(),
             client_id: client_id.to_owned(),
             client_secret,
+            certificates: Vec::new(),
+            federations: Vec::new(),
+            identity_header: Uuid::new_v4().to_string().into(),
+            taken: HashSet::new(),
             signing_key: Uuid::new_v4().into_bytes(),
         }
     }

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use url::form_urlencoded;
 use uuid::Uuid;
 
+use super::assertions::{self, ASSERTION_TYPE, Expected, Federation};
 use super::call::{Answered, Request};
 use super::credentials::{AUDIENCES, Credentials, GRAPH_AUDIENCES};
 use super::faults::FaultKind;
@@ -15,6 +16,8 @@ use super::state::State;
 struct Form {
     client_id: Option<String>,
     client_secret: Option<String>,
+    client_assertion_type: Option<String>,
+    client_assertion: Option<String>,
     scope: Option<String>,
     grant_type: Option<String>,
 }
@@ -26,6 +29,8 @@ impl Form {
             let field = match name.as_ref() {
                 "client_id" => &mut form.client_id,
                 "client_secret" => &mut form.client_secret,
+                "client_assertion_type" => &mut form.client_assertion_type,
+                "client_assertion" => &mut form.client_assertion,
                 "scope" => &mut form.scope,
                 "grant_type" => &mut form.grant_type,
                 _ => continue,
@@ -39,7 +44,12 @@ impl Form {
 /// What a request asks for, as the log has it.
 pub(super) fn asked(request: &Request) -> Value {
     let form = Form::of(request);
-    json!({"client_id": form.client_id, "scope": form.scope, "grant_type": form.grant_type})
+    let proof = match (&form.client_secret, &form.client_assertion) {
+        (None, Some(_)) => "assertion",
+        (Some(_), None) => "secret",
+        _ => "none",
+    };
+    json!({"client_id": form.client_id, "scope": form.scope, "grant_type": form.grant_type, "proof": proof})
 }
 
 /// Answers a request for a token.
@@ -58,13 +68,18 @@ pub(super) fn answer(
             let message = "A transient error has occurred.";
             return refuse(503, "temporarily_unavailable", 90_033, message);
         }
+        Some(FaultKind::Refusal { status, error, number, message }) => {
+            return refuse(*status, error, *number, message);
+        }
         Some(FaultKind::AnswerLost | FaultKind::RequestLost) => return Answered::broken_off(""),
         Some(FaultKind::Status { status }) => {
             return refuse(*status, "server_error", 50_000, "Something failed.");
         }
         _ => {}
     }
-    let audience = match check(&state.credentials, tenant, &form) {
+    let checked = check(&state.credentials, tenant, &form);
+    let audience = match checked.and_then(|audience| prove(state, request, tenant, &form).map(|()| audience))
+    {
         Ok(audience) => audience,
         Err(no) => return refuse(no.status, no.error, no.number, &no.message),
     };
@@ -86,14 +101,14 @@ pub(super) fn answer(
 }
 
 /// A no of Entra ID.
-struct No {
-    status: u16,
-    error: &'static str,
-    number: u32,
-    message: String,
+pub(super) struct No {
+    pub(super) status: u16,
+    pub(super) error: &'static str,
+    pub(super) number: u32,
+    pub(super) message: String,
 }
 
-/// Checks a request for a token; returns the audience that it asks for.
+/// Checks what a request asks for; returns the audience.
 fn check<'a>(known: &Credentials, tenant: &str, form: &'a Form) -> Result<&'a str, No> {
     let no =
         |status, error, number, message: &str| Err(No { status, error, number, message: message.to_owned() });
@@ -108,9 +123,6 @@ fn check<'a>(known: &Credentials, tenant: &str, form: &'a Form) -> Result<&'a st
         let message = "Application was not found in the directory.";
         return no(400, "unauthorized_client", 700_016, message);
     }
-    if form.client_secret.as_deref() != Some(known.client_secret.expose_secret()) {
-        return no(401, "invalid_client", 7_000_215, "Invalid client secret provided.");
-    }
     let scope = form.scope.as_deref().unwrap_or_default();
     let is_microsoft = |scope: &&str| AUDIENCES.contains(scope) || GRAPH_AUDIENCES.contains(scope);
     let is_known = |scope: &&str| is_microsoft(scope) || scope.starts_with("api://");
@@ -118,6 +130,41 @@ fn check<'a>(known: &Credentials, tenant: &str, form: &'a Form) -> Result<&'a st
         Some(audience) => Ok(audience),
         None => no(400, "invalid_scope", 70_011, &format!("The scope {scope} is not valid.")),
     }
+}
+
+/// Checks what proves the app registration: a secret or an assertion, not both.
+fn prove(state: &mut State, request: &Request, tenant: &str, form: &Form) -> Result<(), No> {
+    let no = |number, message: &str| {
+        Err(No { status: 401, error: "invalid_client", number, message: message.to_owned() })
+    };
+    let assertion = match (&form.client_secret, &form.client_assertion) {
+        (Some(secret), None) if secret == state.credentials.client_secret.expose_secret() => return Ok(()),
+        (Some(_), None) => return no(7_000_215, "Invalid client secret provided."),
+        (None, Some(assertion)) => assertion,
+        _ => return no(7_000_218, "The request body must contain 'client_assertion' or 'client_secret'."),
+    };
+    if form.client_assertion_type.as_deref() != Some(ASSERTION_TYPE) {
+        return no(7_000_218, "The request body must contain the parameter 'client_assertion_type'.");
+    }
+    let own = Federation {
+        issuer: issuer::name(&request.base, tenant),
+        subject: state.credentials.client_id.clone(),
+        keys: vec![state.issuer_key.public()],
+    };
+    let now = state.now().as_second();
+    let federations = [state.credentials.federations.as_slice(), &[own]].concat();
+    let jti = assertions::judge(
+        assertion,
+        &Expected {
+            client_id: &state.credentials.client_id,
+            endpoint: &format!("{}{}", request.base, request.bare_path()),
+            certificates: &state.credentials.certificates,
+            federations: &federations,
+            now,
+        },
+    )?;
+    let is_new = jti.is_none_or(|jti| state.credentials.taken.insert(jti));
+    if is_new { Ok(()) } else { no(700_027, "The assertion has been used before.") }
 }
 
 /// An error of Entra ID (reference, defender-api 7.7).

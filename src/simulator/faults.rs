@@ -92,6 +92,17 @@ pub enum FaultKind {
     },
     /// Entra ID: wrong secret.
     InvalidClient,
+    /// Entra ID, or a managed identity's endpoint: any other no.
+    Refusal {
+        /// The status.
+        status: u16,
+        /// The error word.
+        error: String,
+        /// The AADSTS number.
+        number: u32,
+        /// The sentence behind it.
+        message: String,
+    },
     /// Entra ID: temporarily unavailable.
     TemporarilyUnavailable,
     /// Entra ID: an answer without `expires_in`.

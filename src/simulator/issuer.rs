@@ -62,7 +62,7 @@ impl IssuerKey {
     }
 
     /// The public half, as a key set has it (RFC 7517).
-    fn public(&mut self) -> Value {
+    pub(super) fn public(&mut self) -> Value {
         let (pair, kid) = self.pair();
         let encode = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
         let (n, e) = (pair.public_key().modulus(), pair.public_key().exponent());

@@ -5,6 +5,7 @@
 //! switches, and keeps a log of every call.
 
 mod api;
+mod assertions;
 mod call;
 mod cancel;
 mod carrier;
@@ -17,6 +18,7 @@ mod issuer;
 mod limits;
 mod lookups;
 mod machine_actions;
+mod managed;
 mod odata;
 mod paging;
 mod quarantine;
@@ -34,6 +36,7 @@ use actix_web::{App, HttpServer, web};
 
 use crate::clock::Clock;
 
+pub use assertions::Federation;
 pub use call::{Answered, Request};
 pub use credentials::Credentials;
 pub use faults::{Fault, FaultKind, Place};

@@ -223,6 +223,16 @@ impl Store {
         self.readers.read(audit_head).await
     }
 
+    /// Returns up to which entry a collector was told of traces; `None` if it never was.
+    pub async fn traced(&self) -> Result<Option<u64>, StoreError> {
+        self.readers.read(|db| Ok(Mark::TracedTo.read(db)?.map(unsigned))).await
+    }
+
+    /// Keeps up to which entry a collector was told of traces.
+    pub async fn traced_to(&self, seq: u64) -> Result<(), StoreError> {
+        self.writer.write(move |tx| Mark::TracedTo.write(tx, place(seq))).await
+    }
+
     /// Returns entries after this place, the oldest first.
     pub async fn audit(&self, after: u64, limit: u32) -> Result<Vec<AuditRow>, StoreError> {
         self.readers.read(move |db| page(db, after, limit)).await

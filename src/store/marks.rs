@@ -21,6 +21,8 @@ pub(super) enum Mark {
     CallsCounted,
     /// Which entry of the audit has the last checkpoint.
     AuditCheckpoint,
+    /// Up to which entry of the audit a collector was told of traces.
+    TracedTo,
     /// Whether the signal file of the kill switch was there when it was last looked for: 1 if so, or if that was not known.
     SignalFile,
 }
@@ -35,6 +37,7 @@ impl Mark {
             Self::RestoredFrom => "restored_from",
             Self::CallsCounted => "calls_counted",
             Self::AuditCheckpoint => "audit_checkpoint",
+            Self::TracedTo => "traced_to",
             Self::SignalFile => "signal_file",
         }
     }

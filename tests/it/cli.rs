@@ -53,7 +53,10 @@ fn check_is_content_with_a_good_configuration() {
     let output = installation.run(&["check", "--json"]);
     let verdict: Value = serde_json::from_str(&out(&output)).unwrap();
     let source = json!({"source": "soc", "mode": "enforce", "source_mode": "enforce", "mode_max": "enforce"});
-    assert_eq!(verdict, json!({"valid": true, "warnings": [], "complaints": [], "sources": [source]}));
+    let identity = "application client with a client secret";
+    let good =
+        json!({"valid": true, "warnings": [], "complaints": [], "sources": [source], "identity": identity});
+    assert_eq!(verdict, good);
 }
 
 /// An edit of a good configuration, the key that is complained about, and words of problem and remedy.

@@ -11,13 +11,11 @@ use quarantine_bridge::alert::{Mode, Severity};
 use quarantine_bridge::clock::Clock;
 use quarantine_bridge::defender::{self, Defender};
 use quarantine_bridge::dispatch::{self, Dispatcher};
-use quarantine_bridge::microsoft::AppRegistration;
 use quarantine_bridge::policy::{Guard, Policy};
 use quarantine_bridge::simulator::Simulator;
 use quarantine_bridge::store::{ActionFilter, Options, Scope, Store, StoreError, check_database};
 use quarantine_bridge::telemetry::Metrics;
 use rusqlite::Connection;
-use secrecy::SecretString;
 use serde_json::json;
 use tempfile::TempDir;
 use tokio::sync::watch;
@@ -25,8 +23,7 @@ use tokio::time::timeout;
 
 use crate::harness::binary::Installation;
 use crate::harness::{
-    Bridge, CLIENT, SECRET, SHA1, Setup, TENANT, all_off, poll, start_of_time, wait_until_unlocked,
-    without_facts,
+    Bridge, SHA1, Setup, all_off, identity, poll, start_of_time, wait_until_unlocked, without_facts,
 };
 
 const FLIPS: usize = 1_000;
@@ -61,14 +58,9 @@ async fn sound() -> (Bridge, TempDir, PathBuf) {
 }
 
 fn defender(simulator: &Simulator, clock: &Clock) -> Defender {
-    let app = AppRegistration {
-        login_url: simulator.url().parse().unwrap(),
-        tenant_id: TENANT.to_owned(),
-        client_id: CLIENT.to_owned(),
-        client_secret: SecretString::from(SECRET),
-    };
     let scope = "https://api.securitycenter.microsoft.com/.default".to_owned();
-    let options = defender::Options { api_url: simulator.url().parse().unwrap(), app, scope };
+    let (api_url, identity) = (simulator.url().parse().unwrap(), identity(&simulator.url()));
+    let options = defender::Options { api_url, identity, scope };
     Defender::new(&options, clock.clone(), Metrics::new()).unwrap()
 }
 

@@ -226,7 +226,7 @@ async fn whoever_is_not_reached_is_named_with_what_may_be_in_between() {
     let installation = Installation::new(NOWHERE, "");
     let looked = doctor(&installation);
     looked.says("network", "wrong", &["Entra ID is not reached", "Defender is not reached", "firewall"]);
-    looked.says("token", "wrong", &[]);
+    looked.says("token", "wrong", &["there is no token"]);
 
     let installation = Installation::new("https://no-such-host.invalid", "");
     doctor(&installation).says("network", "wrong", &["the name is not found"]);

@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 
 use quarantine_bridge::alert::SourceName;
 use quarantine_bridge::config::{Config, Secrets, load};
+use quarantine_bridge::microsoft::Identity;
 use tempfile::TempDir;
+use url::Url;
 
 use crate::harness::binary::command;
 
@@ -42,13 +44,20 @@ fn read(text: &str) -> Config {
     load(&path, Secrets::Skip).unwrap_or_else(|complaints| panic!("{complaints}"))
 }
 
+fn login_url(config: &Config) -> Url {
+    match &config.defender.identity {
+        Identity::App(app) => app.login_url.clone(),
+        Identity::Managed(_) => panic!("it has an app registration"),
+    }
+}
+
 #[test]
 fn the_example_configuration_states_the_defaults() {
     let (example, least) = (read(EXAMPLE), read(LEAST));
     assert_eq!(example.http.listen, least.http.listen);
     assert_eq!(example.store.path, least.store.path);
     assert_eq!(example.defender.api_url, least.defender.api_url);
-    assert_eq!(example.defender.app.login_url, least.defender.app.login_url);
+    assert_eq!(login_url(&example), login_url(&least));
     assert_eq!(example.defender.scope, least.defender.scope);
     assert!(example.graph.is_none() && least.graph.is_none());
     let calls = |config: &Config| (config.dispatch.calls_per_minute, config.dispatch.calls_per_hour);
@@ -97,6 +106,7 @@ fn the_example_configuration_has_every_key() {
         "[policy]",
         "[policy.guards]",
         "[log]",
+        "[telemetry]",
         "[sources.soc]",
         "[sources.soc.quota]",
         "[sources.soc.auth]",

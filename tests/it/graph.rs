@@ -701,19 +701,6 @@ fn another_host_than_microsofts_must_be_allowed() {
     assert_eq!(found.iter().map(|it| it.key.as_str()).collect::<Vec<_>>(), ["graph.api_url"]);
 }
 
-#[test]
-fn each_cloud_is_its_own_audience() {
-    for (host, scope) in [
-        ("graph.microsoft.com", "https://graph.microsoft.com/.default"),
-        ("graph.microsoft.us", "https://graph.microsoft.us/.default"),
-        ("dod-graph.microsoft.us", "https://dod-graph.microsoft.us/.default"),
-    ] {
-        let graph = format!("[graph]\nenabled = true\napi_url = \"https://{host}\"\n");
-        let config = load(&installation("http://127.0.0.1:9", &graph).config(), Secrets::Read).unwrap();
-        assert_eq!(config.graph.unwrap().scope, scope);
-    }
-}
-
 /// The real binary is killed while Graph is being asked; after it is started again, the alert is fetched and acted on.
 #[tokio::test]
 async fn a_kill_while_graph_is_asked_loses_nothing() {

@@ -72,9 +72,6 @@ fn the_steps_name_what_they_are_about_and_warn() {
 
 #[test]
 fn another_cloud_has_another_portal_and_another_machine_action_is_named() {
-    let government = Portal::of_api(Some("api-gov.securitycenter.microsoft.us"));
-    assert_eq!(Portal::of_api(Some("api-gcc.securitycenter.microsoft.us")), Portal::Commercial);
-    assert_eq!(Portal::of_api(None), Portal::Commercial);
     let theirs = SupersededBy {
         machine_action_id: "00000000-0000-4000-8000-000000000001".to_owned(),
         requestor: Some("lead@example.com".to_owned()),
@@ -82,7 +79,9 @@ fn another_cloud_has_another_portal_and_another_machine_action_is_named() {
     };
     let superseded = Action { machine_action: None, ..named(State::Superseded) };
 
-    let recipe = recipe(&superseded, Some(&theirs), government);
+    let in_defense = recipe(&superseded, Some(&theirs), Portal::Defense);
+    assert!(in_defense.steps[0].link.as_ref().is_some_and(|it| it.starts_with("https://security.apps.mil/")));
+    let recipe = recipe(&superseded, Some(&theirs), Portal::Government);
 
     assert!(recipe.why.contains("lead@example.com"), "{}", recipe.why);
     assert!(recipe.steps[0].what.contains(&theirs.machine_action_id));

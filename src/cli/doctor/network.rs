@@ -15,6 +15,7 @@ use url::Url;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::http::Principals;
+use crate::microsoft::Identity;
 use crate::outgoing::{Outgoing, causes};
 
 use super::finding::{Check, Finding, note, well, wrong};
@@ -54,7 +55,7 @@ fn others(config: &Config) -> Vec<Other> {
         must_know: false,
         has_clock: true,
     };
-    let mut others = vec![entra(config), defender];
+    let mut others: Vec<_> = entra(config).into_iter().chain([defender]).collect();
     others.extend(config.graph.as_ref().map(|graph| Other {
         name: "Microsoft Graph",
         url: under(&graph.api_url, &["v1.0"]),
@@ -75,11 +76,12 @@ fn others(config: &Config) -> Vec<Other> {
     others
 }
 
-/// Entra ID, where it tells of the tenant whose tokens are asked for.
-fn entra(config: &Config) -> Other {
-    let app = &config.defender.app;
+/// Entra ID, where it tells of the tenant whose tokens are asked for. What hands out the tokens of a managed identity is asked for the
+/// token itself.
+fn entra(config: &Config) -> Option<Other> {
+    let Identity::App(app) = &config.defender.identity else { return None };
     let url = under(&app.login_url, &[&app.tenant_id, "v2.0", ".well-known", "openid-configuration"]);
-    Other { name: "Entra ID", url, must_know: true, has_clock: true }
+    Some(Other { name: "Entra ID", url, must_know: true, has_clock: true })
 }
 
 fn under(base: &Url, segments: &[&str]) -> Url {

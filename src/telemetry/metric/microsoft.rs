@@ -100,6 +100,12 @@ pub const TOKEN_EXPIRY: Metric = gauge(
     "When the current token expires, in seconds since 1970, by API.",
 );
 
+/// When the certificate ends that proves who asks for tokens.
+pub const CREDENTIAL_EXPIRY: Metric = gauge(
+    "quarantine_bridge_credential_expiry_timestamp_seconds",
+    "When the certificate that proves who asks for tokens ends, in seconds since 1970, by API; absent without one.",
+);
+
 /// Fetches of an issuer's keys, by issuer and result: ok, error.
 pub const ISSUER_FETCHES: Metric = counter(
     "quarantine_bridge_issuer_fetches_total",
@@ -147,6 +153,7 @@ pub(super) const ALL: &[Metric] = &[
     RECONCILED,
     ROLES_MISSING,
     TOKEN_EXPIRY,
+    CREDENTIAL_EXPIRY,
     ISSUER_FETCHES,
     ISSUER_KEYS_FETCHED,
     FETCHES,

@@ -71,6 +71,12 @@ pub const CALLBACK_OLDEST: Metric = gauge(
     "Age of the oldest message that is to be sent to a callback, by callback; 0 if there is none.",
 );
 
+/// Traces of actions that have ended, by result: sent, dropped.
+pub const TRACES: Metric = counter(
+    "quarantine_bridge_traces_total",
+    "Traces of actions that have ended, by result: sent, or dropped because the collector refused them or was too far behind.",
+);
+
 /// How many listen to events.
 pub const EVENT_LISTENERS: Metric = gauge("quarantine_bridge_event_listeners", "Open streams of events.");
 
@@ -89,5 +95,6 @@ pub(super) const ALL: &[Metric] = &[
     CALLBACK_SENDINGS,
     CALLBACK_MESSAGES,
     CALLBACK_OLDEST,
+    TRACES,
     EVENT_LISTENERS,
 ];

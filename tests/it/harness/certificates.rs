@@ -1,9 +1,10 @@
 //! Certificate authorities and certificates, made when a test needs them.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, SanType, date_time_ymd,
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, PKCS_RSA_SHA256, SanType,
+    date_time_ymd,
 };
 use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::pki_types::pem::PemObject as _;
@@ -68,6 +69,16 @@ impl Authority {
             }
         })
     }
+}
+
+/// A self-signed certificate with an RSA key, as an app registration has one.
+pub(crate) fn rsa() -> &'static Pair {
+    static PAIR: LazyLock<Pair> = LazyLock::new(|| {
+        let key = KeyPair::generate_for(&PKCS_RSA_SHA256).unwrap();
+        let certificate = CertificateParams::default().self_signed(&key).unwrap();
+        Pair { certificate: certificate.pem(), key: key.serialize_pem(), der: certificate.der().to_vec() }
+    });
+    &PAIR
 }
 
 pub(crate) fn dns(name: &str) -> SanType {

@@ -32,7 +32,7 @@ use quarantine_bridge::graph::AlertFetcher;
 use quarantine_bridge::ingest::jwt::Jwt;
 use quarantine_bridge::ingest::{Gate, RawDelivery, Scheme, sign, verify};
 use quarantine_bridge::mapping::{BuiltIn, Format};
-use quarantine_bridge::microsoft::AppRegistration;
+use quarantine_bridge::microsoft::{Identity, Proof};
 use quarantine_bridge::policy::{Facts, Guard, Guards, Policy};
 use quarantine_bridge::retention::Pruner;
 use quarantine_bridge::simulator::Simulator;
@@ -41,6 +41,7 @@ use quarantine_bridge::store::{
     add_token,
 };
 use quarantine_bridge::telemetry::{LogFormat, Metrics};
+use quarantine_bridge::traces::{self, Traces};
 use quarantine_bridge::{defender, graph, http};
 use reqwest::{Client, RequestBuilder};
 use secrecy::SecretString;
@@ -52,7 +53,8 @@ use tracing::level_filters::LevelFilter;
 
 pub(crate) use action::action;
 pub(crate) use simulated::{
-    CLIENT, MACHINE, SECRET, SHA1, TENANT, WHSEC, key, poll, simulate, take_device_offline,
+    CLIENT, MACHINE, SECRET, SHA1, TENANT, WHSEC, identity, key, poll, proven_by, simulate,
+    take_device_offline,
 };
 
 /// What a test may want otherwise than usual.
@@ -68,6 +70,10 @@ pub(crate) struct Setup {
     /// How the source's devices and files are found.
     pub(crate) rules: Rules,
     pub(crate) client_secret: &'static str,
+    /// As whom tokens are asked for, if not by the client secret.
+    pub(crate) identity: Option<Identity>,
+    /// What tokens for Defender are for, if not as in the commercial cloud.
+    pub(crate) scope: Option<String>,
     /// What the source must show.
     pub(crate) gate: fn() -> Gate,
     /// What its token must say, if it must show one of an issuer instead.
@@ -88,6 +94,8 @@ pub(crate) struct Setup {
     pub(crate) link_key: Option<&'static str>,
     /// Who is told what became of actions.
     pub(crate) callbacks: Vec<Callback>,
+    /// Who is told of traces, if anybody is.
+    pub(crate) traces: Option<traces::Options>,
     /// Where others reach the bridge.
     pub(crate) public_url: Option<&'static str>,
 }
@@ -103,6 +111,8 @@ impl Default for Setup {
             lookups_per_minute: 100,
             rules: Rules::default(),
             client_secret: SECRET,
+            identity: None,
+            scope: None,
             gate: || Gate::standard_webhooks(vec![key()]).unwrap(),
             jwt: None,
             quota: http::Quota { rate: http::Rate::per_minute(1_000_000, 1_000_000), retries_429: false },
@@ -117,6 +127,7 @@ impl Default for Setup {
             principals: None,
             link_key: None,
             callbacks: Vec::new(),
+            traces: None,
             public_url: None,
         }
     }
@@ -143,6 +154,7 @@ pub(crate) struct Bridge {
     alert_fetcher: Option<AlertFetcher>,
     pruner: Option<Pruner>,
     callbacks: Option<Callbacks>,
+    traces: Option<Traces>,
     server: ServerHandle,
     /// Ends streams and waits.
     stopping: watch::Sender<bool>,
@@ -173,6 +185,12 @@ impl Bridge {
         Box::pin(Self::assemble(setup, clock, simulator, folder, tasks)).await
     }
 
+    /// One beside a simulator that runs already, by the same clock.
+    pub(crate) async fn beside(setup: Setup, clock: Clock, simulator: Simulator) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        Box::pin(Self::assemble(setup, clock, simulator, folder, JoinSet::new())).await
+    }
+
     async fn assemble(
         setup: Setup,
         clock: Clock,
@@ -191,6 +209,7 @@ impl Bridge {
             pruner,
             switch_watch,
             callbacks,
+            traces,
             stopping,
             metrics,
             store,
@@ -215,6 +234,7 @@ impl Bridge {
             alert_fetcher: Some(alert_fetcher),
             pruner: Some(pruner),
             callbacks: Some(callbacks),
+            traces: Some(traces),
             server: handle,
             stopping,
             fetching,
@@ -259,6 +279,7 @@ impl Bridge {
         self.alert_fetcher = None;
         self.pruner = None;
         self.callbacks = None;
+        self.traces = None;
         self.server.stop(false).await;
         let clock = self.clock.clone();
         let simulator = self.simulator.clone();
@@ -430,6 +451,11 @@ impl Bridge {
         self.callbacks.as_mut().unwrap().drain().await.unwrap();
     }
 
+    /// Lets the collector of traces be told all that can be told now.
+    pub(crate) async fn trace(&mut self) {
+        self.traces.as_mut().unwrap().drain().await.unwrap();
+    }
+
     /// Has callbacks told beside the test, as the service does.
     pub(crate) fn keep_telling(&mut self) {
         let stopped = self.fetching.subscribe();
@@ -543,12 +569,8 @@ fn config(setup: &Setup, simulator: &Simulator, folder: &TempDir) -> Config {
     dispatch.calls_per_minute = setup.calls_per_minute;
     dispatch.lookups_per_minute = setup.lookups_per_minute;
     dispatch.rules.values_mut().for_each(|rules| *rules = setup.rules);
-    let app = AppRegistration {
-        login_url: simulator.url().parse().unwrap(),
-        tenant_id: TENANT.to_owned(),
-        client_id: CLIENT.to_owned(),
-        client_secret: SecretString::from(setup.client_secret),
-    };
+    let by_secret = || proven_by(&simulator.url(), Proof::Secret(SecretString::from(setup.client_secret)));
+    let identity = setup.identity.clone().unwrap_or_else(by_secret);
     // Links are made under it.
     let public_url = setup.public_url.or(setup.link_key.map(|_| "https://bridge.example.com"));
     Config {
@@ -568,16 +590,20 @@ fn config(setup: &Setup, simulator: &Simulator, folder: &TempDir) -> Config {
         file: Digest::START,
         defender: defender::Options {
             api_url: setup.api_url.clone().unwrap_or(simulator.url()).parse().unwrap(),
-            app: app.clone(),
-            scope: "https://api.securitycenter.microsoft.com/.default".to_owned(),
+            identity: identity.clone(),
+            scope: setup
+                .scope
+                .clone()
+                .unwrap_or("https://api.securitycenter.microsoft.com/.default".to_owned()),
         },
         graph: setup.graph.then(|| graph::Options {
             api_url: simulator.url().parse().unwrap(),
-            app,
+            identity,
             scope: "https://graph.microsoft.com/.default".to_owned(),
         }),
         dispatch,
         callbacks: setup.callbacks.clone(),
+        traces: setup.traces.clone(),
         log_format: LogFormat::Text,
         log_level: LevelFilter::OFF,
         warnings: Complaints::default(),

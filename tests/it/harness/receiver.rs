@@ -48,6 +48,7 @@ pub(crate) struct Answers {
 /// A receiver that listens.
 pub(crate) struct Receiver {
     pub(crate) url: String,
+    base: String,
     answers: watch::Sender<Answers>,
     came: watch::Sender<Vec<Received>>,
     _tasks: JoinSet<()>,
@@ -62,7 +63,8 @@ struct Shared {
 impl Receiver {
     pub(crate) fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let url = format!("http://{}/hooks/secret-path", listener.local_addr().unwrap());
+        let base = format!("http://{}", listener.local_addr().unwrap());
+        let url = format!("{base}/hooks/secret-path");
         let (answers, receiver) = watch::channel(Answers { status: 200, headers: Vec::new() });
         let came = watch::Sender::default();
         let shared = Shared { answers: receiver, came: came.clone() };
@@ -71,12 +73,17 @@ impl Receiver {
         let server = HttpServer::new(app).workers(1).disable_signals().listen(listener).unwrap().run();
         let mut tasks = JoinSet::new();
         tasks.spawn(async move { server.await.unwrap() });
-        Self { url, answers, came, _tasks: tasks }
+        Self { url, base, answers, came, _tasks: tasks }
     }
 
     /// A callback that leads here, and is told of everything.
     pub(crate) fn callback(&self, name: &str) -> Callback {
         callback(name, &self.url)
+    }
+
+    /// Its address without a path.
+    pub(crate) fn base(&self) -> String {
+        self.base.clone()
     }
 
     pub(crate) fn answer(&self, status: u16) {

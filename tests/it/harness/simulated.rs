@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use quarantine_bridge::clock::Clock;
 use quarantine_bridge::ingest::SigningKey;
+use quarantine_bridge::microsoft::{AppRegistration, Identity, Proof};
 use quarantine_bridge::simulator::{Credentials, Machine, Simulator, World, new_state};
 use secrecy::SecretString;
 use tokio::task::JoinSet;
@@ -18,6 +19,21 @@ pub(crate) const WHSEC: &str = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
 
 pub(crate) fn key() -> SigningKey {
     SigningKey::from_whsec(&SecretString::from(WHSEC), None).unwrap()
+}
+
+/// The app registration that simulators know, with its secret.
+pub(crate) fn identity(login_url: &str) -> Identity {
+    proven_by(login_url, Proof::Secret(SecretString::from(SECRET)))
+}
+
+/// The same with another proof.
+pub(crate) fn proven_by(login_url: &str, proof: Proof) -> Identity {
+    Identity::App(AppRegistration {
+        login_url: login_url.parse().unwrap(),
+        tenant_id: TENANT.to_owned(),
+        client_id: CLIENT.to_owned(),
+        proof,
+    })
 }
 
 /// Starts a simulator in which any device has any file, and whose limits are out of the way.

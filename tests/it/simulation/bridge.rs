@@ -8,15 +8,13 @@ use std::task::{Context, Poll, Wake, Waker};
 use quarantine_bridge::clock::Clock;
 use quarantine_bridge::defender::{self, Defender};
 use quarantine_bridge::dispatch::{Dispatcher, Options};
-use quarantine_bridge::microsoft::AppRegistration;
 use quarantine_bridge::store::Store;
 use quarantine_bridge::telemetry::Metrics;
-use secrecy::SecretString;
 use tokio::sync::watch;
 use tokio::task::unconstrained;
 
 use super::network::{Outbox, exchange};
-use crate::harness::{CLIENT, SECRET, TENANT};
+use crate::harness::identity;
 
 /// A future that is polled when the scheduler wants it to be.
 pub(crate) struct Polled<T> {
@@ -84,12 +82,7 @@ impl Bridge {
 fn defender(clock: &Clock, outbox: &Outbox) -> Defender {
     let options = defender::Options {
         api_url: "https://defender.example.test".parse().unwrap(),
-        app: AppRegistration {
-            login_url: "https://login.example.test".parse().unwrap(),
-            tenant_id: TENANT.to_owned(),
-            client_id: CLIENT.to_owned(),
-            client_secret: SecretString::from(SECRET),
-        },
+        identity: identity("https://login.example.test"),
         scope: "https://api.securitycenter.microsoft.com/.default".to_owned(),
     };
     let exchanges = [exchange(outbox), exchange(outbox)];

@@ -70,6 +70,7 @@ fn message(request: &reqwest::Request, teller: oneshot::Sender<Result<Answer, Fa
             path: format!("{}{query}", url.path()),
             authorization,
             body: body.unwrap_or_default(),
+            ..Request::default()
         },
         left_at: 0,
         call: None,
