@@ -158,7 +158,22 @@ async fn by_every_way_a_person_decides_and_the_submitter_and_a_wrong_scope_are_r
         let audited = "SELECT count(*) FROM audit WHERE entry LIKE '%token:alice%' AND entry LIKE ?1";
         assert_eq!(db.query_row(audited, [act], |row| row.get::<_, i64>(0)), Ok(1), "{way:?}");
         let history = action["history"].as_array().unwrap();
-        assert!(history.iter().any(|it| it["who"] == "token:alice"), "{action}");
+        let theirs = history.iter().find(|it| it["who"] == "token:alice").unwrap();
+        let facts = if is_approval {
+            json!(["approved by token:alice: os"])
+        } else {
+            json!(["no call for it was made"])
+        };
+        assert_eq!(theirs["facts"], facts, "{way:?}");
+        let entry = "SELECT entry FROM audit WHERE entry LIKE '%token:alice%' AND entry LIKE ?1";
+        let entry: String = db.query_row(entry, [act], |row| row.get(0)).unwrap();
+        let entry: Value = serde_json::from_str(&entry).unwrap();
+        assert_eq!(entry["subject"]["action"], id.as_str(), "{way:?}: {entry}");
+        assert_eq!(
+            entry["deed"]["to"],
+            if is_approval { json!("os") } else { Value::Null },
+            "{way:?}: {entry}"
+        );
     }
 }
 
