@@ -5,8 +5,8 @@
     tests/docs/check.py BINARY --update    writes the pages that are made of the code anew, then checks
     tests/docs/check.py --rendered DIR     checks that every link of the book that mdBook has made in DIR leads somewhere
 
-Needs PyYAML. The pages that are made: docs/reference/commands.md, configuration.md, the routes in api.md, and the runbooks in
-docs/SUMMARY.md.
+Needs PyYAML. The pages that are made: docs/reference/commands.md, configuration.md, the routes in api.md, the kits in
+docs/playbooks.md, and the runbooks in docs/SUMMARY.md.
 """
 
 import json
@@ -304,6 +304,12 @@ def operations_table(binary):
     return "\n".join(out) + "\n"
 
 
+def kits_table(binary):
+    """The table of deploy/soar, with links to the kits' folders."""
+    table = re.findall(r"(?m)^\|.*\n", (ROOT / "deploy/soar/README.md").read_text())
+    return re.sub(r"\]\(([^)]*)/README\.md\)", r"](../deploy/soar/\1)", "".join(table))
+
+
 def runbooks_list(binary):
     folder = DOCS / "runbooks"
     if not (folder / "README.md").exists():
@@ -325,6 +331,7 @@ def made(binary):
     yield "reference/commands.md", commands_page(binary)
     yield "reference/configuration.md", configuration_page(binary)
     yield part("reference/api.md", "\n" + operations_table(binary) + "\n")
+    yield part("playbooks.md", "\n" + kits_table(binary) + "\n")
     yield part("SUMMARY.md", runbooks_list(binary))
 
 
