@@ -31,7 +31,8 @@ build() { # folder, where the result goes
   (
     cd "$source"
     # No path of this machine in the binary, neither by Rust nor by C.
-    export RUSTFLAGS="--remap-path-prefix=$source=/source --remap-path-prefix=$cargo=/cargo --remap-path-prefix=$sysroot=/rust"
+    RUSTFLAGS="--remap-path-prefix=$source=/source --remap-path-prefix=$built=/built"
+    export RUSTFLAGS="$RUSTFLAGS --remap-path-prefix=$cargo=/cargo --remap-path-prefix=$sysroot=/rust"
     export CFLAGS="-ffile-prefix-map=$source=/source -ffile-prefix-map=$built=/built -ffile-prefix-map=$cargo=/cargo"
     export CXXFLAGS=$CFLAGS CARGO_INCREMENTAL=0
     cargo build --release --locked --target-dir "$built" --bin quarantine-bridge
