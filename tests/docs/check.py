@@ -233,6 +233,26 @@ def tests(binary):
         complaints.append(f"only {seen} tests are named in docs/security")
 
 
+def formats_and_schemes(binary):
+    """Every built-in format and every scheme has its row."""
+    listed = subprocess.run([binary, "formats", "list", "--json"], capture_output=True, text=True, check=True).stdout
+    formats = DOCS / "formats.md"
+    for name in (it["name"] for it in json.loads(listed)):
+        if f"\n| `{name}` |" not in formats.read_text():
+            complain(formats, f"has no row for {name}")
+    with tempfile.TemporaryDirectory() as folder:
+        # A scheme that is none makes `check` name those that are.
+        wrong = "".join(AROUND.values()).replace("standard-webhooks", "no such scheme")
+        (pathlib.Path(folder) / "quarantine-bridge.toml").write_text(wrong)
+        asked = subprocess.run([binary, "check", "--json"], cwd=folder, capture_output=True, text=True)
+    told = next(it["remedy"] for it in json.loads(asked.stdout)["complaints"] if it["key"].endswith(".scheme"))
+    proof = DOCS / "sources/proof.md"
+    rows = "".join(line for line in proof.read_text().splitlines() if line.startswith("| `"))
+    for name in told.removeprefix("write one of ").split(", "):
+        if f"`{name}`" not in rows:
+            complain(proof, f"has no row for the scheme {name}")
+
+
 def metrics(binary):
     """The table of metrics has those of the code, with their words, and no others."""
     table = ROOT / "src/telemetry/metric"
@@ -360,7 +380,7 @@ def main():
             page.write_text(text)
         elif not page.exists() or page.read_text() != text:
             complain(page, "is not what the code says: tests/docs/check.py BINARY --update")
-    for check in (summary, links, commands, tried, snippets, tests, metrics):
+    for check in (summary, links, commands, tried, snippets, tests, formats_and_schemes, metrics):
         check(binary)
     for complaint in complaints:
         print(complaint, file=sys.stderr)
