@@ -9,6 +9,7 @@ mod blast_breaker;
 mod callbacks;
 mod certificate;
 mod check;
+mod completions;
 mod demo;
 mod doctor;
 mod exit;
@@ -39,7 +40,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
 pub use assemble::{Live, Service, assemble};
 
@@ -106,6 +107,10 @@ enum Command {
     Support(support::Arguments),
     /// Make tokens for the API, list them, and take them away.
     Token(token::Arguments),
+    /// Print what a shell needs to complete the commands: put it where the shell looks.
+    Completions(completions::Completions),
+    /// Write a man page for each command.
+    Man(completions::Man),
 }
 
 /// Where the configuration is.
@@ -153,6 +158,11 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Callbacks(arguments) => callbacks::run(&arguments),
         Command::Support(arguments) => support::run(&arguments),
         Command::Token(arguments) => token::run(&arguments),
+        Command::Completions(arguments) => {
+            completions::completions(&arguments, Cli::command());
+            Ok(())
+        }
+        Command::Man(arguments) => completions::man(&arguments, Cli::command()),
     };
     exit::code(result)
 }

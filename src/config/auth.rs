@@ -26,8 +26,16 @@ const TOLERANCE_SECS: std::ops::RangeInclusive<i64> = 5..=3600;
 /// How long before its last secret ends a source is warned of.
 const EXPIRY_NOTICE: SignedDuration = SignedDuration::from_hours(14 * 24);
 
+/// The words by which a source that proves nothing about its bodies may enforce.
+const RISK: &str = "I accept the risk";
+
 /// Reads the section.
 pub(super) fn read(section: &Section<'_>, secrets: Secrets) -> Option<Gate> {
+    // Read before anything can be found missing: they are keys of a source, also of one whose secret is not there yet.
+    let consent = Consent {
+        accepted: section.boolean("accept_unsigned").unwrap_or(false),
+        enforced: section.text("enforce_unsigned") == Some(RISK),
+    };
     let auth = section.section("auth")?;
     let networks = networks(&auth, "allow_cidrs");
     let first = scheme(&auth, secrets);
@@ -53,7 +61,7 @@ pub(super) fn read(section: &Section<'_>, secrets: Secrets) -> Option<Gate> {
             "write the networks that the sender is in, such as allow_cidrs = [\"10.1.0.0/16\"]",
         );
     }
-    consent(section, &gate);
+    consent.ask(section, &gate);
     Some(gate)
 }
 
@@ -76,27 +84,32 @@ fn check_header(first: &Section<'_>, second: &Section<'_>) {
     }
 }
 
-/// What signs nothing must be wanted, and once more to act without a person.
-fn consent(section: &Section<'_>, gate: &Gate) {
-    const RISK: &str = "I accept the risk";
-    let accepted = section.boolean("accept_unsigned").unwrap_or(false);
-    let enforced = section.text("enforce_unsigned");
-    if gate.signs_body() {
-        return;
-    }
-    if !accepted {
-        section.complain(
-            "accept_unsigned",
-            "is not true, and the scheme does not sign the body: whoever has seen one delivery can make others",
-            "use a scheme that signs, put `quarantine-bridge relay` beside the sender, or say accept_unsigned = true",
-        );
-    }
-    if section.text("mode") == Some("enforce") && enforced != Some(RISK) {
-        section.complain(
-            "mode",
-            "is \"enforce\", and the scheme does not sign the body",
-            "write mode = \"approve\" or \"shadow\", or add enforce_unsigned = \"I accept the risk\"",
-        );
+/// What a source says to a scheme that does not sign.
+struct Consent {
+    accepted: bool,
+    enforced: bool,
+}
+
+impl Consent {
+    /// What signs nothing must be wanted, and once more to act without a person.
+    fn ask(&self, section: &Section<'_>, gate: &Gate) {
+        if gate.signs_body() {
+            return;
+        }
+        if !self.accepted {
+            section.complain(
+                "accept_unsigned",
+                "is not true, and the scheme does not sign the body: whoever has seen one delivery can make others",
+                "use a scheme that signs, put `quarantine-bridge relay` beside the sender, or say accept_unsigned = true",
+            );
+        }
+        if section.text("mode") == Some("enforce") && !self.enforced {
+            section.complain(
+                "mode",
+                "is \"enforce\", and the scheme does not sign the body",
+                "write mode = \"approve\" or \"shadow\", or add enforce_unsigned = \"I accept the risk\"",
+            );
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! The commands as a person types them.
 
+use std::fs;
 use std::process::Output;
 
 use quarantine_bridge::clock::Clock;
@@ -272,6 +273,25 @@ fn all_complaints_are_made_at_once_and_as_json_too() {
 }
 
 #[test]
+fn a_secret_that_is_not_there_yet_is_the_only_complaint() {
+    let more = r#"
+[sources.graylog]
+format = "graylog"
+mode = "enforce"
+accept_unsigned = true
+enforce_unsigned = "I accept the risk"
+[sources.graylog.auth]
+scheme = "bearer"
+secrets = [{ file = "graylog-token" }]
+"#;
+    let installation = Installation::new(NOWHERE, more);
+    let told: Value = serde_json::from_str(&out(&installation.run(&["check", "--json"]))).unwrap();
+    let keys: Vec<_> =
+        told["complaints"].as_array().unwrap().iter().map(|it| it["key"].as_str().unwrap()).collect();
+    assert_eq!(keys, ["sources.graylog.auth.secrets[0].file"]);
+}
+
+#[test]
 fn limits_of_microsoft_cannot_be_raised() {
     let installation =
         Installation::new(NOWHERE, "[budget]\ncalls_per_minute = 101\n[dispatch]\nsettle = \"29s\"\n");
@@ -309,7 +329,7 @@ fn explain_shows_every_step_and_does_nothing() {
     let installation = Installation::new(NOWHERE, "");
     installation.write("alert.json", &alert("high"));
     // Whoever explains need not be allowed to read the secrets.
-    std::fs::remove_file(installation.path("soc-secret")).unwrap();
+    fs::remove_file(installation.path("soc-secret")).unwrap();
 
     let output = installation.run(&["explain", "alert.json", "--source", "soc"]);
 
@@ -407,7 +427,7 @@ async fn a_signed_alert_is_sent_by_hand_and_goes_all_the_way() {
     for (name, value) in headers.as_object().unwrap() {
         request = request.header(name, value.as_str().unwrap());
     }
-    let body = std::fs::read(installation.path("alert.json")).unwrap();
+    let body = fs::read(installation.path("alert.json")).unwrap();
     assert_eq!(request.body(body).send().await.unwrap().status(), 200, "the same alert under another id");
 
     installation.write_secret("other-secret", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw");
@@ -504,4 +524,30 @@ fn the_demo_shows_the_whole_way_with_nothing_to_configure() {
         assert!(steps.any(|have| have == step), "{step} is not shown in its place:\n{text}");
     }
     assert!(text.contains("StopAndQuarantineFile"));
+}
+
+#[test]
+fn completions_and_man_pages_know_every_command() {
+    let help = out(&command(&["--help"]).output().unwrap());
+    let (_, listed) = help.split_once("Commands:\n").unwrap();
+    let listed = listed.lines().map_while(|line| line.split_whitespace().next());
+    let commands: Vec<_> = listed.filter(|name| *name != "help").collect();
+    assert!(commands.len() > 20, "{commands:?}");
+    for shell in ["bash", "zsh", "fish"] {
+        let script = out(&command(&["completions", shell]).output().unwrap());
+        for name in &commands {
+            assert!(script.contains(name), "{shell} does not know {name}");
+        }
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let pages = folder.path().join("man");
+    let made = command(&["man", pages.to_str().unwrap()]).output().unwrap();
+    assert_eq!(made.status.code(), Some(0), "{}", err(&made));
+    for name in &commands {
+        let page = fs::read_to_string(pages.join(format!("quarantine-bridge-{name}.1"))).unwrap();
+        assert!(page.contains(".SH SYNOPSIS"), "{name}: {page}");
+    }
+    assert!(pages.join("quarantine-bridge-token-create.1").exists());
+    let taken = command(&["man", "/dev/null/man"]).output().unwrap();
+    assert_eq!(taken.status.code(), Some(1), "{}", err(&taken));
 }

@@ -70,10 +70,10 @@ fn the_document_names_the_scope_of_each_route() {
 }
 
 #[test]
-fn every_scope_stands_in_the_readme_and_opens_something() {
-    let readme = include_str!("../../README.md");
+fn every_scope_stands_in_the_book_and_opens_something() {
+    let page = include_str!("../../docs/reference/api.md");
     for scope in Scope::ALL {
-        assert!(readme.contains(&format!("| `{scope}` | ")), "README.md has no row for {scope}");
+        assert!(page.contains(&format!("\n| `{scope}` | ")), "docs/reference/api.md has no row for {scope}");
         assert!(table().any(|(_, _, access)| access == Access::Token(scope)), "{scope} opens nothing");
     }
 }
@@ -176,12 +176,13 @@ fn words_are_those_of_the_code() {
 }
 
 #[test]
-fn every_problem_stands_in_the_readme() {
-    let readme = include_str!("../../README.md");
+fn every_problem_stands_in_the_book_and_no_other() {
+    let page = include_str!("../../docs/reference/problems.md");
     for row in TABLE {
-        let line = format!("| `{}` | {} |", row.code, row.status);
-        assert!(readme.contains(&line), "README.md has no line {line}");
+        let line = format!("\n| `{}` | {} |", row.code, row.status);
+        assert!(page.contains(&line), "docs/reference/problems.md has no line {line}");
     }
+    assert_eq!(page.matches("\n| `").count(), TABLE.len());
 }
 
 #[tokio::test]

@@ -459,9 +459,9 @@ fn the_example_for_senders_with_an_identity_is_right_and_has_every_key() {
     for key in keys.split(", ").filter(|key| !["also", "allow_cidrs"].contains(key)) {
         assert!(auth.contains(&format!("{key} = ")), "{key} is not in the example");
     }
-    // The README's example differs in the values only.
-    let readme = include_str!("../../README.md");
-    let (_, block) = readme.split_once("[sources.sentinel.auth]\n").unwrap();
+    // The book's example differs in the values only.
+    let page = include_str!("../../docs/sources/entra-id.md");
+    let (_, block) = page.split_once("[sources.sentinel.auth]\n").unwrap();
     let (auth, _) = block.split_once("```").unwrap();
     assert!(read(auth).is_ok(), "{auth}");
     assert!(BuiltIn::named("graph-alert-v2").is_some());
