@@ -92,6 +92,9 @@ def keep_the_rules(path, body):
         body["alert_id"] = no_space_around(body["alert_id"])
     elif path == "/v1/undo-marks/remove" and random.random() < 0.75:
         body.update(random.choice(GIVEN["targets"]))
+    elif path.endswith("openc2") and "body" in body:
+        # A message, and not a command as well.
+        body = {name: body[name] for name in ("headers", "body") if name in body}
     no_placeholders(body)
     if "reason" in body:
         body["reason"] = no_space_around(body["reason"])
