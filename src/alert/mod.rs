@@ -59,7 +59,7 @@ pub use time::{after, before, days, from_millis, millis, parse_time, retry_time}
 pub use tried::Tried;
 pub use unresolved::{HeldReason, UnknownHeldReason, Unresolved};
 pub use upstream::{BreakerReport, BreakerState, OpenBreaker, Trouble, Upstream};
-pub use who::{Holder, UnknownWho, Who};
+pub use who::{Holder, Principal, PrincipalId, UnknownWho, Who};
 
 /// One alert inside a delivery, as its format's program read it.
 #[derive(Debug, Clone, PartialEq, Eq)]

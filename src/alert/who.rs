@@ -3,8 +3,16 @@
 use std::fmt;
 use std::str::FromStr;
 
+use super::ids::{IdError, is_deceptive, shortened};
+
 /// How many hexadecimal digits the id of an API token has.
 const TOKEN_ID_LEN: usize = 12;
+
+/// The longest id of a principal. An issuer's address and the longest `sub` (OpenID Connect Core 1.0, section 2) fit in.
+const PRINCIPAL_ID_BYTES_MAX: usize = 512;
+
+/// How many characters of a principal's name are shown.
+const NAME_CHARS_MAX: usize = 100;
 
 /// Who made a change happen.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -17,6 +25,8 @@ pub enum Who {
     Defender,
     /// Whoever holds an API token.
     Token(Holder),
+    /// Whoever an issuer's token proves.
+    Principal(Principal),
     /// Whoever runs a command on the service's machine, by the name or number of the system.
     Operator(String),
 }
@@ -30,12 +40,74 @@ pub struct Holder {
     pub token: Option<String>,
 }
 
+/// Whom an issuer of tokens knows.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Principal {
+    id: PrincipalId,
+    name: String,
+}
+
+impl Principal {
+    /// Puts an id together with the name that the token gives. The name is for people: what it hides is left out.
+    pub fn new(id: PrincipalId, name: &str) -> Self {
+        let shown: String = name.chars().filter(|c| !is_deceptive(*c)).take(NAME_CHARS_MAX).collect();
+        let shown = shown.trim();
+        let name = if shown.is_empty() { id.to_string() } else { shown.to_owned() };
+        Self { id, name }
+    }
+
+    /// Who it is, whatever it is called.
+    pub fn id(&self) -> &PrincipalId {
+        &self.id
+    }
+
+    fn read(text: &str) -> Option<Self> {
+        let (name, id) = text.rsplit_once('#')?;
+        Some(Self { id: id.parse().ok()?, name: name.to_owned() })
+    }
+}
+
+/// What an issuer calls one principal for as long as it lives: the tenant or issuer, a slash, and `oid` or `sub`.
+///
+/// Printable ASCII without space and `#`, so that it ends where the kept text ends.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct PrincipalId(String);
+
+impl PrincipalId {
+    /// Returns the id as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for PrincipalId {
+    type Err = IdError;
+
+    fn from_str(text: &str) -> Result<Self, IdError> {
+        let is_plain = |b: u8| b.is_ascii_graphic() && b != b'#';
+        if (1..=PRINCIPAL_ID_BYTES_MAX).contains(&text.len()) && text.bytes().all(is_plain) {
+            return Ok(Self(text.to_owned()));
+        }
+        let problem = "must be 1 to 512 printable ASCII characters without space and #";
+        Err(IdError::Text { what: "principal", problem, found: shortened(text) })
+    }
+}
+
+impl fmt::Display for PrincipalId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
 impl Who {
-    /// Returns the text that is kept: it tells the tokens of one name apart.
+    /// Returns the text that is kept: it tells those of one name apart.
     pub fn principal(&self) -> String {
-        match self.token() {
-            Some(token) => format!("{self}#{token}"),
-            None => self.to_string(),
+        match self {
+            Self::Token(Holder { token: Some(token), .. }) => format!("{self}#{token}"),
+            Self::Principal(principal) => format!("{self}#{}", principal.id),
+            Self::Token(_) | Self::Source | Self::Bridge | Self::Defender | Self::Operator(_) => {
+                self.to_string()
+            }
         }
     }
 
@@ -43,25 +115,63 @@ impl Who {
     pub fn token(&self) -> Option<&str> {
         match self {
             Self::Token(holder) => holder.token.as_deref(),
-            Self::Source | Self::Bridge | Self::Defender | Self::Operator(_) => None,
+            Self::Source | Self::Bridge | Self::Defender | Self::Principal(_) | Self::Operator(_) => None,
+        }
+    }
+
+    /// Returns what an issuer calls whoever its token proves.
+    pub fn principal_id(&self) -> Option<&PrincipalId> {
+        match self {
+            Self::Principal(principal) => Some(&principal.id),
+            Self::Source | Self::Bridge | Self::Defender | Self::Token(_) | Self::Operator(_) => None,
         }
     }
 
     /// Returns what all that one person holds has in common.
     ///
-    /// It is the name and not the token: whoever has a new token when the old one ends is still who did what was done with the
-    /// old one. How it is written makes nobody another person.
+    /// With a token of ours it is the name and not the token: whoever has a new token when the old one ends is still who did
+    /// what was done with the old one. How it is written makes nobody another person. With an issuer's it is the id, for
+    /// there names change.
     pub fn person(&self) -> String {
         match self {
-            Self::Token(holder) => format!("token:{}", holder.folded()),
+            Self::Token(holder) => format!("token:{}", folded(&holder.name)),
+            Self::Principal(principal) => format!("oidc:{}", principal.id),
             Self::Source | Self::Bridge | Self::Defender | Self::Operator(_) => self.to_string(),
         }
     }
 
-    /// Says whether a token bears the name of a source.
-    pub fn is_namesake(&self, source: &str) -> bool {
-        matches!(self, Self::Token(holder) if holder.folded() == source.to_lowercase())
+    /// Says whether two may be one person: for certain, or because a token of ours has the name that the issuer gives to a
+    /// principal.
+    pub fn may_be(&self, other: &Self) -> bool {
+        let is_across = matches!(
+            (self, other),
+            (Self::Token(_), Self::Principal(_)) | (Self::Principal(_), Self::Token(_))
+        );
+        self.person() == other.person() || (is_across && self.folded_name() == other.folded_name())
     }
+
+    /// Says whether it is somebody who was let in at the API: a person, or a program that a person answers for.
+    pub fn is_caller(&self) -> bool {
+        matches!(self, Self::Token(_) | Self::Principal(_))
+    }
+
+    /// Says whether a caller bears the name of a source.
+    pub fn is_namesake(&self, source: &str) -> bool {
+        self.folded_name() == Some(source.to_lowercase())
+    }
+
+    /// Returns a caller's name however it is written.
+    fn folded_name(&self) -> Option<String> {
+        match self {
+            Self::Token(holder) => Some(folded(&holder.name)),
+            Self::Principal(principal) => Some(folded(&principal.name)),
+            Self::Source | Self::Bridge | Self::Defender | Self::Operator(_) => None,
+        }
+    }
+}
+
+fn folded(name: &str) -> String {
+    name.trim().to_lowercase()
 }
 
 /// As it is shown.
@@ -72,6 +182,7 @@ impl fmt::Display for Who {
             Self::Bridge => f.write_str("bridge"),
             Self::Defender => f.write_str("defender"),
             Self::Token(holder) => write!(f, "token:{}", holder.name),
+            Self::Principal(principal) => write!(f, "oidc:{}", principal.name),
             Self::Operator(name) => write!(f, "operator:{name}"),
         }
     }
@@ -82,7 +193,7 @@ impl fmt::Display for Who {
 #[error("{0:?} is nobody")]
 pub struct UnknownWho(String);
 
-/// As it is shown, or as it is kept.
+/// As it is kept, or, where no issuer is in it, as it is shown.
 impl FromStr for Who {
     type Err = UnknownWho;
 
@@ -93,19 +204,21 @@ impl FromStr for Who {
             "defender" => Ok(Self::Defender),
             _ => match text.split_once(':') {
                 Some(("token", text)) => Ok(Self::Token(Holder::read(text))),
+                Some(("oidc", text)) => {
+                    Principal::read(text).map(Self::Principal).ok_or_else(|| unknown(text))
+                }
                 Some(("operator", name)) => Ok(Self::Operator(name.to_owned())),
-                _ => Err(UnknownWho(text.chars().take(40).collect())),
+                _ => Err(unknown(text)),
             },
         }
     }
 }
 
-impl Holder {
-    /// Returns the name however it is written.
-    fn folded(&self) -> String {
-        self.name.trim().to_lowercase()
-    }
+fn unknown(text: &str) -> UnknownWho {
+    UnknownWho(text.chars().take(40).collect())
+}
 
+impl Holder {
     fn read(text: &str) -> Self {
         let is_id = |id: &str| id.len() == TOKEN_ID_LEN && id.bytes().all(|byte| byte.is_ascii_hexdigit());
         match text.rsplit_once('#').filter(|(_, id)| is_id(id)) {

@@ -12,11 +12,14 @@ pub struct Entry {
     pub seq: u64,
     /// When, in milliseconds since 1970.
     pub at: i64,
-    /// Who: `bridge`, `defender`, `source`, `token:NAME`, `operator:NAME`.
+    /// Who: `bridge`, `defender`, `source`, `token:NAME`, `oidc:NAME`, `operator:NAME`.
     pub who: String,
     /// The id of the API token, if it was one: it tells the tokens of one name apart.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token: Option<String>,
+    /// The tenant or issuer and the id of whoever an issuer's token proved: names change, this does not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub principal: Option<String>,
     /// The action it is about, if it is about one.
     pub subject: Option<Subject>,
     /// What was done.

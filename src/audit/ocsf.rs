@@ -158,8 +158,8 @@ fn api(event: &mut Map<String, Value>, entry: &Entry) {
     };
     let is_failure = matches!(&entry.deed, Deed::Configuration(read) if read.problem.is_some());
     event.insert("api".to_owned(), json!({"operation": operation, "service": {"name": "quarantine-bridge"}}));
-    let user = match &entry.token {
-        Some(token) => json!({"name": entry.who, "uid": token}),
+    let user = match entry.token.as_ref().or(entry.principal.as_ref()) {
+        Some(uid) => json!({"name": entry.who, "uid": uid}),
         None => json!({"name": entry.who}),
     };
     event.insert("actor".to_owned(), json!({"user": user}));

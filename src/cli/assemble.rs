@@ -20,7 +20,7 @@ use crate::config::Config;
 use crate::defender::Defender;
 use crate::dispatch::{self, Dispatcher};
 use crate::graph::{self, AlertFetcher, Graph, MaxAges};
-use crate::http::{self, Bound, Sources};
+use crate::http::{self, Bound, Principals, Sources};
 use crate::ingest::jwt::Issuer;
 use crate::kill_switch::SwitchWatch;
 use crate::mapping::{BuiltIn, Format, Mapper};
@@ -69,6 +69,7 @@ pub struct Live {
     store: Store,
     keys: Keys,
     sources: watch::Sender<Arc<Sources>>,
+    principals: watch::Sender<Option<Arc<Principals>>>,
     dispatch: watch::Sender<dispatch::Options>,
     max_ages: watch::Sender<MaxAges>,
     retention: watch::Sender<Retention>,
@@ -94,6 +95,7 @@ impl Live {
         // Policies before sources: whatever a new source delivers finds its policy.
         self.dispatch.send_replace(config.dispatch);
         self.sources.send_replace(Arc::new(Sources::new(config.http.sources, config.http.limits)));
+        self.principals.send_replace(config.http.principals.map(Arc::new));
         Ok(())
     }
 }
@@ -125,9 +127,10 @@ pub(super) fn as_refused(file: Digest, problem: String) -> Configuration {
     }
 }
 
-/// The issuers of the sources' tokens.
+/// The issuers of senders' and callers' tokens.
 fn issuers(options: &http::Options) -> impl Iterator<Item = Issuer> {
-    options.sources.iter().filter_map(|source| source.gate.issuer().cloned())
+    let of_sources = options.sources.iter().filter_map(|source| source.gate.issuer().cloned());
+    of_sources.chain(options.principals.iter().map(|principals| principals.issuer().clone()))
 }
 
 impl fmt::Debug for Service {
@@ -173,13 +176,14 @@ pub async fn assemble(config: Config, clock: Clock) -> anyhow::Result<Service> {
         budget,
     };
     let listen = config.http.listen;
-    let Bound { address, server, sources, stopping } =
+    let Bound { address, server, sources, principals, stopping } =
         http::bind(config.http, parts).with_context(|| format!("cannot listen on {listen}"))?;
     let (dispatch, changes) = watch::channel(config.dispatch);
     let dispatcher = Dispatcher::start(store.clone(), defender, changes, clock, metrics.clone()).await?;
     let dispatcher = dispatcher.showing(shown).await?;
     ready.send_replace(true);
-    let live = Live { store: store.clone(), keys, sources, dispatch, max_ages, retention, callbacks };
+    let live =
+        Live { store: store.clone(), keys, sources, principals, dispatch, max_ages, retention, callbacks };
     Ok(Service {
         address,
         server,

@@ -10,6 +10,7 @@ mod callbacks;
 mod certificate;
 mod check;
 mod demo;
+mod doctor;
 mod exit;
 mod explain;
 mod formats;
@@ -29,6 +30,7 @@ mod serve;
 mod sign;
 mod simulate;
 mod spool;
+mod support;
 mod token;
 mod undo;
 
@@ -57,6 +59,8 @@ enum Command {
     Demo(demo::Arguments),
     /// Check a configuration: every error with file, line, key and remedy.
     Check(check::Arguments),
+    /// Look at each thing that an installation needs, and say what to mend; changes nothing.
+    Doctor(doctor::Arguments),
     /// Show what an alert would do, step by step, without doing it.
     Explain(explain::Arguments),
     /// Sign a payload: print the headers, or a ready curl line.
@@ -95,6 +99,8 @@ enum Command {
     UndoMarks(undo::Marks),
     /// Show who is told what became of actions, and have messages sent again.
     Callbacks(callbacks::Arguments),
+    /// Write one file for whoever helps to find a fault, without secrets, devices, files and names.
+    Support(support::Arguments),
     /// Make tokens for the API, list them, and take them away.
     Token(token::Arguments),
 }
@@ -121,6 +127,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Serve(arguments) => serve::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
+        Command::Doctor(arguments) => doctor::run(&arguments),
         Command::Explain(arguments) => explain::run(&arguments),
         Command::Sign(arguments) => sign::run(&arguments),
         Command::Send(arguments) => send::run(&arguments),
@@ -140,6 +147,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Undo(arguments) => undo::undo(&arguments),
         Command::UndoMarks(arguments) => undo::marks(&arguments),
         Command::Callbacks(arguments) => callbacks::run(&arguments),
+        Command::Support(arguments) => support::run(&arguments),
         Command::Token(arguments) => token::run(&arguments),
     };
     exit::code(result)

@@ -1,13 +1,17 @@
 //! Which files a configuration was read from and how each looked then, so that a change can be seen.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 /// Files, each with how it looked when it was read.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Files(BTreeMap<PathBuf, Option<Look>>);
+pub struct Files {
+    looks: BTreeMap<PathBuf, Option<Look>>,
+    /// Those that hold a secret.
+    secret: BTreeSet<PathBuf>,
+}
 
 /// What changes when a file is written, replaced, or made readable, or when a link on the way to it is turned to
 /// another one, as Kubernetes does with mounted secrets.
@@ -26,13 +30,25 @@ struct Look {
 impl Files {
     /// Notes a file, before it is read: a change while it is read is seen later.
     pub(super) fn note(&mut self, path: &Path) {
-        self.0.insert(path.to_owned(), look(path));
+        self.looks.insert(path.to_owned(), look(path));
+    }
+
+    /// Notes a file that holds a secret.
+    pub(super) fn note_secret(&mut self, path: &Path) {
+        self.note(path);
+        self.secret.insert(path.to_owned());
+    }
+
+    /// Returns every file, and whether it holds a secret.
+    pub fn all(&self) -> impl Iterator<Item = (&Path, bool)> {
+        self.looks.keys().map(|path| (path.as_path(), self.secret.contains(path)))
     }
 
     /// Returns the same files as they look now.
     #[must_use]
     pub fn as_now(&self) -> Self {
-        Self(self.0.keys().map(|path| (path.clone(), look(path))).collect())
+        let looks = self.looks.keys().map(|path| (path.clone(), look(path))).collect();
+        Self { looks, secret: self.secret.clone() }
     }
 }
 

@@ -9,8 +9,9 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 /// Keys that a reload applies, with all below them. Whatever is not here needs a restart.
-const APPLIED: [&str; 8] = [
+const APPLIED: [&str; 9] = [
     "allow_environment_secrets",
+    "api",
     "budget",
     "callbacks",
     "dispatch",

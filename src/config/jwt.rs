@@ -1,4 +1,4 @@
-//! `scheme = "jwt"`: the issuer, and what its tokens must say.
+//! `scheme = "jwt"`: the issuer, and what its tokens must say. `[api.oidc]` reads some of it too.
 
 use jiff::SignedDuration;
 use url::Url;
@@ -20,11 +20,7 @@ const AGE_MIN: SignedDuration = SignedDuration::from_mins(1);
 /// Reads the keys of the scheme.
 pub(super) fn read(auth: &Section<'_>) -> Option<Jwt> {
     let issuer = issuer(auth);
-    let audiences = texts(auth, "audience");
-    if auth.texts("audience").is_none_or(|texts| texts.is_empty()) {
-        let remedy = "write audience = [\"api://quarantine-bridge\"], as the tokens say in aud";
-        auth.complain("audience", "names nobody for whom a token may be", remedy);
-    }
+    let audiences = audiences(auth, "audience = [\"api://quarantine-bridge\"], as the tokens say in aud");
     let algorithms = algorithms(auth);
     let callers = callers(auth);
     let roles = texts(auth, "roles");
@@ -43,11 +39,25 @@ pub(super) fn read(auth: &Section<'_>) -> Option<Jwt> {
     })
 }
 
+/// Reads for whom tokens may be.
+pub(super) fn audiences(auth: &Section<'_>, what: &str) -> Option<Vec<String>> {
+    let audiences = texts(auth, "audience");
+    if audiences.as_ref().is_some_and(Vec::is_empty) {
+        auth.complain("audience", "names nobody for whom a token may be", &format!("write {what}"));
+    }
+    audiences
+}
+
+const ISSUER: &str = "write issuer = \"https://sts.windows.net/TENANT/\", exactly as the tokens say in iss";
+
 fn issuer(auth: &Section<'_>) -> Option<Issuer> {
-    let example = "write issuer = \"https://sts.windows.net/TENANT/\", exactly as the tokens say in iss";
-    let name = auth.required_text("issuer", example)?;
+    issuer_named(auth, auth.required_text("issuer", ISSUER)?)
+}
+
+/// Reads where the keys of an issuer are.
+pub(super) fn issuer_named(auth: &Section<'_>, name: &str) -> Option<Issuer> {
     if !is_plain(name) {
-        auth.complain("issuer", format!("{name:?} is no issuer"), example);
+        auth.complain("issuer", format!("{name:?} is no issuer"), ISSUER);
         return None;
     }
     let is_allowed_here = auth.boolean("allow_insecure_loopback").unwrap_or(false);
@@ -79,7 +89,8 @@ fn safe(auth: &Section<'_>, key: &'static str, url: Url, is_allowed_here: bool) 
     None
 }
 
-fn algorithms(auth: &Section<'_>) -> Option<Vec<Algorithm>> {
+/// Reads how tokens may be signed.
+pub(super) fn algorithms(auth: &Section<'_>) -> Option<Vec<Algorithm>> {
     let Some(names) = auth.texts("algorithms") else {
         return Some(vec![ALGORITHM]);
     };
@@ -123,6 +134,16 @@ fn texts(section: &Section<'_>, key: &'static str) -> Option<Vec<String>> {
         return None;
     }
     Some(texts.into_iter().map(ToOwned::to_owned).collect())
+}
+
+/// Reads a text that can stand in a token.
+pub(super) fn text(section: &Section<'_>, key: &'static str, default: &str) -> Option<String> {
+    let text = section.text(key).unwrap_or(default);
+    if is_plain(text) {
+        return Some(text.to_owned());
+    }
+    section.complain(key, format!("{text:?} is in no token"), "write it exactly as the tokens have it");
+    None
 }
 
 /// Says whether a text is there, not too long, and without spaces at its ends or control characters.

@@ -1,5 +1,6 @@
 //! Reads the configuration: one TOML file and the secret files that it names, all complaints at once.
 
+mod api;
 mod audit;
 mod auth;
 mod callbacks;
@@ -14,6 +15,7 @@ mod jwt;
 mod policy;
 mod protect;
 mod reader;
+mod redacted;
 mod resolve;
 mod retention;
 mod secret;
@@ -44,6 +46,7 @@ pub use complaint::{Complaint, Complaints};
 pub use duration::parse as parse_duration;
 pub use files::Files;
 pub use fixed::Fixed;
+pub use redacted::redacted;
 pub use secret::{SecretError, read_file as read_secret_file};
 pub use tls::{Refresh, TlsFiles};
 
@@ -154,6 +157,7 @@ fn sections(root: &Section<'_>, secrets: Secrets) -> Option<Config> {
     let graph = graph::read(root, defender.as_ref().map(|options| &options.app));
     let global = policy::read(root);
     let sources = sources::read(root, secrets, graph.references(), &global);
+    let principals = api::read(root, &sources.all);
     let names: Vec<SourceName> = sources.policies.keys().cloned().collect();
     let callbacks = callbacks::read(root, secrets, &names);
     let mut dispatch = dispatch::Options::new(sources.policies);
@@ -168,7 +172,7 @@ fn sections(root: &Section<'_>, secrets: Secrets) -> Option<Config> {
     let (log_format, log_level) = log?;
     let server = server?;
     Some(Config {
-        http: http::Options { sources: sources.all, portal, ..server.http },
+        http: http::Options { sources: sources.all, portal, principals, ..server.http },
         tls_files: server.tls_files,
         store: store?,
         signal_file,

@@ -173,6 +173,11 @@ impl<'d> Section<'d> {
         self.document.files.borrow_mut().note(path);
     }
 
+    /// Notes a file with a secret, before it is read.
+    pub(super) fn note_secret(&self, path: &Path) {
+        self.document.files.borrow_mut().note_secret(path);
+    }
+
     /// Lets secrets stand in the environment.
     pub(super) fn allow_environment(&self, allowed: bool) {
         self.document.allows_environment.set(allowed);

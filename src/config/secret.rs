@@ -69,7 +69,7 @@ fn error(problem: impl Into<String>, remedy: impl Into<String>) -> SecretError {
 }
 
 fn from_file(section: &Section<'_>, path: &Path) -> Result<SecretString, SecretError> {
-    section.note_file(path);
+    section.note_secret(path);
     read_file(path).map_err(|wrong| error(format!("{}: {}", path.display(), wrong.problem), wrong.remedy))
 }
 

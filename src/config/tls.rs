@@ -47,6 +47,11 @@ struct Wrong {
 }
 
 impl TlsFiles {
+    /// Where the listener's private key is.
+    pub fn key(&self) -> &Path {
+        &self.key
+    }
+
     /// Looks whether the files have changed, and shows what they hold now to those who connect from now on.
     pub fn refresh(&mut self, tls: &Tls) -> Refresh {
         let read = self.read();

@@ -69,6 +69,11 @@ impl Graph {
         Ok(Self { api_url: options.api_url.clone(), exchange, tokens, clock, metrics })
     }
 
+    /// Returns a token that Graph should take, fetching one if needed.
+    pub async fn token(&self) -> Result<Token, TokenError> {
+        self.tokens.token(self.clock.now()).await
+    }
+
     /// Asks for one alert; once more, with a new token, if the first token was not taken.
     ///
     /// # Errors

@@ -1,18 +1,22 @@
-//! Who asks, and whether they may.
+//! Who asks, and whether they may: by a token of ours, or by one of the issuer that is configured.
 
 use std::future::{Ready, ready};
+use std::sync::Arc;
 
 use actix_web::dev::{Payload, ServiceRequest};
 use actix_web::web::Data;
 use actix_web::{FromRequest, HttpMessage as _, HttpRequest};
+use jiff::Timestamp;
 use subtle::ConstantTimeEq as _;
 
 use crate::alert::{Holder, Who};
 use crate::ingest;
-use crate::store::{Bound, Scope, StoredToken, TokenStanding};
+use crate::ingest::jwt::{JwtError, Proven};
+use crate::store::{Bound, Scope, StoreError, StoredToken, TokenStanding};
 
+use super::failures::Door;
 use super::problem::{Problem, ProblemKind};
-use super::{ApiToken, Context, body};
+use super::{ApiToken, Context, Principals, body, client};
 
 /// Who asks. Only where the table of routes asks for a token is there one.
 #[derive(Debug, Clone)]
@@ -27,12 +31,46 @@ impl FromRequest for Caller {
     }
 }
 
+/// What a caller has shown: looked at again while it listens.
+#[derive(Debug, Clone)]
+pub(super) enum Shown {
+    /// A token of ours, by its public part.
+    Token(String),
+    /// A token of the issuer, whose keys and roles stood so in the configuration.
+    Issued { by: Arc<Principals>, until: Timestamp },
+}
+
+impl Shown {
+    /// Says whether it is still good.
+    pub(super) async fn is_good(&self, context: &Context) -> Result<bool, StoreError> {
+        let now = context.clock.now();
+        match self {
+            Self::Token(id) => {
+                let token = context.store.token(id.clone()).await?;
+                Ok(token.is_some_and(|token| token.standing(now) == TokenStanding::Active))
+            }
+            Self::Issued { by, until } => {
+                Ok(now < *until && context.principals.borrow().as_ref() == Some(by))
+            }
+        }
+    }
+}
+
+impl FromRequest for Shown {
+    type Error = Problem;
+    type Future = Ready<Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        ready(request.extensions().get::<Self>().cloned().ok_or_else(Problem::unauthorized))
+    }
+}
+
 /// A caller whose token is bound to a source, so that it may ask for actions.
 #[derive(Debug, Clone)]
 pub(super) struct Requester {
     pub(super) who: Who,
     pub(super) bound: Bound,
-    /// The token's public part.
+    /// The token's public part, or the principal's id.
     pub(super) token: String,
 }
 
@@ -48,27 +86,40 @@ impl FromRequest for Requester {
     type Future = Ready<Result<Self, Problem>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        let unbound = || Problem::new(ProblemKind::Forbidden, "The token is bound to no source.");
+        let unbound =
+            || Problem::new(ProblemKind::Forbidden, "The token is bound to no source, or to more than one.");
         ready(request.extensions().get::<Self>().cloned().ok_or_else(unbound))
     }
+}
+
+/// Whom a request comes from, and what is allowed there.
+struct Admitted {
+    who: Who,
+    shown: Shown,
+    bound: Option<Bound>,
+    /// The token's public part, or the principal's id.
+    id: String,
 }
 
 /// Lets a caller pass whose token has the scope, and tells the handler who it is.
 pub(super) async fn admit(request: &ServiceRequest, scope: Scope) -> Result<(), Problem> {
     let context = request.app_data::<Data<Context>>().ok_or_else(Problem::unauthorized)?;
-    let token = known(request.request(), context, scope).await?;
-    let who = Who::Token(Holder { name: token.name, token: Some(token.id.clone()) });
-    if let Some(bound) = token.bound {
-        request.extensions_mut().insert(Requester { who: who.clone(), bound, token: token.id });
+    let headers = body::headers(request.request());
+    let sent = headers.only("authorization").ok().and_then(|value| value.strip_prefix("Bearer "));
+    let admitted = match sent.and_then(ApiToken::parse) {
+        Some(token) => by_token(&token, context, scope).await?,
+        None => by_issuer(request.request(), context, scope).await?,
+    };
+    let Admitted { who, shown, bound, id } = admitted;
+    if let Some(bound) = bound {
+        request.extensions_mut().insert(Requester { who: who.clone(), bound, token: id });
     }
+    request.extensions_mut().insert(shown);
     request.extensions_mut().insert(Caller(who));
     Ok(())
 }
 
-async fn known(request: &HttpRequest, context: &Context, scope: Scope) -> Result<StoredToken, Problem> {
-    let headers = body::headers(request);
-    let sent = headers.only("authorization").ok().and_then(|value| value.strip_prefix("Bearer "));
-    let token = sent.and_then(ApiToken::parse).ok_or_else(Problem::unauthorized)?;
+async fn by_token(token: &ApiToken, context: &Context, scope: Scope) -> Result<Admitted, Problem> {
     let known = context.store.token(token.id().to_owned()).await?;
     let known = known.ok_or_else(Problem::unauthorized)?;
     let (is_right, now) =
@@ -77,9 +128,47 @@ async fn known(request: &HttpRequest, context: &Context, scope: Scope) -> Result
         return Err(Problem::unauthorized());
     }
     context.token_uses.note(&known.id, &context.store, now);
-    if known.scopes.contains(&scope) {
-        return Ok(known);
+    if !known.scopes.contains(&scope) {
+        return Err(forbidden(scope));
     }
-    let detail = format!("The scope {scope} is needed.");
-    Err(Problem::new(ProblemKind::Forbidden, detail))
+    let StoredToken { id, name, bound, .. } = known;
+    let who = Who::Token(Holder { name, token: Some(id.clone()) });
+    Ok(Admitted { who, shown: Shown::Token(id.clone()), bound, id })
+}
+
+async fn by_issuer(request: &HttpRequest, context: &Context, scope: Scope) -> Result<Admitted, Problem> {
+    let headers = body::headers(request);
+    let principals = context.principals.borrow().clone();
+    let principals =
+        principals.filter(|_| headers.contains("authorization")).ok_or_else(Problem::unauthorized)?;
+    let now = context.clock.now();
+    let proven = principals.prove(&headers, &context.keys, now).await.map_err(|error| {
+        tell(request, context, "keys_unavailable", &error);
+        Problem::new(ProblemKind::IssuerUnavailable, "Nothing was done. Ask again.")
+    })?;
+    let Proven { principal, roles, until } = proven.map_err(|error: JwtError| {
+        tell(request, context, error.reason(), &error);
+        Problem::unauthorized()
+    })?;
+    if !principals.allow(&roles, scope) {
+        return Err(forbidden(scope));
+    }
+    let (bound, id) = (principals.bound(&roles), principal.id().to_string());
+    let shown = Shown::Issued { by: principals, until };
+    Ok(Admitted { who: Who::Principal(principal), shown, bound, id })
+}
+
+fn forbidden(scope: Scope) -> Problem {
+    Problem::new(ProblemKind::Forbidden, format!("The scope {scope} is needed."))
+}
+
+/// Tells the log why a token of the issuer opened nothing. Strangers cannot fill it: an address is told of as often as it may
+/// fail at a source.
+fn tell(request: &HttpRequest, context: &Context, reason: &'static str, error: &dyn std::error::Error) {
+    let now = context.clock.now();
+    let peer = client::peer(request, &body::headers(request), &context.proxies);
+    if context.admission.check_failures(&Door::Principals, &peer, now).is_ok() {
+        context.admission.record_failure(&Door::Principals, &peer, now);
+        tracing::warn!(reason, %error, "a token of the issuer opened nothing");
+    }
 }

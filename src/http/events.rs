@@ -19,12 +19,12 @@ use tokio::sync::watch;
 use tokio::time::sleep;
 use url::form_urlencoded;
 
-use crate::alert::{SourceName, State, Steady, from_millis};
+use crate::alert::{SourceName, State, Steady, Who, from_millis};
 use crate::audit::Entry;
 use crate::ingest::VerifyError;
-use crate::store::{AuditHead, AuditRow, StoreError, TokenStanding};
+use crate::store::{AuditHead, AuditRow, StoreError};
 
-use super::auth::Caller;
+use super::auth::{Caller, Shown};
 use super::parameters::parse;
 use super::problem::{Problem, ProblemKind};
 use super::progress::Progress;
@@ -62,6 +62,7 @@ struct Wanted {
 /// Lets a caller listen.
 pub(super) async fn listen(
     Caller(who): Caller,
+    shown: Shown,
     request: HttpRequest,
     context: Data<Context>,
 ) -> Result<HttpResponse, Problem> {
@@ -70,7 +71,6 @@ pub(super) async fn listen(
         Some(after) => known(after, &context).await?,
         None => Place::last(&context.store.audit_head().await?),
     };
-    let token = who.token().map(ToOwned::to_owned).ok_or_else(Problem::unauthorized)?;
     let full = || Problem::new(ProblemKind::TooManyListeners, format!("{LISTENERS_MAX} listen already."));
     let permit = Arc::clone(&context.listeners).try_acquire_owned().or(Err(full()))?;
     if let Some(progress) = request.conn_data::<Rc<Progress>>() {
@@ -81,7 +81,8 @@ pub(super) async fn listen(
     let listener = Listener {
         context,
         wanted,
-        token,
+        who,
+        shown,
         place,
         begin: Some(begin),
         heard_at: now,
@@ -131,8 +132,8 @@ pub(super) fn listening(context: &Context) -> u32 {
 struct Listener {
     context: Data<Context>,
     wanted: Wanted,
-    /// The id of its token.
-    token: String,
+    who: Who,
+    shown: Shown,
     /// Up to where it was told, or need not be.
     place: Place,
     /// What it is told first.
@@ -161,7 +162,7 @@ impl Listener {
                 Looked::More => continue,
                 Looked::Nothing => {}
                 Looked::Ended(why) => {
-                    tracing::info!(why, token = self.token, "a listener to events is let go");
+                    tracing::info!(why, who = self.who.principal(), "a listener to events is let go");
                     return None;
                 }
             }
@@ -177,7 +178,7 @@ impl Listener {
         let now = self.context.clock.steady();
         if now.since(self.checked_at) >= CHECK {
             self.checked_at = now;
-            if !self.may_listen().await? {
+            if !self.shown.is_good(&self.context).await? {
                 return Ok(Looked::Ended("its token is not good any more".to_owned()));
             }
         }
@@ -200,11 +201,6 @@ impl Listener {
     /// A comment, and the place, which may have moved on past what is not wanted. Without data it is no event.
     fn heartbeat(&self) -> String {
         format!("id: {}\n: still here\n\n", self.place.id)
-    }
-
-    async fn may_listen(&self) -> Result<bool, StoreError> {
-        let token = self.context.store.token(self.token.clone()).await?;
-        Ok(token.is_some_and(|token| token.standing(self.context.clock.now()) == TokenStanding::Active))
     }
 }
 

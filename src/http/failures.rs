@@ -17,6 +17,8 @@ pub enum Door {
     Source(SourceName),
     /// At one-time links, whichever.
     Links,
+    /// At the API, with a token of an issuer.
+    Principals,
 }
 
 /// Who failed: an IPv4 address, or the /64 network that one IPv6 host can take addresses from; and at which door.

@@ -33,6 +33,7 @@ mod listener;
 mod page;
 mod parameters;
 mod places;
+mod principals;
 pub(crate) mod problem;
 mod progress;
 mod requests;
@@ -77,6 +78,7 @@ pub use bucket::{Bucket, Rate};
 pub use client::{ForwardedHeader, Proxies};
 pub use failures::{Door as FailureDoor, Failures};
 pub use link::LinkKey;
+pub use principals::{Principals, Role};
 pub use problem::{ProblemKind, TABLE};
 pub use routes::{Access, table};
 pub use sources::Sources;
@@ -118,6 +120,8 @@ pub struct Options {
     pub public_url: Option<PublicUrl>,
     /// The key that makes one-time links, if there is one.
     pub link_key: Option<LinkKey>,
+    /// Whose tokens are taken at the API besides our own.
+    pub principals: Option<Principals>,
 }
 
 impl Options {
@@ -133,6 +137,7 @@ impl Options {
             portal: Portal::default(),
             public_url: None,
             link_key: None,
+            principals: None,
         }
     }
 }
@@ -160,6 +165,8 @@ struct Context {
     keys: Keys,
     /// Swapped when the configuration is read again.
     sources: watch::Receiver<Arc<Sources>>,
+    /// Swapped too.
+    principals: watch::Receiver<Option<Arc<Principals>>>,
     admission: Admission,
     key_uses: KeyUses,
     token_uses: TokenUses,
@@ -208,7 +215,7 @@ pub struct Parts {
     pub clock: Clock,
     /// The metrics.
     pub metrics: Metrics,
-    /// The keys of the issuers of the sources' tokens.
+    /// The keys of the issuers of senders' and callers' tokens.
     pub keys: Keys,
     /// True once dispatch has taken up where the last run ended.
     pub ready: watch::Receiver<bool>,
@@ -224,6 +231,8 @@ pub struct Bound {
     pub server: Server,
     /// Takes other sources while it runs. Requests under way end with those they began with.
     pub sources: watch::Sender<Arc<Sources>>,
+    /// Takes other roles, or another issuer.
+    pub principals: watch::Sender<Option<Arc<Principals>>>,
     /// Ends streams and waits, before the server is told to stop: it waits for what is under way.
     pub stopping: watch::Sender<bool>,
 }
@@ -239,11 +248,21 @@ pub fn bind(options: Options, parts: Parts) -> io::Result<Bound> {
     let listener = TcpListener::bind(options.listen)?;
     let address = listener.local_addr()?;
     let Options {
-        sources, limits, tls, proxies, connections_per_address, portal, public_url, link_key, ..
+        sources,
+        limits,
+        tls,
+        proxies,
+        connections_per_address,
+        portal,
+        public_url,
+        link_key,
+        principals,
+        ..
     } = options;
     let places = Places::new(connections_per_address, proxies.networks.clone());
     let door = Door { tls, places, metrics: parts.metrics.clone() };
     let (watch_sources, watched) = watch::channel(Arc::new(Sources::new(sources, limits)));
+    let (watch_principals, principals) = watch::channel(principals.map(Arc::new));
     let (stopping, told) = watch::channel(false);
     let Parts { store, mapper, clock, metrics, keys, ready, budget } = parts;
     let context = web::Data::new(Context {
@@ -254,6 +273,7 @@ pub fn bind(options: Options, parts: Parts) -> io::Result<Bound> {
         metrics,
         keys,
         sources: watched,
+        principals,
         admission: Admission::new(limits.failures),
         key_uses: KeyUses::default(),
         token_uses: TokenUses::default(),
@@ -277,5 +297,6 @@ pub fn bind(options: Options, parts: Parts) -> io::Result<Bound> {
             .default_service(web::to(problem::not_found));
         app.into_factory()
     };
-    Ok(Bound { address, server: listener::serve(listener, door, app)?, sources: watch_sources, stopping })
+    let server = listener::serve(listener, door, app)?;
+    Ok(Bound { address, server, sources: watch_sources, principals: watch_principals, stopping })
 }

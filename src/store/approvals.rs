@@ -161,7 +161,7 @@ fn is_own(tx: &Transaction<'_>, action: &Action, judge: &Judge) -> Result<bool, 
     match &judge.via {
         Via::Api | Via::Cli => Ok(is_own),
         Via::Link { made_by } => {
-            let is_theirs = made_by.person() == judge.who.person() || brought_about(tx, action, made_by)?;
+            let is_theirs = made_by.may_be(&judge.who) || brought_about(tx, action, made_by)?;
             Ok(is_own || is_theirs)
         }
     }
@@ -169,20 +169,20 @@ fn is_own(tx: &Transaction<'_>, action: &Action, judge: &Judge) -> Result<bool, 
 
 /// Says whether a person has brought the action about, or has made a link by which another one may decide about it.
 pub(super) fn has_part(tx: &Transaction<'_>, action: &Action, who: &Who) -> Result<bool, StoreError> {
-    let has_made_a_link = links::makers(tx, action.id)?.iter().any(|maker| maker.person() == who.person());
+    let has_made_a_link = links::makers(tx, action.id)?.iter().any(|maker| maker.may_be(who));
     Ok(has_made_a_link || brought_about(tx, action, who)?)
 }
 
 /// Says whether a person has brought the action about: as its source, by asking for it, by having its delivery read again,
-/// or by saying which device or file it means. Only a person with a token is a person.
+/// or by saying which device or file it means. Only whoever was let in at the API is a person.
 pub(super) fn brought_about(tx: &Transaction<'_>, action: &Action, who: &Who) -> Result<bool, StoreError> {
-    if !matches!(who, Who::Token(_)) || who.is_namesake(action.source.as_str()) {
+    if !who.is_caller() || who.is_namesake(action.source.as_str()) {
         return Ok(true);
     }
     let completed_by = action.completion.as_ref().map(|completion| completion.by.clone());
     let requested_by = action.requested.as_ref().map(|requested| requested.by.clone());
-    let others = movers(tx, action.id)?.into_iter().chain(completed_by).chain(requested_by);
-    Ok(others.map(|other| other.person()).any(|person| person == who.person()))
+    let mut others = movers(tx, action.id)?.into_iter().chain(completed_by).chain(requested_by);
+    Ok(others.any(|other| other.may_be(who)))
 }
 
 /// Returns whoever has moved an action otherwise than by a word about its holds.
@@ -201,7 +201,7 @@ fn movers(tx: &Transaction<'_>, action: ActionId) -> Result<Vec<Who>, StoreError
 }
 
 fn said_before(tx: &Transaction<'_>, judge: &Judge) -> Result<bool, StoreError> {
-    let same = |kept: &KeptWord| kept.who.person() == judge.who.person() && kept.word == judge.word;
+    let same = |kept: &KeptWord| kept.who.may_be(&judge.who) && kept.word == judge.word;
     Ok(words::of(tx, judge.action)?.iter().any(same))
 }
 

@@ -180,8 +180,10 @@ fn append(
     deed: Deed,
 ) -> Result<(), StoreError> {
     let chain = head(tx)?;
-    let (who, token) = (who.to_string(), who.token().map(ToOwned::to_owned));
-    let entry = Entry { seq: chain.next_seq(), at: millis(at), who, token, subject, deed };
+    let (token, principal) =
+        (who.token().map(ToOwned::to_owned), who.principal_id().map(ToString::to_string));
+    let (seq, who) = (chain.next_seq(), who.to_string());
+    let entry = Entry { seq, at: millis(at), who, token, principal, subject, deed };
     let text = entry.text().map_err(|error| StoreError::Statement(error.to_string()))?;
     let digest = chain.digest_of(text.as_bytes());
     tx.prepare_cached("INSERT INTO audit (seq, entry, hash) VALUES (?1, ?2, ?3)")?.execute(params![

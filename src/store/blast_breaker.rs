@@ -48,7 +48,7 @@ impl Store {
 }
 
 /// Reads how it stands.
-fn read(db: &Connection) -> Result<BlastBreaker, StoreError> {
+pub(super) fn read(db: &Connection) -> Result<BlastBreaker, StoreError> {
     let mut statement = db.prepare_cached("SELECT * FROM blast_breaker_turns ORDER BY seq DESC LIMIT 1")?;
     let mut found = statement.query([])?;
     let Some(row) = found.next()? else {

@@ -178,7 +178,7 @@ fn make(tx: &Transaction<'_>, wish: &MakeLink) -> Result<MadeLink, StoreError> {
     let Some(approver) = approver(tx, wish)? else {
         return Ok(MadeLink::NoApprover);
     };
-    if approver.person() == wish.who.person() {
+    if approver.may_be(&wish.who) {
         return Ok(MadeLink::MakerHasPart);
     }
     if approvals::has_part(tx, &action, &approver)? {
@@ -275,8 +275,9 @@ fn alive(db: &Connection, id: &str, now: Timestamp) -> Result<Option<KeptLink>, 
     };
     let token = |who: &Who| who.token().map(|id| tokens::find(db, id)).transpose();
     let approver = token(&link.approver)?.flatten().is_some_and(|token| may_approve(&token, now));
-    // Whoever takes the maker's token away wants nothing of it to count any more.
-    let maker = token(&link.made_by)?.flatten().is_some_and(|token| token.revoked.is_none());
+    // Whoever takes the maker's token away wants nothing of it to count any more. An issuer's cannot be taken away here: its links are short-lived.
+    let maker = link.made_by.principal_id().is_some()
+        || token(&link.made_by)?.flatten().is_some_and(|token| token.revoked.is_none());
     Ok(Some(link).filter(|_| approver && maker))
 }
 

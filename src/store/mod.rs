@@ -48,8 +48,10 @@ mod set_back;
 mod shadowed;
 mod share;
 mod soundness;
+mod survey;
 mod switch;
 mod tokens;
+mod troubles;
 mod turn;
 mod undo;
 mod unfinished;
@@ -96,9 +98,11 @@ pub use replay::Replay;
 pub use request::{Request, Requests, Taken, Wanted};
 pub use resend::{ReplayMessages, Replayed, replay_messages_beside};
 pub use restore::Restored;
+pub use room::{ROOM_MIN, room_left};
 pub use scope::{Scope, UnknownScope};
 pub use shadowed::{ShadowFilter, shadowed};
 pub use soundness::check_database;
+pub use survey::{Survey, survey};
 pub use switch::{
     KillSwitch, TurnOff, TurnOn, TurnedOff, kill_switch_beside, turn_off_beside, turn_on_beside,
 };
@@ -106,6 +110,7 @@ pub use tokens::{
     Bound, NewToken, RevokeToken, RevokedToken, StoredToken, TokenStanding, add_token, revoke_token_beside,
     tokens_beside,
 };
+pub use troubles::{FailedCall, Troubles, troubles};
 pub use turn::Turn;
 pub use undo::{
     MarkUndone, MarkedUndone, RemoveMark, UNDO_LIMIT, UndoMark, action_beside, mark_undone_beside,

@@ -319,7 +319,7 @@ impl Store {
 }
 
 /// Returns when the newest action of a source was accepted, of those that are there.
-fn last_action_at(db: &Connection, source: &SourceName) -> Result<Option<Timestamp>, StoreError> {
+pub(super) fn last_action_at(db: &Connection, source: &SourceName) -> Result<Option<Timestamp>, StoreError> {
     let mut statement = db.prepare_cached(
         "SELECT accepted_at FROM actions INDEXED BY actions_by_source WHERE source = ?1 ORDER BY seq DESC LIMIT 1",
     )?;

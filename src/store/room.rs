@@ -4,11 +4,11 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::statvfs;
 
-use super::{Health, Store, connection, work};
+use super::{Health, Options, Store, connection, work};
 
 /// What must be left for the store to count as writable: a delivery of the largest size with its alerts, and a page for each
 /// action that moves meanwhile.
-const ROOM_MIN: u64 = 8 * 1024 * 1024;
+pub const ROOM_MIN: u64 = 8 * 1024 * 1024;
 
 /// The disk under the store; none where nothing is kept.
 #[derive(Debug, Clone)]
@@ -46,6 +46,11 @@ impl Store {
             Health::Broken => false,
         }
     }
+}
+
+/// How many bytes may still be written beside the database, if the system tells.
+pub fn room_left(options: &Options) -> Option<u64> {
+    left(connection::folder(&options.path))
 }
 
 /// How many bytes may still be written by whoever is not root.

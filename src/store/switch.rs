@@ -140,7 +140,7 @@ pub(super) fn is_on(db: &Connection) -> Result<bool, StoreError> {
 }
 
 /// Reads how the switch stands.
-fn read(db: &Connection) -> Result<KillSwitch, StoreError> {
+pub(super) fn read(db: &Connection) -> Result<KillSwitch, StoreError> {
     let is_signalled = Mark::SignalFile.read(db)?.is_some_and(|there| there != 0);
     let mut statement = db.prepare_cached("SELECT * FROM switch_turns ORDER BY seq DESC LIMIT 1")?;
     let mut found = statement.query([])?;

@@ -232,7 +232,7 @@ fn token(row: &Row<'_>) -> Result<StoredToken, StoreError> {
     })
 }
 
-fn page(db: &Connection, after: Option<&str>, limit: u32) -> Result<Vec<StoredToken>, StoreError> {
+pub(super) fn page(db: &Connection, after: Option<&str>, limit: u32) -> Result<Vec<StoredToken>, StoreError> {
     let mut statement = db.prepare_cached("SELECT * FROM tokens WHERE id > ?1 ORDER BY id LIMIT ?2")?;
     let mut found = statement.query(params![after.unwrap_or_default(), limit])?;
     let mut tokens = Vec::new();

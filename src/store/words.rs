@@ -131,13 +131,18 @@ pub(super) fn of(db: &Connection, action: ActionId) -> Result<Vec<KeptWord>, Sto
 
 /// Returns the approvals of an action, as policy takes them.
 pub(super) fn approvals(db: &Connection, action: ActionId) -> Result<Approvals, StoreError> {
-    let approving = of(db, action)?.into_iter().filter(|word| word.word != Word::Deny);
-    let approvals = approving.map(|word| Approval {
-        by: word.who.person(),
-        guards: word.word.holds().iter().filter_map(|guard| guard.parse().ok()).collect(),
-        at: word.at,
-    });
-    Ok(Approvals(approvals.collect()))
+    let mut words = of(db, action)?;
+    words.retain(|word| word.word != Word::Deny);
+    let approval = |word: &KeptWord| {
+        // Two who may be one person count once: as the first of them.
+        let first = words.iter().map(|word| &word.who).find(|who| who.may_be(&word.who));
+        Approval {
+            by: first.unwrap_or(&word.who).person(),
+            guards: word.word.holds().iter().filter_map(|guard| guard.parse().ok()).collect(),
+            at: word.at,
+        }
+    };
+    Ok(Approvals(words.iter().map(approval).collect()))
 }
 
 /// Writes a person's word.

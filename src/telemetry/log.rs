@@ -9,6 +9,8 @@ use std::time::Duration;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
+use crate::alert::is_deceptive;
+
 /// How many lines may wait for whoever reads them; more are dropped. One has some 300 bytes.
 const WAITING_MAX: usize = 4_096;
 
@@ -48,7 +50,7 @@ pub fn start_logs(format: LogFormat, level: LevelFilter) -> io::Result<Logs> {
     let filter = EnvFilter::default().add_directive(level.into());
     // What cannot be written is counted, not told: there is nowhere to tell it.
     let builder = tracing_subscriber::fmt().with_env_filter(filter).log_internal_errors(false);
-    let builder = builder.with_writer(move || Line(entries.clone()));
+    let builder = builder.with_writer(move || Line(entries.clone())).with_ansi(false);
     // Fails only if logging has been started already, as by tests that share a process.
     let started = match format {
         LogFormat::Json => builder.json().flatten_event(true).try_init(),
@@ -90,7 +92,7 @@ struct Line(SyncSender<Entry>);
 
 impl Write for Line {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        if self.0.try_send(Entry::Line(line.to_vec())).is_err() {
+        if self.0.try_send(Entry::Line(plain(line))).is_err() {
             count_dropped();
         }
         Ok(line.len())
@@ -99,6 +101,30 @@ impl Write for Line {
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
+}
+
+/// Writes out whatever would end a line early, move what is around it or hide itself: what others have said must not look like a
+/// line of ours. The form is JSON's, so a line that is JSON stays so.
+fn plain(line: &[u8]) -> Vec<u8> {
+    let (text, end) = match line.split_last() {
+        Some((b'\n', text)) => (text, "\n"),
+        _ => (line, ""),
+    };
+    let is_plain = |b: &u8| (b' '..=b'~').contains(b);
+    if text.iter().all(is_plain) {
+        return line.to_vec();
+    }
+    let mut shown = String::with_capacity(line.len());
+    for c in String::from_utf8_lossy(text).chars() {
+        if is_deceptive(c) {
+            let mut units = [0; 2];
+            shown.extend(c.encode_utf16(&mut units).iter().map(|unit| format!("\\u{unit:04x}")));
+        } else {
+            shown.push(c);
+        }
+    }
+    shown.push_str(end);
+    shown.into_bytes()
 }
 
 impl Drop for Logs {

@@ -38,7 +38,15 @@ fn entry(seq: u64) -> Entry {
         facts: vec!["severity: pass, severity high, floor low".to_owned()],
     };
     let deed = Deed::Decision { policy: Some(Digest::of(b"policy")), moves: vec![change] };
-    Entry { seq, at, who: Who::Bridge.to_string(), token: None, subject: Some(subject), deed }
+    Entry {
+        seq,
+        at,
+        who: Who::Bridge.to_string(),
+        token: None,
+        principal: None,
+        subject: Some(subject),
+        deed,
+    }
 }
 
 /// A record: the text of each entry and its digest.

@@ -59,7 +59,7 @@ fn the_document_names_the_scope_of_each_route() {
         match access {
             Access::Token(scope) => {
                 assert_eq!(operation["x-scope"], scope.as_str(), "{method} {path}");
-                assert_eq!(security, &json!([{"token": []}]), "{method} {path}");
+                assert_eq!(security, &json!([{"token": []}, {"oidc": []}]), "{method} {path}");
             }
             Access::Open | Access::Source | Access::Link => {
                 assert_eq!(operation.get("x-scope"), None, "{method} {path}");

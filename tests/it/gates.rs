@@ -14,16 +14,20 @@ use quarantine_bridge::simulator::Machine;
 use quarantine_bridge::store::{RevokeToken, Scope};
 use reqwest::Client;
 use rusqlite::{Connection, params};
-use serde_json::json;
+use serde_json::{Value, json};
 use sha2::Sha256;
 
 use crate::harness::binary::Installation;
+use crate::harness::issuer::SigningPair;
 use crate::harness::receiver::Receiver;
 use crate::harness::{Bridge, MACHINE, SHA1, Setup};
 use crate::links::LINK_KEY;
+use crate::principals::Issued;
 use crate::tokens::token_id;
 
 const TOKEN: &str = "Zk3-a-static-token_9d1f7c2e8b4a6052";
+/// Whom the issuer knows.
+const CALLER: &str = "0b8bd1e2-52d3-44c6-9a3f-4d9d0c5c9a10";
 const NOWHERE: &str = "http://127.0.0.1:9";
 
 fn token(place: &Place) -> StaticToken {
@@ -138,8 +142,7 @@ async fn a_test_of_rapid7_is_answered_and_nothing_is_kept_unless_it_is_forged() 
 #[tokio::test]
 async fn an_array_of_alerts_is_answered_alert_by_alert() {
     let bridge = bridge(|| tokens(Place::Bearer)).await;
-    let good =
-        |id: &str| -> serde_json::Value { serde_json::from_slice(&bridge.alert(id, MACHINE, SHA1)).unwrap() };
+    let good = |id: &str| -> Value { serde_json::from_slice(&bridge.alert(id, MACHINE, SHA1)).unwrap() };
     let body = json!([good("a1"), {"alert_id": "a2", "targets": []}, good("a3"), good("a1")]).to_string();
 
     let answer = bridge.send(bridge.request("/v1/hooks/soc").bearer_auth(TOKEN).body(body)).await;
@@ -168,14 +171,68 @@ async fn what_came_thirty_days_ago_is_still_known() {
     assert_eq!(again.body["duplicate"], true);
 }
 
-/// Everybody at every door: who holds what, and the routes that answer 2xx to it. All other pairs must not.
+/// Everybody at every door, each scope by a token of ours.
 #[tokio::test]
 async fn nobody_gets_a_2xx_who_should_not() {
+    everybody_at_every_door(None).await;
+}
+
+/// The same, each scope by an app role in a token of an issuer.
+#[tokio::test]
+async fn nobody_gets_a_2xx_by_an_issuer_who_should_not() {
+    everybody_at_every_door(Some(&Issued::new())).await;
+}
+
+/// Whoever holds a scope, by its name: a token of ours, or one of the issuer.
+fn of_scopes(bridge: &Bridge, issued: Option<&Issued>) -> Vec<(String, Option<String>)> {
+    let token = |scope: Scope| match issued {
+        None => bridge.new_token(&[scope]),
+        Some(issued) => issued.token(bridge, CALLER, &[scope]),
+    };
+    Scope::ALL.iter().map(|scope| (scope.to_string(), Some(token(*scope)))).collect()
+}
+
+/// Tokens of the issuer, or nearly, with every role there is.
+fn bad_tokens(bridge: &Bridge, issued: &Issued) -> Vec<(String, Option<String>)> {
+    let all: Vec<&str> = Scope::ALL.iter().map(|scope| scope.as_str()).collect();
+    let now = bridge.clock.now();
+    let good = issued.claims(CALLER, &all, now);
+    let with = |name: &str, value: Value| {
+        let mut claims = good.clone();
+        claims[name] = value;
+        issued.key.token(&claims)
+    };
+    let forged = SigningPair::new(issued.key.kid, issued.key.alg).token(&good);
+    let unknown = SigningPair::new("unknown", "ES256").token(&good);
+    let header = |alg: &str| json!({"alg": alg, "kid": issued.key.kid}).to_string();
+    [
+        ("forged", forged),
+        ("of an unknown key", unknown),
+        ("unsigned", issued.key.sign(&header("none"), &good.to_string())),
+        ("signed by a shared secret", issued.key.sign(&header("HS256"), &good.to_string())),
+        ("expired", with("exp", json!(now.as_second() - 61))),
+        ("of another tenant", with("tid", json!(CALLER))),
+        ("of another issuer", with("iss", json!("https://issuer.example"))),
+        ("for another service", with("aud", json!("api://other"))),
+        ("of version 1", with("ver", json!("1.0"))),
+        ("for a person to sign in", with("nonce", json!("n"))),
+        ("without a role", with("roles", json!([]))),
+        ("with roles that mean nothing here", with("roles", json!(["Admin", "actions:*", "Actions:Read"]))),
+    ]
+    .map(|(what, token)| (format!("the issuer's token, {what}"), Some(token)))
+    .to_vec()
+}
+
+/// Who holds what, and the routes that answer 2xx to it. All other pairs must not.
+#[expect(clippy::cognitive_complexity, reason = "a long table, and how each of its rows is tried")]
+async fn everybody_at_every_door(issued: Option<&Issued>) {
     let receiver = Receiver::start();
     let callbacks = vec![receiver.callback("soar")];
     let gate = || tokens(Place::Bearer);
     let (playbooks, link_key) = (Some(Mode::Enforce), Some(LINK_KEY));
-    let mut bridge = Bridge::with(Setup { gate, playbooks, link_key, callbacks, ..Setup::default() }).await;
+    let principals = issued.map(Issued::principals);
+    let setup = Setup { gate, playbooks, principals, link_key, callbacks, ..Setup::default() };
+    let mut bridge = Bridge::with(setup).await;
     let named = bridge.alert("a0", MACHINE, SHA1);
     let named =
         String::from_utf8(named).unwrap().replace(&format!("\"id\":\"{MACHINE}\""), "\"ip\":\"203.0.113.9\"");
@@ -210,8 +267,10 @@ async fn nobody_gets_a_2xx_who_should_not() {
         ("another word".to_owned(), Some("x".repeat(40))),
         ("the source".to_owned(), Some(TOKEN.to_owned())),
     ];
-    for scope in Scope::ALL {
-        holders.push((scope.to_string(), Some(bridge.new_token(&[scope]))));
+    holders.extend(of_scopes(&bridge, issued));
+    if let Some(issued) = issued {
+        issued.wait_for_keys(&bridge).await;
+        holders.extend(bad_tokens(&bridge, issued));
     }
     let (revoked, ended) = (bridge.new_token(&Scope::ALL), bridge.new_token(&Scope::ALL));
     let (who, now) = (Who::Operator("test".to_owned()), bridge.clock.now());

@@ -467,6 +467,8 @@ fn every_reason_is_in_the_list() {
         JwtError::Role,
         JwtError::KeyUnknown,
         JwtError::KeyUnfit,
+        JwtError::Tenant,
+        JwtError::NoAccessToken,
         JwtError::Signature,
     ];
     assert_eq!(all.map(JwtError::reason), JwtError::REASONS);

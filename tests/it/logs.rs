@@ -1,14 +1,14 @@
-//! A log that nobody can read or write stops nothing.
+//! A log that nobody can read or write stops nothing, and nothing that others say makes a line of it or moves one.
 
-use std::fs::OpenOptions;
+use std::fs::{self, OpenOptions};
 use std::io::pipe;
 use std::process::Stdio;
 
 use reqwest::Client;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::harness::binary::{Installation, command};
-use crate::harness::{MACHINE, SHA1, key, simulate};
+use crate::harness::{MACHINE, SHA1, key, poll, simulate};
 use quarantine_bridge::clock::Clock;
 
 /// Serves with this standard error, takes a delivery, and counts lines that were dropped.
@@ -48,4 +48,37 @@ async fn a_standard_error_whose_reader_has_gone_stops_nothing_and_is_counted() {
     let (reader, writer) = pipe().unwrap();
     drop(reader);
     serves_with(writer.into()).await;
+}
+
+/// A name as somebody might choose it who wants another line to be seen: a new line, a terminal's escape, text from right to left.
+const HOSTILE: &str = "a\nINFO forged\r\u{1b}[2J\u{9b}31m\u{7f}\u{202e}\u{2028}b\u{e0041}.toml";
+
+#[tokio::test]
+async fn whatever_is_in_a_line_it_is_one_line_and_shows_all_of_it() {
+    for format in ["json", "text"] {
+        let (simulator, _tasks) = simulate(Clock::system());
+        let installation = Installation::new(&simulator.url(), &format!("[log]\nformat = \"{format}\"\n"));
+        fs::copy(installation.config(), installation.path(HOSTILE)).unwrap();
+        let serving = installation.start(command(&["serve", "--config", HOSTILE]), "log");
+        installation.wait_until_ready().await;
+        installation.write(HOSTILE, "nonsense");
+        serving.hang_up();
+        poll("the line about it", || installation.log().contains("is wrong")).await;
+        assert_eq!(serving.terminate().await, Some(0));
+
+        let log = installation.log();
+        assert!(log.contains("\\u000a") || log.contains("\\n"), "{log}");
+        for line in log.lines() {
+            let hidden = |c: char| c.is_control() || "\u{202e}\u{2028}\u{e0041}".contains(c);
+            assert!(!line.contains(hidden), "{line:?}");
+            assert!(!line.starts_with("INFO forged"), "{log}");
+            if format == "json" {
+                let line: Value = serde_json::from_str(line).unwrap();
+                // What is written out is what was there.
+                assert!(line["file"].is_null() || line["file"] == HOSTILE, "{line}");
+            } else {
+                assert!(line.starts_with("20"), "a line begins with its time: {line:?}");
+            }
+        }
+    }
 }

@@ -11,7 +11,7 @@ const TABLE: &[(&str, &[&str], &[&str])] = &[
     ("audit", &["alert"], &[]),
     ("budget", &["alert"], &[]),
     ("clock", &["alert"], &[]),
-    ("telemetry", &[], &["std::io", "std::thread"]),
+    ("telemetry", &["alert"], &["std::io", "std::thread"]),
     ("ingest", &["alert"], &[]),
     ("oidc/kept", &["alert", "ingest"], &[]),
     ("outgoing", &[], &["reqwest", "tokio"]),

@@ -1,10 +1,12 @@
-//! The scheme `jwt`: an access token of an OpenID Connect issuer proves the caller, such as a managed identity.
+//! Access tokens of OpenID Connect issuers: the scheme `jwt`, by which one proves a sender such as a managed identity, and
+//! callers of the API, whose app roles say what they may.
 //!
 //! The token proves who calls, not what the body says: TLS carries the rest. Facts: RFC 7519, RFC 8725, RFC 9068, and
 //! reference/webhook-signing.md, section B.2.
 
 mod issuer;
 mod key_set;
+mod principal;
 mod token;
 
 use std::fmt;
@@ -17,6 +19,7 @@ use super::{KeyId, RawDelivery, VerifyError};
 
 pub use issuer::{Issuer, KeyAddress};
 pub use key_set::{Algorithm, KeySet, KeySetError, UnknownAlgorithm};
+pub use principal::{Identity, Proven};
 
 use token::{Claims, Token};
 
@@ -29,8 +32,8 @@ const TOKEN_BYTES_MAX: usize = 8 * 1024;
 /// What stands before the token.
 const BEARER: &str = "Bearer ";
 
-/// The longest value of the header.
-const AUTHORIZATION_BYTES_MAX: usize = TOKEN_BYTES_MAX + BEARER.len();
+/// The longest value of the `Authorization` header that may hold a token.
+pub const AUTHORIZATION_BYTES_MAX: usize = TOKEN_BYTES_MAX + BEARER.len();
 
 /// The claims that name a caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -122,6 +125,14 @@ pub enum JwtError {
     /// The key is there, but is not for this algorithm.
     #[error("the token's key is not for its algorithm")]
     KeyUnfit,
+    /// Of another tenant.
+    #[error("the token is of another tenant: compare its tid with the tenant that is configured")]
+    Tenant,
+    /// Not an access token.
+    #[error(
+        "the token is no access token of version 2: the caller must ask for one for the scope of this service (AUDIENCE/.default)"
+    )]
+    NoAccessToken,
     /// The key did not make the signature.
     #[error("the token's signature does not hold: it was changed, or not made by the issuer")]
     Signature,
@@ -129,7 +140,7 @@ pub enum JwtError {
 
 impl JwtError {
     /// Every reason, as metric labels know them.
-    pub const REASONS: [&'static str; 11] = [
+    pub const REASONS: [&'static str; 13] = [
         "token_malformed",
         "token_algorithm",
         "token_issuer",
@@ -140,6 +151,8 @@ impl JwtError {
         "token_role",
         "token_key_unknown",
         "token_key_unfit",
+        "token_tenant",
+        "token_no_access",
         "token_signature",
     ];
 
@@ -156,6 +169,8 @@ impl JwtError {
             Self::Role => "token_role",
             Self::KeyUnknown => "token_key_unknown",
             Self::KeyUnfit => "token_key_unfit",
+            Self::Tenant => "token_tenant",
+            Self::NoAccessToken => "token_no_access",
             Self::Signature => "token_signature",
         }
     }
@@ -186,32 +201,13 @@ impl Jwt {
     /// [`JwtError::KeyUnknown`] only for a token that is good in all but its key: then, and only then, is it worth
     /// asking the issuer for new keys.
     pub fn check(&self, authorization: &str, keys: &KeySet, now: Timestamp) -> Result<&Caller, JwtError> {
-        // Written as every client writes it. RFC 7235 would allow other cases; no sender uses them.
-        let text = authorization.strip_prefix(BEARER).ok_or(JwtError::Malformed("it is no bearer token"))?;
-        let token = Token::read(text)?;
-        if !self.algorithms.contains(&token.algorithm) {
-            return Err(JwtError::Algorithm);
-        }
-        let caller = self.claims(&token.claims, now)?;
-        let key = keys.key(&token.kid).ok_or(JwtError::KeyUnknown)?;
-        if !key.is_for(token.algorithm) {
-            return Err(JwtError::KeyUnfit);
-        }
-        if !key.verifies(token.algorithm, token.signed, token.signature) {
-            return Err(JwtError::Signature);
-        }
+        let (token, caller) = read(authorization, &self.algorithms, |claims| self.claims(claims, now))?;
+        is_signed(&token, keys)?;
         Ok(caller)
     }
 
     fn claims(&self, claims: &Claims, now: Timestamp) -> Result<&Caller, JwtError> {
-        if claims.text("iss")? != Some(self.issuer.name.as_str()) {
-            return Err(JwtError::Issuer);
-        }
-        // One that is for others too could be sent on by each of them.
-        match claims.texts("aud")?.as_slice() {
-            [only] if self.audiences.iter().any(|ours| ours == only) => {}
-            _ => return Err(JwtError::Audience),
-        }
+        is_ours(claims, &self.issuer, &self.audiences)?;
         self.time(claims, now)?;
         let caller = self.caller(claims)?;
         let has = claims.texts("roles")?;
@@ -223,18 +219,9 @@ impl Jwt {
 
     /// Checks when the token is good.
     fn time(&self, claims: &Claims, now: Timestamp) -> Result<(), JwtError> {
-        let expires_at = claims.time("exp")?.ok_or(JwtError::Malformed("it has no exp"))?;
-        let (not_before, issued_at) = (claims.time("nbf")?, claims.time("iat")?);
-        let since = issued_at.or(not_before).ok_or(JwtError::Malformed("it has neither iat nor nbf"))?;
-        if before(now, LEEWAY) >= expires_at {
-            return Err(JwtError::Expired);
-        }
-        let soon = after(now, LEEWAY);
-        if [not_before, issued_at].into_iter().flatten().any(|start| start > soon) {
-            return Err(JwtError::Early);
-        }
+        let good = is_good_now(claims, now)?;
         let oldest = self.max_age.map(|age| before(before(now, age), LEEWAY));
-        if oldest.is_some_and(|oldest| since < oldest) {
+        if oldest.is_some_and(|oldest| good.since < oldest) {
             return Err(JwtError::Expired);
         }
         Ok(())
@@ -250,6 +237,67 @@ impl Jwt {
         }
         Err(JwtError::Caller)
     }
+}
+
+/// Reads the value of an `Authorization` header, and judges what it says. Who has signed it is not looked at.
+fn read<'a, T>(
+    authorization: &'a str,
+    algorithms: &[Algorithm],
+    judge: impl FnOnce(&Claims) -> Result<T, JwtError>,
+) -> Result<(Token<'a>, T), JwtError> {
+    // Written as every client writes it. RFC 7235 would allow other cases; no sender uses them.
+    let text = authorization.strip_prefix(BEARER).ok_or(JwtError::Malformed("it is no bearer token"))?;
+    let token = Token::read(text)?;
+    if !algorithms.contains(&token.algorithm) {
+        return Err(JwtError::Algorithm);
+    }
+    let judged = judge(&token.claims)?;
+    Ok((token, judged))
+}
+
+/// Checks that a key of the issuer has signed a token.
+fn is_signed(token: &Token<'_>, keys: &KeySet) -> Result<(), JwtError> {
+    let key = keys.key(&token.kid).ok_or(JwtError::KeyUnknown)?;
+    if !key.is_for(token.algorithm) {
+        return Err(JwtError::KeyUnfit);
+    }
+    if !key.verifies(token.algorithm, token.signed, token.signature) {
+        return Err(JwtError::Signature);
+    }
+    Ok(())
+}
+
+/// Checks who issued a token, and for whom.
+fn is_ours(claims: &Claims, issuer: &Issuer, audiences: &[String]) -> Result<(), JwtError> {
+    if claims.text("iss")? != Some(issuer.name.as_str()) {
+        return Err(JwtError::Issuer);
+    }
+    // One that is for others too could be sent on by each of them.
+    match claims.texts("aud")?.as_slice() {
+        [only] if audiences.iter().any(|ours| ours == only) => Ok(()),
+        _ => Err(JwtError::Audience),
+    }
+}
+
+/// When a token is good.
+struct Good {
+    since: Timestamp,
+    until: Timestamp,
+}
+
+/// Checks that a token is good now, as far as its issuer says.
+fn is_good_now(claims: &Claims, now: Timestamp) -> Result<Good, JwtError> {
+    let until = claims.time("exp")?.ok_or(JwtError::Malformed("it has no exp"))?;
+    let (not_before, issued_at) = (claims.time("nbf")?, claims.time("iat")?);
+    let since = issued_at.or(not_before).ok_or(JwtError::Malformed("it has neither iat nor nbf"))?;
+    if before(now, LEEWAY) >= until {
+        return Err(JwtError::Expired);
+    }
+    let soon = after(now, LEEWAY);
+    if [not_before, issued_at].into_iter().flatten().any(|start| start > soon) {
+        return Err(JwtError::Early);
+    }
+    Ok(Good { since, until })
 }
 
 impl fmt::Display for CallerClaim {

@@ -62,11 +62,11 @@ impl Claims {
         read.ok_or(JwtError::Malformed("a part is not base64url of a JSON object with each name once"))
     }
 
-    fn has(&self, name: &str) -> bool {
+    pub(super) fn has(&self, name: &str) -> bool {
         self.0.contains_key(name)
     }
 
-    pub(super) fn text(&self, name: &'static str) -> Result<Option<&str>, JwtError> {
+    pub(super) fn text(&self, name: &str) -> Result<Option<&str>, JwtError> {
         match self.0.get(name) {
             None => Ok(None),
             Some(Value::String(text)) => Ok(Some(text)),
@@ -75,7 +75,7 @@ impl Claims {
     }
 
     /// A text, or an array of texts, or none.
-    pub(super) fn texts(&self, name: &'static str) -> Result<Vec<&str>, JwtError> {
+    pub(super) fn texts(&self, name: &str) -> Result<Vec<&str>, JwtError> {
         let Some(Value::Array(items)) = self.0.get(name) else {
             return Ok(self.text(name)?.into_iter().collect());
         };

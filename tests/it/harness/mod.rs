@@ -82,6 +82,8 @@ pub(crate) struct Setup {
     pub(crate) retention: Retention,
     /// How far a second source, `playbooks`, may go, which asks for actions by the API; there is none if not said.
     pub(crate) playbooks: Option<Mode>,
+    /// Whose tokens are taken at the API besides the bridge's own.
+    pub(crate) principals: Option<http::Principals>,
     /// The key of one-time links, if there are any.
     pub(crate) link_key: Option<&'static str>,
     /// Who is told what became of actions.
@@ -112,6 +114,7 @@ impl Default for Setup {
             api_url: None,
             retention: Retention::default(),
             playbooks: None,
+            principals: None,
             link_key: None,
             callbacks: Vec::new(),
             public_url: None,
@@ -551,6 +554,7 @@ fn config(setup: &Setup, simulator: &Simulator, folder: &TempDir) -> Config {
     Config {
         http: http::Options {
             limits: setup.limits,
+            principals: setup.principals.clone(),
             link_key: setup.link_key.and_then(|key| http::LinkKey::new(key.into())),
             public_url: public_url.map(|url| url.parse().unwrap()),
             ..http::Options::new("127.0.0.1:0".parse().unwrap(), sources)
