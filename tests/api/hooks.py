@@ -33,7 +33,8 @@ def before_call(context, case, kwargs):
     path = case.operation.path
     if case.path_parameters and is_to_be_taken(case, ParameterLocation.PATH):
         case.path_parameters = name_what_is_there(path, dict(case.path_parameters))
-    if path == "/v1/events" and is_to_be_taken(case, ParameterLocation.QUERY) and "after" in case.query:
+    if path == "/v1/events" and is_to_be_taken(case, ParameterLocation.QUERY) and ("after" in case.query or random.random() < 0.75):
+        # From there on something has happened, so there is something to hear.
         case.query = {**case.query, "after": GIVEN["event"]}
     if path == "/v1/undo-marks" and is_to_be_taken(case, ParameterLocation.QUERY) and "cursor" in case.query:
         case.query = {**case.query, "cursor": "{machine_id}-{sha1}".format(**random.choice(GIVEN["targets"]))}
