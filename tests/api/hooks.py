@@ -33,7 +33,8 @@ def before_call(context, case, kwargs):
     path = case.operation.path
     if case.path_parameters and is_to_be_taken(case, ParameterLocation.PATH):
         case.path_parameters = name_what_is_there(path, dict(case.path_parameters))
-    if path == "/v1/events" and is_to_be_taken(case, ParameterLocation.QUERY) and "after" in case.query:
+    if path == "/v1/events" and is_to_be_taken(case, ParameterLocation.QUERY) and ("after" in case.query or random.random() < 0.75):
+        # From there on something has happened, so there is something to hear.
         case.query = {**case.query, "after": GIVEN["event"]}
     if path == "/v1/undo-marks" and is_to_be_taken(case, ParameterLocation.QUERY) and "cursor" in case.query:
         case.query = {**case.query, "cursor": "{machine_id}-{sha1}".format(**random.choice(GIVEN["targets"]))}
@@ -92,6 +93,9 @@ def keep_the_rules(path, body):
         body["alert_id"] = no_space_around(body["alert_id"])
     elif path == "/v1/undo-marks/remove" and random.random() < 0.75:
         body.update(random.choice(GIVEN["targets"]))
+    elif path.endswith("openc2") and "body" in body:
+        # A message, and not a command as well.
+        body = {name: body[name] for name in ("headers", "body") if name in body}
     no_placeholders(body)
     if "reason" in body:
         body["reason"] = no_space_around(body["reason"])
