@@ -36,4 +36,13 @@ promtool check config "$out/prometheus.yaml"
 echo "-- Kubernetes"
 "$tools/python" tests/deploy/kubernetes.py "$binary"
 
-echo "-- not checked here, for there is no such thing: a running Grafana, Docker, a cluster"
+echo "-- Debian package and scripts"
+need lintian lintian
+"$tools/shellcheck" deploy/azure/*.sh deploy/debian/build.sh deploy/debian/p* tests/deploy/*.sh
+deploy/debian/build.sh "$binary" "$out/debian"
+lintian --no-cfg --allow-root --fail-on error "$out"/debian/*.deb
+# Nothing of a configuration that could be taken for a real one.
+test -z "$(dpkg-deb -c "$out"/debian/*.deb | grep -E '/etc/.*[^/]$' || true)"
+tests/deploy/azure.sh
+
+echo "-- not checked here, for there is no such thing: a running Grafana, Docker, a cluster, a cloud"
