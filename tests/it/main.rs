@@ -89,6 +89,7 @@ mod support;
 mod tidy;
 mod tls;
 mod tokens;
+mod traces;
 mod traps;
 mod undo;
 mod values;
