@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use crate::alert::{ActionId, EventType, HeldReason, Severity, State, from_millis};
+use crate::alert::{ActionId, EventType, HeldReason, Severity, State, Traceparent, from_millis};
 use crate::audit::Entry;
 use crate::public_url::PublicUrl;
 use crate::store::{ActionRecord, AuditRow};
@@ -89,6 +89,7 @@ impl Event {
                 "id": self.action.to_string(),
                 "url": public_url.map(|public| public.to(&format!("/v1/actions/{}", self.action))),
                 "source": self.source,
+                "traceparent": record.and_then(|record| record.traceparent.as_ref()).map(Traceparent::as_str),
                 "alert": {
                     "id": self.alert_id,
                     "title": action.map(|action| &action.title),

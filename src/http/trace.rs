@@ -11,6 +11,8 @@ use actix_web::middleware::Next;
 use tracing::Instrument as _;
 use uuid::Uuid;
 
+use crate::alert::Traceparent;
+
 use super::admission::Left;
 use super::problem::Problem;
 use super::progress::{Body, Progress};
@@ -27,7 +29,8 @@ pub(crate) async fn request<B: MessageBody + 'static>(
 ) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
     let id = Uuid::new_v4().to_string();
     let traceparent = traceparent(&request);
-    let span = tracing::info_span!("request", id, traceparent);
+    let span =
+        tracing::info_span!("request", id, traceparent = traceparent.as_ref().map(Traceparent::as_str));
     let progress = request.conn_data::<Rc<Progress>>().cloned();
     let body = announced_body(&mut request);
     if let Some(progress) = &progress {
@@ -57,19 +60,10 @@ pub(crate) async fn request<B: MessageBody + 'static>(
     Ok(response)
 }
 
-/// The caller's place in a trace of its own (W3C Trace Context), for people who follow one through logs. Anybody can write it,
-/// so nothing goes by it; and only what is of its form is in the log.
-fn traceparent(request: &ServiceRequest) -> Option<String> {
+/// The caller's place in a trace of its own, for people who follow one through logs. Only what is of its form is there.
+fn traceparent(request: &ServiceRequest) -> Option<Traceparent> {
     let mut values = request.headers().get_all(TRACEPARENT);
-    let value = values.next().filter(|_| values.next().is_none())?.to_str().ok()?;
-    let parts: Vec<&str> = value.split('-').collect();
-    let is_hex = |(part, length): (&&str, usize)| {
-        part.len() == length && part.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
-    };
-    let is_sound = parts.len() == 4 && parts.iter().zip([2, 32, 16, 2]).all(is_hex);
-    let is_empty = |part: &&str| part.bytes().all(|b| b == b'0');
-    let names_none = parts.iter().skip(1).take(2).any(is_empty) || value.starts_with("ff");
-    (is_sound && !names_none).then(|| value.to_owned())
+    values.next().filter(|_| values.next().is_none())?.to_str().ok()?.parse().ok()
 }
 
 /// What body the head announces; HTTP has made sure that it does so in one way only.

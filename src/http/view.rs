@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::alert::{
     Action, CancelCall, Cancellation, Change, Completion, Fetch, HeldReason, MachineEntity, Mode, Requested,
-    Severity, Standing, State, Unsettled, before,
+    Severity, Standing, State, Traceparent, Unsettled, before,
 };
 use crate::store::{ActionRecord, Attempt, DeliveryRecord, Hold, KeptWord, UndoMark, Unread};
 
@@ -21,6 +21,7 @@ pub(super) fn action(record: &ActionRecord, now: Timestamp) -> Value {
     json!({
         "id": action.id.to_string(),
         "delivery_id": action.delivery_id.to_string(),
+        "traceparent": record.traceparent.as_ref().map(Traceparent::as_str),
         "source": action.source.as_str(),
         "alert": {
             "id": action.alert_id.as_str(), "title": action.title, "severity": action.severity.map(Severity::as_str),
@@ -220,6 +221,7 @@ pub(super) fn delivery(record: &DeliveryRecord) -> Value {
     json!({
         "id": record.id.to_string(), "source": record.source.as_str(), "delivery_key": record.delivery_key,
         "key_id": record.key_id, "signed_at": time(record.signed_at),
+        "traceparent": record.traceparent.as_ref().map(Traceparent::as_str),
         "received_at": time(Some(record.received_at)), "outcome": record.outcome,
         "alert_ids": record.alert_ids, "refused": record.refused,
         "fetches": record.fetches.iter().map(fetch).collect::<Vec<_>>(), "body": text, "body_base64": encoded,

@@ -22,7 +22,7 @@ use jiff::Timestamp;
 use secrecy::SecretString;
 use sha2::{Digest as _, Sha256};
 
-use crate::alert::{SignedId, SourceName};
+use crate::alert::{SignedId, SourceName, Traceparent};
 
 use jwt::{Issuer, Jwt, KeySet};
 
@@ -251,6 +251,7 @@ pub struct Verified {
     signed_at: Option<Timestamp>,
     body: Bytes,
     body_sha256: [u8; 32],
+    traceparent: Option<Traceparent>,
 }
 
 impl Verified {
@@ -277,6 +278,11 @@ impl Verified {
     /// The body as it came.
     pub fn body(&self) -> &Bytes {
         &self.body
+    }
+
+    /// The sender's place in a trace of its own. It is not proven, and nothing goes by it.
+    pub fn traceparent(&self) -> Option<&Traceparent> {
+        self.traceparent.as_ref()
     }
 
     /// SHA-256 of the body.
@@ -326,5 +332,7 @@ fn prove(
     let signed_id = proofs.into_iter().find_map(|proof| proof.signed_id);
     let body_sha256: [u8; 32] = Sha256::digest(&delivery.body).into();
     let key = signed_id.map_or(DeliveryKey::Body(body_sha256), DeliveryKey::Signed);
-    Ok(Verified { source: source.clone(), key, key_id, signed_at, body: delivery.body.clone(), body_sha256 })
+    let traceparent = delivery.headers.only("traceparent").ok().and_then(|value| value.parse().ok());
+    let (source, body) = (source.clone(), delivery.body.clone());
+    Ok(Verified { source, key, key_id, signed_at, body, body_sha256, traceparent })
 }

@@ -7,7 +7,7 @@ use rusqlite::{OptionalExtension as _, Transaction, params};
 
 use crate::alert::{
     ActionId, Alert, AlertId, DeliveryId, EntityPair, GraphAlertId, RefusedAlert, Severity, SourceName,
-    State, SubscriptionNotice, Who, millis,
+    State, SubscriptionNotice, Traceparent, Who, millis,
 };
 use crate::ingest::Verified;
 
@@ -201,8 +201,8 @@ pub(super) fn keep_delivery(
     let delivery = &accept.delivery;
     let mut statement = tx.prepare_cached(
         "INSERT INTO deliveries (id, source, delivery_key, key_id, signed_at, received_at, body, body_sha256,
-             outcome, alert_ids, refused)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
+             outcome, alert_ids, refused, traceparent)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)
          ON CONFLICT (source, delivery_key) DO NOTHING",
     )?;
     let inserted = statement.execute(params![
@@ -217,6 +217,7 @@ pub(super) fn keep_delivery(
         accept.batch(id).outcome(),
         to_json(&alert_ids(&accept.alerts))?,
         to_json(&accept.refused)?,
+        delivery.traceparent().map(Traceparent::as_str),
     ])?;
     Ok(inserted > 0)
 }

@@ -43,6 +43,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0019_lists.sql"),
     include_str!("migrations/0020_seals.sql"),
     include_str!("migrations/0021_retries.sql"),
+    include_str!("migrations/0022_traces.sql"),
 ];
 
 /// How long a connection waits for another process, such as `token create`, to finish writing. A delivery is answered

@@ -1,11 +1,11 @@
 //! What people and playbooks read back.
 
 use jiff::Timestamp;
-use rusqlite::{Connection, params_from_iter, types::Value};
+use rusqlite::{Connection, OptionalExtension as _, params_from_iter, types::Value};
 
 use crate::alert::{
     Action, ActionId, AlertId, Cancellation, Change, DeliveryId, Fetch, HeldReason, MachineId, RefusedAlert,
-    Sha1, SourceName, State, SupersededBy, millis,
+    Sha1, SourceName, State, SupersededBy, Traceparent, millis,
 };
 
 use super::approvals::{self, Hold};
@@ -40,6 +40,8 @@ pub struct ActionRecord {
     pub superseded_by: Option<SupersededBy>,
     /// How far Defender's list was read for it, while it is uncertain.
     pub unread: Option<Unread>,
+    /// The place in a trace of its own of whoever brought it.
+    pub traceparent: Option<Traceparent>,
     /// The action that is another try of this one.
     pub retried_by: Option<ActionId>,
     /// The action on the same device whose call has no known outcome yet, while this one is queued.
@@ -137,6 +139,8 @@ pub struct DeliveryRecord {
     pub refused: Vec<RefusedAlert>,
     /// The alerts that it refers to.
     pub fetches: Vec<Fetch>,
+    /// The sender's place in a trace of its own.
+    pub traceparent: Option<Traceparent>,
 }
 
 /// Returns one action.
@@ -172,10 +176,18 @@ fn record(db: &Connection, row: &rusqlite::Row<'_>) -> Result<ActionRecord, Stor
         unread: unread(&action, &Columns(row))?,
         blocked_by: blocked_by(db, &action)?,
         retried_by: retry::retried_by(db, action.id)?,
+        traceparent: traceparent(db, action.delivery_id)?,
         action,
         history: all(db, "SELECT * FROM history WHERE action_seq = ?1 ORDER BY n", seq, rows::change)?,
         attempts: all(db, "SELECT * FROM attempts WHERE action_seq = ?1 ORDER BY n", seq, attempt)?,
     })
+}
+
+/// Returns the place in a trace that came with a delivery. Nothing goes by it, so what cannot be read is none.
+fn traceparent(db: &Connection, id: DeliveryId) -> Result<Option<Traceparent>, StoreError> {
+    let mut statement = db.prepare_cached("SELECT traceparent FROM deliveries WHERE id = ?1")?;
+    let kept: Option<Option<String>> = statement.query_row([id.to_string()], |row| row.get(0)).optional()?;
+    Ok(kept.flatten().and_then(|text| text.parse().ok()))
 }
 
 fn shared_with(db: &Connection, action: &Action) -> Result<Vec<ActionId>, StoreError> {
@@ -351,6 +363,7 @@ pub(super) fn delivery(db: &Connection, id: DeliveryId) -> Result<Option<Deliver
         alert_ids: columns.json("alert_ids")?,
         refused: columns.json("refused")?,
         fetches: fetches::of_delivery(db, id)?,
+        traceparent: traceparent(db, id)?,
     }))
 }
 

@@ -85,7 +85,13 @@ fn spans(record: &ActionRecord) -> Vec<Value> {
         spans.extend(call(record, attempt));
     }
     spans.push(at_end(record));
-    spans.into_iter().map(|span| written(action, &span)).collect()
+    let mut written: Vec<Value> = spans.into_iter().map(|span| written(action, &span)).collect();
+    if let (Some(traceparent), Some(Value::Object(whole))) = (&record.traceparent, written.first_mut()) {
+        let (trace_id, span_id) = traceparent.ids();
+        // A link, not a parent: anybody can write it, and one delivery may bring many actions.
+        whole.insert("links".to_owned(), json!([{"traceId": trace_id, "spanId": span_id}]));
+    }
+    written
 }
 
 /// The span that all others belong to.

@@ -92,6 +92,7 @@ mod support;
 mod tidy;
 mod tls;
 mod tokens;
+mod traceparent;
 mod traces;
 mod traps;
 mod undo;

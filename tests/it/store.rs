@@ -34,7 +34,10 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0019_lists.sql", NINETEENTH),
     ("0020_seals.sql", TWENTIETH),
     ("0021_retries.sql", TWENTY_FIRST),
+    ("0022_traces.sql", TWENTY_SECOND),
 ];
+
+const TWENTY_SECOND: &str = "0fa1ec32ca2c49c3617cf69f7388b8a6c3fba603dd7e9c9bdd15ec4ace8d2e61";
 
 const TWENTY_FIRST: &str = "9bf493b85c01abccbdcc21f633d7617ff25ec0e4aa0d84ab722443c29d090bd9";
 

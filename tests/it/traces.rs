@@ -266,3 +266,25 @@ fn a_collector_must_be_safe_on_the_way() {
         assert_eq!(installation.told(&["check"]).0, 0, "{line}");
     }
 }
+
+#[tokio::test]
+async fn a_senders_place_in_its_own_trace_is_linked_to() {
+    let collector = Receiver::start();
+    let mut bridge = Bridge::with(set_up(&collector)).await;
+    bridge.trace().await;
+    let request = bridge.signed("msg_a1", bridge.alert("a1", MACHINE, SHA1));
+    let traceparent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f0670000000207-01";
+    assert_eq!(bridge.send(request.header("traceparent", traceparent)).await.status, 202);
+    bridge.accept("a2", &"5".repeat(40), SHA1).await;
+    bridge.drain().await;
+    bridge.run_for(SignedDuration::from_mins(1)).await;
+
+    bridge.trace().await;
+
+    let spans = spans(&collector);
+    let link = json!([{"traceId": "4bf92f3577b34da6a3ce929d0e0e4736", "spanId": "00f0670000000207"}]);
+    let links: Vec<&Value> =
+        spans.iter().map(|span| &span["links"]).filter(|links| !links.is_null()).collect();
+    assert_eq!(links, [&link]);
+    assert_eq!(spans.iter().filter(|span| span["name"] == "action").count(), 2);
+}
