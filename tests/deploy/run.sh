@@ -33,4 +33,7 @@ sed "s#/run/secrets/metrics-token#$PWD/README.md#; s#- rules.yaml#- $PWD/deploy/
   deploy/compose/prometheus.yaml > "$out/prometheus.yaml"
 promtool check config "$out/prometheus.yaml"
 
-echo "-- not checked here, for there is no such thing: a running Grafana, Docker"
+echo "-- Kubernetes"
+"$tools/python" tests/deploy/kubernetes.py "$binary"
+
+echo "-- not checked here, for there is no such thing: a running Grafana, Docker, a cluster"
