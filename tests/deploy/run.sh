@@ -36,4 +36,9 @@ promtool check config "$out/prometheus.yaml"
 echo "-- Kubernetes"
 "$tools/python" tests/deploy/kubernetes.py "$binary"
 
+echo "-- image"
+"$tools/hadolint" deploy/Dockerfile
+"$tools/shellcheck" deploy/image.sh tests/deploy/*.sh
+tests/deploy/image.sh "$binary" "$out/image"
+
 echo "-- not checked here, for there is no such thing: a running Grafana, Docker, a cluster"
