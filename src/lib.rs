@@ -19,6 +19,7 @@ pub mod ingest;
 pub mod kill_switch;
 pub mod mapping;
 pub mod microsoft;
+pub mod notify;
 pub mod oidc;
 pub mod outgoing;
 pub mod policy;

@@ -24,6 +24,7 @@ mod operator;
 mod policy;
 mod policy_test;
 mod promote;
+mod ready;
 mod relay;
 mod reload;
 mod retry;
@@ -77,6 +78,8 @@ enum Command {
     Simulate(simulate::Arguments),
     /// List, print, test and try formats.
     Formats(formats::Arguments),
+    /// Ask a running bridge whether it takes deliveries.
+    Ready(ready::Arguments),
     /// Copy the database while the service runs.
     Backup(backup::Arguments),
     /// Test your guards with golden cases.
@@ -143,6 +146,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Spool(arguments) => spool::run(&arguments),
         Command::Simulate(arguments) => simulate::run(&arguments),
         Command::Formats(arguments) => formats::run(&arguments),
+        Command::Ready(arguments) => ready::run(&arguments),
         Command::Backup(arguments) => backup::run(&arguments),
         Command::Policy(arguments) => policy::run(&arguments),
         Command::Promote(arguments) => promote::run(&arguments),

@@ -10,6 +10,7 @@ use tokio::{task, time};
 use crate::audit::{ConfigurationAct, Digest};
 use crate::clock::Clock;
 use crate::config::{self, Complaint, Complaints, Config, Files, Fixed, Loaded, Secrets};
+use crate::notify::Notify;
 use crate::telemetry::{Metrics, metric};
 
 use super::Live;
@@ -34,11 +35,12 @@ pub(super) struct Reloader {
     live: Live,
     metrics: Metrics,
     clock: Clock,
+    notify: Notify,
 }
 
 impl Reloader {
-    pub(super) fn new(in_use: InUse, live: Live, metrics: Metrics, clock: Clock) -> Self {
-        let reloader = Self { in_use, live, metrics, clock };
+    pub(super) fn new(in_use: InUse, live: Live, metrics: Metrics, clock: Clock, notify: Notify) -> Self {
+        let reloader = Self { in_use, live, metrics, clock, notify };
         reloader.show(true);
         reloader
     }
@@ -63,7 +65,9 @@ impl Reloader {
             let is_still = files == seen;
             seen = files;
             if is_told || (has_changed && is_still) {
+                self.notify.reloading();
                 self.reload().await;
+                self.notify.ready();
                 seen.clone_from(&self.in_use.files);
             }
         }

@@ -1,5 +1,6 @@
 //! `serve`: runs the service until it is told to stop.
 
+use std::future;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -9,10 +10,12 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
+use tokio::time::Instant;
 use tokio::{runtime, time};
 
 use crate::clock::Clock;
 use crate::config::{self, Config, Loaded, Secrets};
+use crate::notify::Notify;
 use crate::store::{Health, Store};
 use crate::telemetry::{Metrics, start_logs};
 
@@ -33,6 +36,9 @@ const LOOK_FOR_DAMAGE: Duration = Duration::from_hours(24);
 
 /// How often metrics are folded.
 const UPKEEP: Duration = Duration::from_secs(5);
+
+/// How long ago the loop that sends may have come round for the service to count as alive: it sleeps 30 seconds at most.
+const LONGEST_TURN: Duration = Duration::from_secs(90);
 
 /// What is told if the thread that writes log lines cannot be started.
 pub(super) const NO_LOGS: &str = "logging cannot be started";
@@ -86,9 +92,11 @@ async fn serve(config: Config, in_use: InUse) -> anyhow::Result<()> {
         metrics,
         live,
     } = assemble(config, clock.clone()).await?;
+    let notify = Notify::from_environment();
     let (stop, stopped) = watch::channel(false);
     let server_handle = server.handle();
     let mut tasks = JoinSet::new();
+    let watchdog = watchdog(notify.clone(), store.clone(), dispatcher.turned_at());
     tasks.spawn(dispatcher.run(stopped.clone()));
     tasks.spawn(key_fetcher.run(stopped.clone()));
     tasks.spawn(alert_fetcher.run(stopped.clone()));
@@ -98,29 +106,27 @@ async fn serve(config: Config, in_use: InUse) -> anyhow::Result<()> {
     tasks.spawn(callbacks.run(stopped.clone()));
     tasks.spawn(traces.run(stopped));
     tasks.spawn(async move { drop(server.await) });
-    let reloader = Reloader::new(in_use, live, metrics.clone(), clock.clone());
-    let reload = tasks.spawn(reloader.run(hangup));
+    let reloader = Reloader::new(in_use, live, metrics.clone(), clock.clone(), notify.clone());
     let watch = |(files, tls)| CertificateWatch::new(files, tls, metrics.clone(), clock);
     let certificate = certificate.map(watch).map(|watch| tasks.spawn(watch.run()));
-    let upkeep = tasks.spawn(upkeep(metrics));
-    let look_for_damage = tasks.spawn(look_for_damage(store.clone()));
+    // What has nothing to finish.
+    let mut others = vec![
+        tasks.spawn(reloader.run(hangup)),
+        tasks.spawn(upkeep(metrics)),
+        tasks.spawn(look_for_damage(store.clone())),
+        tasks.spawn(watchdog),
+    ];
+    others.extend(certificate);
     announce(address);
+    notify.ready();
     let end = until_told(&mut tasks, store.health()).await?;
+    notify.stopping();
     stopping.send_replace(true);
     server_handle.stop(true).await;
     stop.send_replace(true);
-    upkeep.abort();
-    look_for_damage.abort();
-    reload.abort();
-    certificate.iter().for_each(AbortHandle::abort);
+    others.iter().for_each(AbortHandle::abort);
     drain(tasks).await;
-    match end {
-        End::Told => Ok(()),
-        End::Failed => {
-            let text = "the service stopped because a part of it failed; see the log".to_owned();
-            Err(Failure { code: IO_ERROR, text }.into())
-        }
-    }
+    end.told()
 }
 
 /// Why the service ends.
@@ -129,6 +135,16 @@ enum End {
     Told,
     /// The disk failed, or a part ended by itself.
     Failed,
+}
+
+impl End {
+    fn told(self) -> anyhow::Result<()> {
+        let text = "the service stopped because a part of it failed; see the log".to_owned();
+        match self {
+            Self::Told => Ok(()),
+            Self::Failed => Err(Failure { code: IO_ERROR, text }.into()),
+        }
+    }
 }
 
 async fn until_told(tasks: &mut JoinSet<()>, mut health: watch::Receiver<Health>) -> anyhow::Result<End> {
@@ -168,5 +184,21 @@ async fn upkeep(metrics: Metrics) {
     loop {
         time::sleep(UPKEEP).await;
         metrics.upkeep();
+    }
+}
+
+/// Tells the watchdog that the service lives, while it does: the thread that writes answers, and the loop that sends comes round.
+async fn watchdog(notify: Notify, store: Store, turned_at: watch::Receiver<Instant>) {
+    let Some(beat) = notify.beat() else {
+        return future::pending().await;
+    };
+    let mut beats = time::interval(beat);
+    let patience = beat.checked_div(2).unwrap_or(beat);
+    loop {
+        beats.tick().await;
+        let writes = time::timeout(patience, store.writer_answers()).await;
+        if writes == Ok(true) && turned_at.borrow().elapsed() < LONGEST_TURN {
+            notify.alive();
+        }
     }
 }

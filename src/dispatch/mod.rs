@@ -35,7 +35,7 @@ use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::watch;
-use tokio::time;
+use tokio::time::{self, Instant};
 
 use crate::alert::{Anchor, MachineId, SourceName, State, after};
 use crate::budget::{Fairness, Reserve};
@@ -176,6 +176,8 @@ pub struct Dispatcher {
     has_undecided: bool,
     next_look: Timestamp,
     next_expiry: Timestamp,
+    /// When the loop last came round, for the watchdog.
+    turned_at: watch::Sender<Instant>,
 }
 
 type InFlight = Pin<Box<dyn Future<Output = Done> + Send>>;
@@ -248,15 +250,22 @@ impl Dispatcher {
             has_undecided: false,
             next_look: now,
             next_expiry: now,
+            turned_at: watch::Sender::new(Instant::now()),
         };
         dispatcher.show_breakers();
         Ok(dispatcher)
+    }
+
+    /// Shows when the loop last came round, which it does twice a minute or more often.
+    pub fn turned_at(&self) -> watch::Receiver<Instant> {
+        self.turned_at.subscribe()
     }
 
     /// Works until told to stop; then finishes the calls that are under way.
     pub async fn run(mut self, mut stop: watch::Receiver<bool>) {
         let store = self.store.clone();
         while !*stop.borrow_and_update() {
+            self.turned_at.send_replace(Instant::now());
             let wake = self.turn().await.unwrap_or_else(|error| {
                 tracing::error!(%error, "dispatch cannot use the store");
                 after(self.clock.now(), STORE_RETRY)

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::statvfs;
 
-use super::{Health, Options, Store, connection, work};
+use super::{Health, Options, Store, StoreError, connection, work};
 
 /// What must be left for the store to count as writable: a delivery of the largest size with its alerts, and a page for each
 /// action that moves meanwhile.
@@ -45,6 +45,11 @@ impl Store {
             Health::NotWritable => self.writer.write(work::probe).await.is_ok(),
             Health::Broken => false,
         }
+    }
+
+    /// Waits until the thread that writes has had its turn; says whether it still takes work. That the disk is full is no matter.
+    pub async fn writer_answers(&self) -> bool {
+        !matches!(self.writer.write(|_| Ok(())).await, Err(StoreError::Closing))
     }
 }
 

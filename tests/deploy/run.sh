@@ -45,4 +45,9 @@ lintian --no-cfg --allow-root --fail-on error "$out"/debian/*.deb
 test -z "$(dpkg-deb -c "$out"/debian/*.deb | grep -E '/etc/.*[^/]$' || true)"
 tests/deploy/azure.sh
 
+echo "-- image"
+"$tools/hadolint" deploy/Dockerfile
+"$tools/shellcheck" deploy/image.sh tests/deploy/*.sh
+tests/deploy/image.sh "$binary" "$out/image"
+
 echo "-- not checked here, for there is no such thing: a running Grafana, Docker, a cluster, a cloud"

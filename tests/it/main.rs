@@ -57,6 +57,7 @@ mod links;
 mod logs;
 mod lookups;
 mod metrics;
+mod notify;
 mod oidc;
 mod openc2;
 mod outcome;
