@@ -93,9 +93,13 @@ def keep_the_rules(path, body):
         body["alert_id"] = no_space_around(body["alert_id"])
     elif path == "/v1/undo-marks/remove" and random.random() < 0.75:
         body.update(random.choice(GIVEN["targets"]))
-    elif path.endswith("openc2") and "body" in body:
-        # A message, and not a command as well.
-        body = {name: body[name] for name in ("headers", "body") if name in body}
+    elif path.endswith("openc2"):
+        if "body" in body:
+            # A message, and not a command as well.
+            body = {name: body[name] for name in ("headers", "body") if name in body}
+        # An id that is used again for something else is refused, and rightly.
+        command = body["body"]["openc2"]["request"] if "body" in body else body
+        command["command_id"] = str(uuid.uuid4())
     no_placeholders(body)
     if "reason" in body:
         body["reason"] = no_space_around(body["reason"])

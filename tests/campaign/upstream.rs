@@ -254,7 +254,7 @@ async fn struck(site: &Site, trouble: &Trouble, times: usize) -> usize {
     match trouble {
         Trouble::Wire(..) => site.proxy.struck(),
         // It does not come further than the token endpoint.
-        Trouble::Refused => site.installation.log().matches("gave no token").count(),
+        Trouble::Refused => site.installation.log().matches("there is no token: ").count(),
         Trouble::NoTls => site.metric("quarantine_bridge_defender_requests_total", "status=\"none\"").await,
         Trouble::Throttled(_) => site.calls().iter().filter(|(.., status)| *status == 429).count(),
         Trouble::Said(..) | Trouble::Mixed if is_waiting => 0,

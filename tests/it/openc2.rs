@@ -34,7 +34,12 @@ fn contain(command_id: &str) -> Value {
 /// The command with something else at a place.
 fn with(mut command: Value, place: &str, value: Value) -> Value {
     let (parent, name) = place.rsplit_once('/').unwrap();
-    command.pointer_mut(parent).unwrap()[name] = value;
+    let parent = command.pointer_mut(parent).unwrap();
+    match value {
+        // OpenC2 has no null.
+        Value::Null => drop(parent.as_object_mut().unwrap().remove(name)),
+        value => parent[name] = value,
+    }
     command
 }
 
@@ -244,6 +249,8 @@ async fn a_hostile_body_is_answered_and_nothing_is_kept() {
     for body in [
         String::new(),
         "null".to_owned(),
+        good.replace("\"action\"", "\"command_id\":null,\"action\""),
+        json!({"body": {"openc2": {"request": contain("c1")}}, "command_id": null}).to_string(),
         "[]".to_owned(),
         "{".to_owned(),
         good.replace("\"action\"", "\"action\":\"contain\",\"action\""),

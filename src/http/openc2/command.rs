@@ -208,8 +208,11 @@ pub(super) struct Reading<'a> {
 impl Reading<'_> {
     /// Reads a body.
     pub(super) fn read(&self, body: &[u8]) -> Result<Command, Refused> {
-        let sent: Sent =
-            serde_json::from_slice(body).map_err(|error| Refused::malformed(error.to_string()))?;
+        let malformed = |error: serde_json::Error| Refused::malformed(error.to_string());
+        let sent: Sent = serde_json::from_slice(body).map_err(malformed)?;
+        if has_null(&serde_json::from_slice(body).map_err(malformed)?) {
+            return Err(Refused::malformed("OpenC2 has no null: what is not there is left out"));
+        }
         let created = sent.headers.as_ref().and_then(|headers| headers.created);
         let request = commanded(sent)?;
         if let Some(actuator) = &request.actuator {
@@ -376,4 +379,13 @@ fn only(place: &str, other: &Others, known: &[&str]) -> Result<(), Refused> {
 fn digest(request: &Request) -> Result<[u8; 32], Refused> {
     let text = serde_json::to_vec(request).map_err(|error| Refused::malformed(error.to_string()))?;
     Ok(Sha256::digest(text).into())
+}
+
+fn has_null(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
+        Value::Array(items) => items.iter().any(has_null),
+        Value::Object(members) => members.values().any(has_null),
+    }
 }
