@@ -251,6 +251,7 @@ async fn a_hostile_body_is_answered_and_nothing_is_kept() {
         "null".to_owned(),
         good.replace("\"action\"", "\"command_id\":null,\"action\""),
         json!({"body": {"openc2": {"request": contain("c1")}}, "command_id": null}).to_string(),
+        json!({"body": {"openc2": {"request": contain("c1")}}, "action": "query"}).to_string(),
         "[]".to_owned(),
         "{".to_owned(),
         good.replace("\"action\"", "\"action\":\"contain\",\"action\""),

@@ -303,11 +303,11 @@ impl Reading<'_> {
 fn commanded(sent: Sent) -> Result<Request, Refused> {
     only("the message", &sent.other, words::MESSAGE)?;
     let Sent { headers, body, action, target, args, actuator, command_id, .. } = sent;
-    match (body, action.zip(target)) {
-        (Some(body), None) if args.is_none() && actuator.is_none() && command_id.is_none() => {
+    match (body, action, target) {
+        (Some(body), None, None) if args.is_none() && actuator.is_none() && command_id.is_none() => {
             Ok(body.openc2.request)
         }
-        (None, Some((action, target))) if headers.is_none() => {
+        (None, Some(action), Some(target)) if headers.is_none() => {
             Ok(Request { action, target, args, actuator, command_id })
         }
         _ => Err(Refused::malformed("the body must be one message with a command in it, or one command")),
