@@ -2,7 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::deed::Deed;
+use crate::alert::State;
+
+use super::deed::{Deed, Move};
 use super::digest::Digest;
 
 /// One entry.
@@ -58,6 +60,12 @@ impl Entry {
     /// Reads an entry back.
     pub fn read(text: &[u8]) -> Result<Self, serde_json::Error> {
         serde_json::from_slice(text)
+    }
+
+    /// Returns the action that the entry is about, the last move that it tells of, and the state which that led to.
+    pub fn last_move(&self) -> Option<(&Subject, &Move, State)> {
+        let last = self.deed.moves().last()?;
+        Some((self.subject.as_ref()?, last, last.to.parse().ok()?))
     }
 
     /// Returns a line for a person: what was done, or why.

@@ -33,8 +33,7 @@ pub(super) fn of(row: &AuditRow) -> Result<Option<Event>, serde_json::Error> {
 }
 
 fn event(id: String, entry: &Entry) -> Option<Event> {
-    let (last, subject) = entry.deed.moves().last().zip(entry.subject.as_ref())?;
-    let state: State = last.to.parse().ok()?;
+    let (subject, last, state) = entry.last_move()?;
     let kind = match state {
         State::Held => EventType::Held,
         state if state.is_final() => EventType::Finished,

@@ -220,9 +220,7 @@ impl Wanted {
     /// Writes the event of an entry, if it is one that is wanted. Looking for a device or file alone is no change that is in the audit.
     fn told(&self, row: &AuditRow) -> Option<String> {
         let entry = Entry::read(row.text.as_bytes()).ok()?;
-        let (subject, moves) = (entry.subject.as_ref()?, entry.deed.moves());
-        let (first, last) = moves.first().zip(moves.last())?;
-        let state: State = last.to.parse().ok()?;
+        let ((subject, last, state), first) = (entry.last_move()?, entry.deed.moves().first()?);
         let is_of_other = self.source.as_ref().is_some_and(|source| source.as_str() != subject.source);
         if is_of_other || self.state.is_some_and(|wanted| wanted != state) {
             return None;

@@ -56,6 +56,11 @@ impl Token {
     pub(crate) fn secret(&self) -> &SecretString {
         &self.secret
     }
+
+    /// Returns the app roles that it has; `None` if it cannot be read. Its signature is for the API to check.
+    pub fn roles(&self) -> Option<Vec<String>> {
+        roles(self.secret.expose_secret())
+    }
 }
 
 impl fmt::Debug for Token {
@@ -219,11 +224,14 @@ struct Claims {
     roles: Vec<String>,
 }
 
+fn roles(token: &str) -> Option<Vec<String>> {
+    let payload = URL_SAFE_NO_PAD.decode(token.split('.').nth(1)?).ok()?;
+    Some(serde_json::from_slice::<Claims>(&payload).ok()?.roles)
+}
+
 /// Returns the needed roles that a token lacks. A token that cannot be read lacks none: the API will say.
 fn missing_roles(token: &str, needed: &[&[&str]]) -> Vec<String> {
-    let payload = token.split('.').nth(1).and_then(|text| URL_SAFE_NO_PAD.decode(text).ok());
-    let claims = payload.and_then(|json| serde_json::from_slice::<Claims>(&json).ok());
-    let Some(Claims { roles }) = claims else {
+    let Some(roles) = roles(token) else {
         return Vec::new();
     };
     let has = |role: &&str| roles.iter().any(|have| have == *role);

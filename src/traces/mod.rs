@@ -14,7 +14,7 @@ use tokio::sync::watch;
 use tokio::time::sleep;
 use url::Url;
 
-use crate::alert::{ActionId, State};
+use crate::alert::ActionId;
 use crate::audit::Entry;
 use crate::outgoing::{ClientError, Outgoing, causes};
 use crate::store::{AuditRow, Store, StoreError};
@@ -178,8 +178,8 @@ impl Traces {
 /// The action whose end an entry tells of, if it does.
 fn ended(row: &AuditRow) -> Option<ActionId> {
     let entry = Entry::read(row.text.as_bytes()).ok()?;
-    let state: State = entry.deed.moves().last()?.to.parse().ok()?;
-    state.is_final().then(|| entry.subject?.action.parse().ok()).flatten()
+    let (subject, _, state) = entry.last_move()?;
+    if state.is_final() { subject.action.parse().ok() } else { None }
 }
 
 impl Collector {

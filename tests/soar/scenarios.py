@@ -94,14 +94,7 @@ def test_of_connection(stage, kit, checks, _):
 
 
 def outcomes(stage, kit, checks, _):
-    ways = {
-        "succeeded": (stage.token, "Succeeded", SHA1, 1),
-        "failed": (stage.token, "Failed", SHA1, 1),
-        "timed_out": (stage.token, "TimeOut", SHA1, 1),
-        "held": (stage.approve_token, "Succeeded", SHA1, 0),
-        "not_done": (stage.token, "Succeeded", PROTECTED, 0),
-    }
-    for wanted, (token, end, file_hash, calls) in ways.items():
+    for wanted, (token, end, file_hash, calls) in stage.ways().items():
         case = Case(stage.machine(end), file_hash)
         result = kit.ask(stage.url, token, case)
         checks.holds(f"{wanted} is understood", result.outcome == wanted, result)

@@ -160,6 +160,16 @@ class Stage:
         """Returns the id of a fresh device on which actions end so."""
         return machine(ENDS[end]) if end == "Succeeded" else self.made[end].pop()
 
+    def ways(self):
+        """For each outcome a way to it: whose token, how Defender's action ends, which file, and how many calls that takes."""
+        return {
+            "succeeded": (self.token, "Succeeded", SHA1, 1),
+            "failed": (self.token, "Failed", SHA1, 1),
+            "timed_out": (self.token, "TimeOut", SHA1, 1),
+            "held": (self.approve_token, "Succeeded", SHA1, 0),
+            "not_done": (self.token, "Succeeded", PROTECTED, 0),
+        }
+
     def _start(self, log, *arguments):
         with open(f"{self.folder.name}/{log}", "w") as file:
             process = subprocess.Popen([self.binary, *arguments], cwd=self.folder.name, stdout=file, stderr=file)

@@ -1,10 +1,5 @@
 //! The token, its roles against what the configuration uses, and a read of Defender's list. Nothing is changed there.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use secrecy::ExposeSecret as _;
-use serde::Deserialize;
-
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::defender::{Defender, ListFilter, ReadError, Token, TokenError};
@@ -89,20 +84,8 @@ fn remedy(error: &ReadError) -> &'static str {
     }
 }
 
-#[derive(Deserialize)]
-struct Claims {
-    #[serde(default)]
-    roles: Vec<String>,
-}
-
-/// Returns the roles of a token. It is ours and for Defender, so its signature is Defender's to check.
-fn roles_of(token: &Token) -> Option<Vec<String>> {
-    let payload = URL_SAFE_NO_PAD.decode(token.secret().expose_secret().split('.').nth(1)?).ok()?;
-    Some(serde_json::from_slice::<Claims>(&payload).ok()?.roles)
-}
-
 fn roles(config: &Config, token: &Token) -> Vec<Finding> {
-    let Some(have) = roles_of(token) else {
+    let Some(have) = token.roles() else {
         let next = "nothing: the probe below tells whether Defender takes it";
         return vec![note(Check::Roles, "the token cannot be read, so its roles are not known", next)];
     };
