@@ -16,6 +16,7 @@ use crate::store::{Bound, Scope, StoreError, StoredToken, TokenStanding};
 use crate::telemetry::metric;
 
 use super::failures::Door;
+use super::principals::Ambiguous;
 use super::problem::{Problem, ProblemKind};
 use super::{ApiToken, Context, Principals, body, client};
 
@@ -87,8 +88,6 @@ impl FromRequest for Requester {
     type Future = Ready<Result<Self, Problem>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        let unbound =
-            || Problem::new(ProblemKind::Forbidden, "The token is bound to no source, or to more than one.");
         ready(request.extensions().get::<Self>().cloned().ok_or_else(unbound))
     }
 }
@@ -154,9 +153,19 @@ async fn by_issuer(request: &HttpRequest, context: &Context, scope: Scope) -> Re
     if !principals.allow(&roles, scope) {
         return Err(forbidden(scope));
     }
-    let (bound, id) = (principals.bound(&roles), principal.id().to_string());
+    // What is limited to a source is not done without limit because two are named.
+    let is_limited = matches!(scope, Scope::ActionsWrite | Scope::ActionsRetry);
+    let bound = match principals.bound(&roles) {
+        Err(Ambiguous) if is_limited => return Err(unbound()),
+        bound => bound.ok().flatten(),
+    };
+    let id = principal.id().to_string();
     let shown = Shown::Issued { by: principals, until };
     Ok(Admitted { who: Who::Principal(principal), shown, bound, id })
+}
+
+fn unbound() -> Problem {
+    Problem::new(ProblemKind::Forbidden, "The token is bound to no source, or to more than one.")
 }
 
 fn forbidden(scope: Scope) -> Problem {

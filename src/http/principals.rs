@@ -27,6 +27,9 @@ pub struct Role {
     pub bound: Option<Bound>,
 }
 
+/// Two roles say otherwise for whom one may ask for actions: it is not known which one is meant.
+pub(super) struct Ambiguous;
+
 impl Principals {
     /// Who issues the tokens.
     pub fn issuer(&self) -> &Issuer {
@@ -60,11 +63,11 @@ impl Principals {
         self.of(roles).any(|role| role.scopes.contains(&scope))
     }
 
-    /// For whom these roles may ask for actions. Two that say otherwise say nothing: it is not known which one is meant.
-    pub(super) fn bound(&self, roles: &[String]) -> Option<Bound> {
+    /// For whom these roles may ask for actions, if for anybody.
+    pub(super) fn bound(&self, roles: &[String]) -> Result<Option<Bound>, Ambiguous> {
         let mut bounds = self.of(roles).filter_map(|role| role.bound.as_ref());
-        let first = bounds.next()?;
-        bounds.all(|other| other == first).then(|| first.clone())
+        let Some(first) = bounds.next() else { return Ok(None) };
+        if bounds.all(|other| other == first) { Ok(Some(first.clone())) } else { Err(Ambiguous) }
     }
 
     fn of<'a>(&'a self, roles: &'a [String]) -> impl Iterator<Item = &'a Role> {

@@ -321,7 +321,7 @@ async fn roles_that_are_for_two_sources_ask_for_none_and_a_mode_is_a_limit() {
     let issued = Issued::new();
     let role = |name: &str, bound: Bound| Role {
         name: name.to_owned(),
-        scopes: vec![Scope::ActionsWrite],
+        scopes: vec![Scope::ActionsWrite, Scope::ActionsRetry],
         bound: Some(bound),
     };
     let other = Bound { source: "other".parse().unwrap(), mode: None };
@@ -331,13 +331,19 @@ async fn roles_that_are_for_two_sources_ask_for_none_and_a_mode_is_a_limit() {
     let mut bridge = Bridge::with(setup).await;
     issued.wait_for_keys(&bridge).await;
     let token = |roles: &[&str]| issued.key.token(&issued.claims(ALICE, roles, bridge.clock.now()));
+    let (of_both, of_one) = (token(&["Ask", "AskOther"]), token(&["Ask"]));
 
-    let both = bridge.post_as("/v1/actions", &token(&["Ask", "AskOther"]), &asked("a1")).await;
-    let one = bridge.post_as("/v1/actions", &token(&["Ask"]), &asked("a1")).await;
+    let both = bridge.post_as("/v1/actions", &of_both, &asked("a1")).await;
+    let one = bridge.post_as("/v1/actions", &of_one, &asked("a1")).await;
 
     assert_eq!((both.status, one.status), (403, 202), "{:?}", both.body);
     bridge.drain().await;
-    assert_eq!(bridge.state(one.body["id"].as_str().unwrap()).await, "held");
+    let id = one.body["id"].as_str().unwrap();
+    assert_eq!(bridge.state(id).await, "held");
+    // Nor do they have anything tried again, which would know no limit.
+    let (path, said) = (format!("/v1/actions/{id}/retry"), json!({"reason": "r"}));
+    assert_eq!(bridge.post_as(&path, &of_both, &said).await.status, 403);
+    assert_eq!(bridge.post_as(&path, &of_one, &said).await.status, 409, "a held action is not over");
 }
 
 #[tokio::test]
