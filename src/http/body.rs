@@ -75,7 +75,8 @@ async fn collect(mut payload: Payload, long_bodies: &LongBodies) -> Result<Bytes
     let mut share: Option<SemaphorePermit<'_>> = None;
     while let Some(chunk) = payload.next().await {
         let Ok(chunk) = chunk else {
-            let detail = "The body broke off.";
+            // The framework does not say which.
+            let detail = "The body broke off, or its chunks are not those of HTTP.";
             return Err(Problem::new(ProblemKind::RequestTimeout, detail));
         };
         if body.len().saturating_add(chunk.len()) > BODY_BYTES_MAX {

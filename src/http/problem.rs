@@ -26,7 +26,7 @@ pub enum ProblemKind {
     NotFound,
     /// Not with this method.
     MethodNotAllowed,
-    /// The body did not come in time.
+    /// The body did not come whole and in time.
     RequestTimeout,
     /// Another body came under the same delivery id.
     Conflict,
@@ -110,7 +110,7 @@ pub const TABLE: &[Row] = &[
     row(ProblemKind::Forbidden, "forbidden", 403, "The token does not allow this."),
     row(ProblemKind::NotFound, "not-found", 404, "There is nothing here."),
     row(ProblemKind::MethodNotAllowed, "method-not-allowed", 405, "Not with this method."),
-    row(ProblemKind::RequestTimeout, "request-timeout", 408, "The body did not come in time."),
+    row(ProblemKind::RequestTimeout, "request-timeout", 408, "The body did not come whole and in time."),
     row(ProblemKind::Conflict, "conflict", 409, "Another body came under the same delivery id."),
     row(ProblemKind::NotCompletable, "not-completable", 409, "The action does not wait for this."),
     row(ProblemKind::NotCancellable, "not-cancellable", 409, "The action is over."),

@@ -17,19 +17,31 @@ pub(super) fn has_part(tx: &Transaction<'_>, action: &Action, who: &Who) -> Resu
 /// by saying which device or file it means, or any of these of the action that it is another try of. Only whoever was let in at
 /// the API is a person.
 pub(super) fn brought_about(tx: &Transaction<'_>, action: &Action, who: &Who) -> Result<bool, StoreError> {
+    if has_moved(tx, action, who)? {
+        return Ok(true);
+    }
+    let mut earlier = action.retry_of;
+    while let Some(id) = earlier {
+        let Some(before) = kept_action::load(tx, id)? else {
+            break;
+        };
+        if has_moved(tx, &before, who)? {
+            return Ok(true);
+        }
+        earlier = before.retry_of;
+    }
+    Ok(false)
+}
+
+/// Says whether a person has brought this one action about.
+fn has_moved(tx: &Transaction<'_>, action: &Action, who: &Who) -> Result<bool, StoreError> {
     if !who.is_caller() || who.is_namesake(action.source.as_str()) {
         return Ok(true);
     }
     let completed_by = action.completion.as_ref().map(|completion| completion.by.clone());
     let requested_by = action.requested.as_ref().map(|requested| requested.by.clone());
     let mut others = movers(tx, action.id)?.into_iter().chain(completed_by).chain(requested_by);
-    if others.any(|other| other.may_be(who)) {
-        return Ok(true);
-    }
-    match action.retry_of.map(|before| kept_action::load(tx, before)).transpose()?.flatten() {
-        Some(before) => brought_about(tx, &before, who),
-        None => Ok(false),
-    }
+    Ok(others.any(|other| other.may_be(who)))
 }
 
 /// Returns whoever has moved an action otherwise than by a word about its holds.

@@ -18,6 +18,9 @@ use super::new_action::NewAction;
 use super::rows::{Columns, new_uuid};
 use super::{Store, StoreError, kept_action, restore, seal, words};
 
+/// How often one device and file may be tried because of one alert, the first try among them.
+const TRIES_MAX: u32 = 10;
+
 /// The wish to have an action tried again.
 #[derive(Debug, Clone)]
 pub struct Retry {
@@ -94,8 +97,25 @@ fn objection(tx: &Transaction<'_>, before: &Action) -> Result<Option<String>, St
     if !seal::is_of(before, &words::of(tx, before.id)?, kept.as_deref())? {
         return Ok(Some("Its record is older than seals, or is not what was sealed.".to_owned()));
     }
+    if tries(tx, before)? >= TRIES_MAX {
+        return Ok(Some(format!(
+            "It is try {TRIES_MAX} already. Find out why nothing comes of it; what is asked for under another alert id is new."
+        )));
+    }
     let open = open_on_target(tx, before)?;
     Ok(open.map(|id| format!("Action {id} for the same device and file is not over.")))
+}
+
+/// Returns which try of its alert, device and file an action is, from 1. No more than the limit are counted.
+fn tries(tx: &Transaction<'_>, action: &Action) -> Result<u32, StoreError> {
+    let mut statement = tx.prepare_cached(
+        "WITH RECURSIVE tries (id, n) AS (
+             SELECT ?1, 1
+             UNION ALL
+             SELECT a.retry_of, n + 1 FROM tries t JOIN actions a ON a.id = t.id WHERE a.retry_of IS NOT NULL AND n < ?2)
+         SELECT max(n) FROM tries",
+    )?;
+    Ok(statement.query_row(params![action.id.to_string(), TRIES_MAX], |row| row.get(0))?)
 }
 
 /// Says whether nothing came of an action, and nobody has decided that nothing should: a person's or policy's no stands.

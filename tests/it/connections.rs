@@ -78,6 +78,18 @@ async fn a_request_whose_end_is_in_doubt_is_refused_and_nothing_after_it_is_read
     }
 }
 
+/// The framework does not tell them from a body that breaks off, so the answer names both.
+#[tokio::test]
+async fn chunks_that_are_none_are_refused_as_such() {
+    let bridge = bridge("").await;
+    for chunks in ["x\r\n", "ffffffffffffffffff\r\n", "-2\r\n{}\r\n0\r\n\r\n", "2\r\n{}x\r\n0\r\n\r\n"] {
+        let request = format!("{HEAD}transfer-encoding: chunked\r\n\r\n{chunks}");
+        let answer = ask(HERE, bridge.address, request.as_bytes()).await;
+        assert_eq!(status(&answer), 408, "{request:?}: {answer}");
+        assert!(answer.contains("not those of HTTP"), "{answer}");
+    }
+}
+
 #[tokio::test]
 async fn requests_that_are_sent_at_once_are_answered_one_after_the_other() {
     let bridge = bridge("").await;

@@ -139,6 +139,26 @@ async fn an_action_is_tried_again_once_and_its_retry_in_its_turn() {
     assert!(comments(&bridge)[2].ends_with(&format!("(retry of {second})")));
 }
 
+/// Without an end, whoever may cancel and try again could make as many actions as they like.
+#[tokio::test]
+async fn what_comes_to_nothing_ten_times_is_not_tried_again() {
+    let mut bridge = Bridge::with(Setup { mode: Mode::Approve, ..Setup::default() }).await;
+    let carol = bridge.token_of("carol", &[Scope::ActionsCancel]);
+    let said = json!({"reason": "not now"});
+    let mut last = bridge.accept("a1", MACHINE, SHA1).await;
+    for _ in 1..10 {
+        bridge.post_as(&format!("/v1/actions/{last}/cancel"), &carol, &said).await;
+        last = retried(&bridge, &last).await;
+    }
+    bridge.post_as(&format!("/v1/actions/{last}/cancel"), &carol, &said).await;
+
+    let refused = retry(&bridge, &last).await;
+
+    assert_eq!(refused.status, 409);
+    assert!(detail(&refused).starts_with("It is try 10 already."), "{:?}", refused.body);
+    bridge.drain().await;
+}
+
 #[tokio::test]
 async fn what_has_come_to_nothing_is_tried_again_and_nothing_else_is() {
     let mut bridge = again_and_again().await;
