@@ -25,8 +25,8 @@ CLIENT = "00000000-0000-4000-8000-000000000002"
 CLIENT_SECRET = "simulated-secret"
 
 # Every scope but actions:write, which a token has together with its source.
-SCOPES = ["actions:read", "actions:complete", "actions:cancel", "actions:approve", "links:create", "actions:undo",
-          "undo-marks:remove", "deliveries:replay", "kill-switch:on", "kill-switch:off", "policy:write", "audit:read",
+SCOPES = ["actions:read", "actions:complete", "actions:cancel", "actions:approve", "actions:retry", "links:create",
+          "actions:undo", "undo-marks:remove", "deliveries:replay", "kill-switch:on", "kill-switch:off", "policy:write", "audit:read",
           "metrics", "tokens:read", "tokens:revoke", "callbacks:read", "callbacks:replay", "callbacks:resume"]
 
 CONFIG = """

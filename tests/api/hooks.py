@@ -48,6 +48,9 @@ def before_call(context, case, kwargs):
         case.headers["Idempotency-Key"] = f'"{uuid.uuid4()}"'
     if isinstance(case.body, dict) and is_to_be_taken(case, ParameterLocation.BODY):
         case.body = keep_the_rules(path, copy.deepcopy(case.body))
+        if path == "/approve/{link}" and random.random() < 0.75:
+            # What the page's form has.
+            case.body["once"] = GIVEN["links"].get(case.path_parameters["link"], "")
 
 
 def is_to_be_taken(case, location):
@@ -72,7 +75,7 @@ def name_what_is_there(path, given):
         elif path.startswith("/v1/tokens/"):
             given["id"] = SPARE
         elif path.startswith("/approve/"):
-            given["link"] = random.choice(GIVEN["links"])
+            given["link"] = random.choice(list(GIVEN["links"]))
     return given
 
 
@@ -93,6 +96,8 @@ def keep_the_rules(path, body):
         body["alert_id"] = no_space_around(body["alert_id"])
     elif path == "/v1/undo-marks/remove" and random.random() < 0.75:
         body.update(random.choice(GIVEN["targets"]))
+    elif path == "/v1/actions/{id}/approve" and random.random() < 0.75:
+        body["holds"] = ["mode"]
     elif path.endswith("openc2"):
         if "body" in body:
             # A message, and not a command as well.

@@ -10,6 +10,7 @@ import argparse
 import json
 import os
 import pathlib
+import re
 import subprocess
 import sys
 import urllib.error
@@ -74,8 +75,14 @@ def seed(bridge, caller):
         "targets": [action["target"] for action in done],
         "event": "{entries}-{hash:.8}".format(**caller.ask("/v1/audit?limit=1")["head"]),
         "messages": [message["id"] for message in caller.ask("/v1/callbacks/soar/messages")["messages"]],
-        "links": [link["url"].rpartition("/")[2] for link in made],
+        "links": {link: once(f"{bridge.url}/approve/{link}") for link in (it["url"].rpartition("/")[2] for it in made)},
     }
+
+
+def once(url):
+    """What the form of a link's page sends with the word, so that it is taken once."""
+    with urllib.request.urlopen(url, timeout=10) as page:
+        return re.search(r'name="once" value="([^"]+)"', page.read().decode())[1]
 
 
 def main():
