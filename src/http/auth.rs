@@ -107,7 +107,7 @@ pub(super) async fn admit(request: &ServiceRequest, scope: Scope) -> Result<(), 
     let headers = body::headers(request.request());
     let sent = headers.only("authorization").ok().and_then(|value| value.strip_prefix("Bearer "));
     let admitted = match sent.and_then(ApiToken::parse) {
-        Some(token) => by_token(&token, context, scope).await?,
+        Some(token) => by_token(&token, request.request(), context, scope).await?,
         None => by_issuer(request.request(), context, scope).await?,
     };
     let Admitted { who, shown, bound, id } = admitted;
@@ -119,13 +119,25 @@ pub(super) async fn admit(request: &ServiceRequest, scope: Scope) -> Result<(), 
     Ok(())
 }
 
-async fn by_token(token: &ApiToken, context: &Context, scope: Scope) -> Result<Admitted, Problem> {
-    let known = context.store.token(token.id().to_owned()).await?;
-    let known = known.ok_or_else(Problem::unauthorized)?;
-    let (is_right, now) =
-        (bool::from(known.secret_sha256.ct_eq(&token.secret_sha256())), context.clock.now());
-    if !is_right || known.standing(now) != TokenStanding::Active {
-        return Err(Problem::unauthorized());
+async fn by_token(
+    token: &ApiToken,
+    request: &HttpRequest,
+    context: &Context,
+    scope: Scope,
+) -> Result<Admitted, Problem> {
+    let (known, now) = (context.store.token(token.id().to_owned()).await?, context.clock.now());
+    let refuse = |refusal: Refusal| {
+        tell(request, context, refusal.reason(), &refusal);
+        Problem::unauthorized()
+    };
+    let known = known.ok_or(Refusal::Unknown).map_err(refuse)?;
+    if !bool::from(known.secret_sha256.ct_eq(&token.secret_sha256())) {
+        return Err(refuse(Refusal::WrongSecret));
+    }
+    match known.standing(now) {
+        TokenStanding::Active => {}
+        TokenStanding::Expired => return Err(refuse(Refusal::Expired(known.name))),
+        TokenStanding::Revoked => return Err(refuse(Refusal::Revoked(known.name))),
     }
     context.token_uses.note(&known.id, &context.store, now);
     if !known.scopes.contains(&scope) {
@@ -134,6 +146,31 @@ async fn by_token(token: &ApiToken, context: &Context, scope: Scope) -> Result<A
     let StoredToken { id, name, bound, .. } = known;
     let who = Who::Token(Holder { name, token: Some(id.clone()) });
     Ok(Admitted { who, shown: Shown::Token(id.clone()), bound, id })
+}
+
+/// Why a token of ours opens nothing. The caller is not told.
+#[derive(Debug, thiserror::Error)]
+enum Refusal {
+    #[error("there is no such token")]
+    Unknown,
+    #[error("its secret is not that of the token with this id")]
+    WrongSecret,
+    #[error("the token {0:?} has ended: create another one")]
+    Expired(String),
+    #[error("the token {0:?} was revoked")]
+    Revoked(String),
+}
+
+impl Refusal {
+    /// The word used in metrics.
+    fn reason(&self) -> &'static str {
+        match self {
+            Self::Unknown => "unknown",
+            Self::WrongSecret => "wrong_secret",
+            Self::Expired(_) => "expired",
+            Self::Revoked(_) => "revoked",
+        }
+    }
 }
 
 async fn by_issuer(request: &HttpRequest, context: &Context, scope: Scope) -> Result<Admitted, Problem> {
@@ -172,7 +209,7 @@ fn forbidden(scope: Scope) -> Problem {
     Problem::new(ProblemKind::Forbidden, format!("The scope {scope} is needed."))
 }
 
-/// Counts a token of the issuer that opened nothing, and tells the log why. Strangers cannot fill it: an address is told of as often as it may
+/// Counts a token that opened nothing, and tells the log why. Strangers cannot fill it: an address is told of as often as it may
 /// fail at a source.
 fn tell(request: &HttpRequest, context: &Context, reason: &'static str, error: &dyn std::error::Error) {
     context.metrics.count(&metric::CALLER_FAILURES, &[("reason", reason)]);
@@ -180,6 +217,6 @@ fn tell(request: &HttpRequest, context: &Context, reason: &'static str, error: &
     let peer = client::peer(request, &body::headers(request), &context.proxies);
     if context.admission.check_failures(&Door::Principals, &peer, now).is_ok() {
         context.admission.record_failure(&Door::Principals, &peer, now);
-        tracing::warn!(reason, %error, "a token of the issuer opened nothing");
+        tracing::warn!(reason, %error, "a token opened nothing at the API");
     }
 }

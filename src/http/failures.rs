@@ -17,7 +17,7 @@ pub enum Door {
     Source(SourceName),
     /// At one-time links, whichever.
     Links,
-    /// At the API, with a token of an issuer.
+    /// At the API, with a token of ours or of an issuer.
     Principals,
 }
 

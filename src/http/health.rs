@@ -8,6 +8,7 @@ use jiff::SignedDuration;
 use serde_json::json;
 
 use crate::alert::before;
+use crate::store::ROOM_MIN;
 use crate::telemetry::metric;
 
 use super::problem::{Problem, ProblemKind};
@@ -49,6 +50,8 @@ pub(super) async fn metrics(context: Data<Context>) -> Result<HttpResponse, Prob
     let since = context.store.uncertain_since().await?;
     let age = since.map_or(SignedDuration::ZERO, |since| context.clock.now().duration_since(since));
     context.metrics.set(&metric::UNCERTAIN_AGE, &[], age.as_secs_f64());
+    show_waiting(&context).await?;
+    show_room(&context);
     context.key_uses.show(&Arc::clone(&context.sources.borrow()), &context.metrics);
     let text = context.metrics.render();
     Ok(HttpResponse::Ok().content_type("text/plain; version=0.0.4; charset=utf-8").body(text))
@@ -62,6 +65,29 @@ async fn show_held(context: &Context) -> Result<(), Problem> {
         context.metrics.set(&metric::HELD_LONG, &[("waited", word)], f64::from(count));
     }
     Ok(())
+}
+
+/// Shows how long the oldest action waits to be sent.
+async fn show_waiting(context: &Context) -> Result<(), Problem> {
+    let now = context.clock.now();
+    for (state, since) in context.store.waiting_since().await? {
+        let age = since.map_or(SignedDuration::ZERO, |since| now.duration_since(since));
+        context.metrics.set(&metric::OLDEST_WAITING, &[("state", state.as_str())], age.as_secs_f64());
+    }
+    Ok(())
+}
+
+/// Shows how much room the store has, and how much it must have.
+#[expect(
+    clippy::cast_precision_loss,
+    clippy::as_conversions,
+    reason = "a few bytes of terabytes do not matter"
+)]
+fn show_room(context: &Context) {
+    if let Some(left) = context.store.room_left() {
+        context.metrics.set(&metric::STORE_ROOM, &[], left as f64);
+        context.metrics.set(&metric::STORE_ROOM_MIN, &[], ROOM_MIN as f64);
+    }
 }
 
 /// Shows what waits for devices at Defender: how many by source, and how long the oldest does.

@@ -347,6 +347,11 @@ impl Store {
         self.readers.read(work::uncertain_since).await
     }
 
+    /// Returns when the first action was accepted that waits to be sent, by state.
+    pub async fn waiting_since(&self) -> Result<[(State, Option<Timestamp>); 3], StoreError> {
+        self.readers.read(work::waiting_since).await
+    }
+
     /// Returns submitted actions that are due for a look.
     pub async fn submitted(&self, now: Timestamp, limit: u32) -> Result<Vec<Action>, StoreError> {
         self.readers.read(move |db| work::submitted(db, now, limit)).await

@@ -31,7 +31,11 @@ impl Room {
     ///
     /// A small write may still fit where a delivery would not. Where the system does not tell, what writes say counts alone.
     pub(super) fn is_enough(&self) -> bool {
-        self.folder.as_deref().and_then(left).is_none_or(|left| left >= ROOM_MIN)
+        self.left().is_none_or(|left| left >= ROOM_MIN)
+    }
+
+    fn left(&self) -> Option<u64> {
+        self.folder.as_deref().and_then(left)
     }
 }
 
@@ -45,6 +49,12 @@ impl Store {
             Health::NotWritable => self.writer.write(work::probe).await.is_ok(),
             Health::Broken => false,
         }
+    }
+
+    /// Returns how many bytes may still be written beside the database, if the system tells. From [`ROOM_MIN`] down it does
+    /// not count as writable.
+    pub fn room_left(&self) -> Option<u64> {
+        self.room.left()
     }
 
     /// Waits until the thread that writes has had its turn; says whether it still takes work. That the disk is full is no matter.

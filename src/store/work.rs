@@ -1,7 +1,7 @@
 //! What dispatch asks for: actions that are due for their next step.
 
 use jiff::{SignedDuration, Timestamp};
-use rusqlite::{Connection, Params, Transaction, params};
+use rusqlite::{Connection, OptionalExtension as _, Params, Transaction, params};
 
 use crate::alert::{
     Action, ActionId, Advance, Change, MachineActionId, Patch, State, Unsettled, Who, before, from_millis,
@@ -139,6 +139,19 @@ pub(super) fn uncertain_since(db: &Connection) -> Result<Option<Timestamp>, Stor
     let mut statement = db.prepare_cached("SELECT min(changed_at) FROM actions WHERE state = 'uncertain'")?;
     let at: Option<i64> = statement.query_row([], |row| row.get(0))?;
     Ok(at.map(from_millis))
+}
+
+/// Returns when the first action of each state was accepted in which actions wait to be sent, if there is one.
+///
+/// The first is the oldest, but for a clock that was set back; it costs a look into an index, however many wait.
+pub(super) fn waiting_since(db: &Connection) -> Result<[(State, Option<Timestamp>); 3], StoreError> {
+    let mut statement =
+        db.prepare_cached("SELECT accepted_at FROM actions WHERE state = ?1 ORDER BY seq LIMIT 1")?;
+    let mut since = [State::Accepted, State::Resolving, State::Queued].map(|state| (state, None));
+    for (state, at) in &mut since {
+        *at = statement.query_row([state.as_str()], |row| row.get(0)).optional()?.map(from_millis);
+    }
+    Ok(since)
 }
 
 /// Returns submitted actions that are due for a look, the longest due first.

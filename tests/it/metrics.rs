@@ -5,9 +5,10 @@ use std::env;
 use std::fs;
 use std::path::Path;
 
+use jiff::SignedDuration;
 use quarantine_bridge::telemetry::metric::{ALL, Kind, Metric};
 
-use crate::harness::{Bridge, MACHINE, SHA1};
+use crate::harness::{Bridge, MACHINE, SHA1, Setup, without_facts};
 
 /// The document, and where its table begins.
 const DOCUMENT: &str = "docs/reference/metrics.md";
@@ -75,4 +76,30 @@ async fn whatever_is_shown_is_in_the_table_with_its_kind_and_meaning() {
         }
     }
     assert!(families >= 20, "only {families} are shown:\n{shown}");
+}
+
+#[tokio::test]
+async fn the_oldest_that_waits_and_the_room_on_the_disk_are_shown() {
+    let mut bridge = Bridge::with(Setup { guards: without_facts, ..Setup::default() }).await;
+    let shown = async |bridge: &Bridge, series: &str| {
+        let text = bridge.get("/metrics").await.body;
+        let line =
+            text.as_str().unwrap().lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+        line.map(|value| value.parse::<f64>().unwrap())
+    };
+    let oldest = "quarantine_bridge_oldest_waiting_seconds{state=\"queued\"}";
+    assert_eq!(shown(&bridge, oldest).await, Some(0.0));
+    let least = shown(&bridge, "quarantine_bridge_store_free_bytes_min").await.unwrap();
+    assert!((least - 8_388_608.0).abs() < 1.0, "{least}");
+    assert!(shown(&bridge, "quarantine_bridge_store_free_bytes").await.unwrap() > least);
+
+    bridge.simulator.with(|state| state.switches.per_minute = 0);
+    let waiting = bridge.accept("a1", MACHINE, SHA1).await;
+    bridge.drain().await;
+    assert_eq!(bridge.state(&waiting).await, "queued");
+    bridge.clock.advance(SignedDuration::from_mins(7));
+
+    let age = shown(&bridge, oldest).await.unwrap();
+    assert!((420.0..430.0).contains(&age), "{age}");
+    assert_eq!(shown(&bridge, &oldest.replace("queued", "accepted")).await, Some(0.0));
 }

@@ -167,3 +167,28 @@ async fn the_command_revokes_beside_a_running_service_and_its_next_request_is_re
     assert!(!listed.contains(token.rsplit('_').next().unwrap()));
     assert!(acts(&bridge, "revoke_token")[0]["who"].as_str().unwrap().starts_with("operator:uid "));
 }
+
+#[tokio::test]
+async fn a_token_that_opens_nothing_is_counted_by_reason() {
+    let bridge = Bridge::start().await;
+    let token = bridge.token_of("grafana", &[Scope::ActionsRead]);
+    let revoked = bridge.token_of("old", &[Scope::ActionsRead]);
+    let lead = bridge.token_of("lead", &[Scope::TokensRevoke]);
+    let path = format!("/v1/tokens/{}/revoke", token_id(&revoked));
+    assert_eq!(bridge.post_as(&path, &lead, &json!({"reason": "r"})).await.status, 200);
+    let last = if token.ends_with('0') { '1' } else { '0' };
+    let wrong = format!("{}{last}", &token[..token.len() - 1]);
+    let unknown = token.replacen(&token_id(&token), &"0".repeat(token_id(&token).len()), 1);
+    let count = |reason: &str| {
+        bridge.metric(&format!("quarantine_bridge_caller_failures_total{{reason=\"{reason}\"}}"))
+    };
+
+    for (bad, reason) in [(&wrong, "wrong_secret"), (&unknown, "unknown"), (&revoked, "revoked")] {
+        assert_eq!(count(reason), None);
+        assert_eq!(bridge.get_as("/v1/actions", bad).await.status, 401, "{reason}");
+        assert_eq!(count(reason), Some(1.0), "{reason}");
+    }
+    bridge.clock.advance(SignedDuration::from_hours(24 * 400));
+    assert_eq!(bridge.get_as("/v1/actions", &token).await.status, 401);
+    assert_eq!(count("expired"), Some(1.0));
+}

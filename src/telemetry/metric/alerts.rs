@@ -12,10 +12,10 @@ pub const SIGNATURE_FAILURES: Metric = counter(
     "Deliveries that were not believed, by source and reason.",
 );
 
-/// Tokens of the issuer of callers that opened nothing, by reason.
+/// Tokens of callers that opened nothing, by reason: ours, and those of the issuer.
 pub const CALLER_FAILURES: Metric = counter(
     "quarantine_bridge_caller_failures_total",
-    "Tokens of the issuer in [api.oidc] that were not believed at the API, by reason.",
+    "Tokens that were not believed at the API, by reason: ours (unknown, wrong_secret, expired, revoked), and those of the issuer in [api.oidc] (token_*, keys_unavailable).",
 );
 
 /// Believed deliveries by source and key: shows when an old key has gone quiet.
@@ -95,6 +95,12 @@ pub const QUEUE: Metric = gauge(
     "Actions that wait for their call, by severity; unknown counts as informational.",
 );
 
+/// Age of the oldest action that waits to be sent, by state.
+pub const OLDEST_WAITING: Metric = gauge(
+    "quarantine_bridge_oldest_waiting_seconds",
+    "Since when the oldest action is accepted that waits to be sent, in seconds, by state: accepted, resolving, queued; 0 if none does.",
+);
+
 /// Actions whose device or file could not be found, by source and reason.
 pub const UNRESOLVED: Metric = counter(
     "quarantine_bridge_unresolved_total",
@@ -136,6 +142,7 @@ pub(super) const ALL: &[Metric] = &[
     DECISIONS,
     GUARDS,
     QUEUE,
+    OLDEST_WAITING,
     UNRESOLVED,
     SHARED,
     KILL_SWITCH,

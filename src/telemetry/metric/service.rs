@@ -36,6 +36,18 @@ pub const CONFIG_LOADED: Metric = gauge(
     "When the configuration in use was read, in seconds since 1970.",
 );
 
+/// Bytes that may still be written where the store lies.
+pub const STORE_ROOM: Metric = gauge(
+    "quarantine_bridge_store_free_bytes",
+    "Bytes that may still be written on the disk of the store; absent where the system does not tell.",
+);
+
+/// Bytes that must be free for deliveries to be accepted.
+pub const STORE_ROOM_MIN: Metric = gauge(
+    "quarantine_bridge_store_free_bytes_min",
+    "Bytes that must be free on the disk of the store: with fewer, /readyz is 503 and writes may fail.",
+);
+
 /// How many entries the audit has.
 pub const AUDIT_ENTRIES: Metric = gauge("quarantine_bridge_audit_entries", "Entries in the audit.");
 
@@ -88,6 +100,8 @@ pub(super) const ALL: &[Metric] = &[
     TLS_RELOADS,
     CONFIG_RELOAD_FAILED,
     CONFIG_LOADED,
+    STORE_ROOM,
+    STORE_ROOM_MIN,
     AUDIT_ENTRIES,
     AUDIT_CHECKPOINT,
     PRUNED,
