@@ -6,7 +6,7 @@ use crate::alert::{Advance, Change, HeldReason, State, Target, millis};
 
 use super::StoreError;
 use super::rows::to_json;
-use super::{audit, intent, seal, words};
+use super::{audit, kept_action, seal, words};
 
 /// Applies a move and records it; returns false, and does nothing, if the action is not where it was expected.
 pub(super) fn apply(tx: &Transaction<'_>, advance: &Advance) -> Result<bool, StoreError> {
@@ -49,7 +49,7 @@ pub(super) fn unrecorded(tx: &Transaction<'_>, advance: &Advance) -> Result<bool
 /// Returns the seal of an action that gets a target. It must be what was sealed before.
 fn seal_with(tx: &Transaction<'_>, advance: &Advance, target: Target) -> Result<[u8; 32], StoreError> {
     let gone = || StoreError::Corrupt(format!("action {} has no alert", advance.action));
-    let mut action = intent::load(tx, advance.action)?.ok_or_else(gone)?;
+    let mut action = kept_action::load(tx, advance.action)?.ok_or_else(gone)?;
     action.target = Some(target);
     seal::of(&action, &words::of(tx, action.id)?)
 }

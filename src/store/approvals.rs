@@ -8,9 +8,9 @@ use crate::audit::Act;
 use crate::policy::Verdict;
 
 use super::audit::{self, Administered};
-use super::rows::Columns;
+use super::rows::{Columns, to_json};
 use super::words::{self, KeptWord, Via, Word};
-use super::{Store, StoreError, advance, intent, links, seal};
+use super::{Store, StoreError, advance, kept_action, parts, seal};
 
 /// A person's word about a held action.
 #[derive(Debug, Clone)]
@@ -80,7 +80,7 @@ impl Store {
 /// Takes a person's word. The one place where an approval is made: whoever may not give one is refused here, whichever
 /// way the word came. It is in the audit, in the same transaction.
 pub(super) fn take(tx: &Transaction<'_>, judge: &Judge) -> Result<Judged, StoreError> {
-    let Some(action) = intent::load(tx, judge.action)? else {
+    let Some(action) = kept_action::load(tx, judge.action)? else {
         return Ok(Judged::Missing);
     };
     if is_own(tx, &action, judge)? {
@@ -157,54 +157,14 @@ fn judged(action: &Action, judge: &Judge, to: State, facts: Vec<String>, patch: 
 /// Whoever makes a link holds it first, and could say by it what they like in the approver's name. So they must be somebody
 /// else than the approver, and must not have brought the action about themselves.
 fn is_own(tx: &Transaction<'_>, action: &Action, judge: &Judge) -> Result<bool, StoreError> {
-    let is_own = has_part(tx, action, &judge.who)?;
+    let is_own = parts::has_part(tx, action, &judge.who)?;
     match &judge.via {
         Via::Api | Via::Cli => Ok(is_own),
         Via::Link { made_by } => {
-            let is_theirs = made_by.may_be(&judge.who) || brought_about(tx, action, made_by)?;
+            let is_theirs = made_by.may_be(&judge.who) || parts::brought_about(tx, action, made_by)?;
             Ok(is_own || is_theirs)
         }
     }
-}
-
-/// Says whether a person has brought the action about, or has made a link by which another one may decide about it.
-pub(super) fn has_part(tx: &Transaction<'_>, action: &Action, who: &Who) -> Result<bool, StoreError> {
-    let has_made_a_link = links::makers(tx, action.id)?.iter().any(|maker| maker.may_be(who));
-    Ok(has_made_a_link || brought_about(tx, action, who)?)
-}
-
-/// Says whether a person has brought the action about: as its source, by asking for it, by having its delivery read again,
-/// by saying which device or file it means, or any of these of the action that it is another try of. Only whoever was let in at
-/// the API is a person.
-pub(super) fn brought_about(tx: &Transaction<'_>, action: &Action, who: &Who) -> Result<bool, StoreError> {
-    if !who.is_caller() || who.is_namesake(action.source.as_str()) {
-        return Ok(true);
-    }
-    let completed_by = action.completion.as_ref().map(|completion| completion.by.clone());
-    let requested_by = action.requested.as_ref().map(|requested| requested.by.clone());
-    let mut others = movers(tx, action.id)?.into_iter().chain(completed_by).chain(requested_by);
-    if others.any(|other| other.may_be(who)) {
-        return Ok(true);
-    }
-    match action.retry_of.map(|before| intent::load(tx, before)).transpose()?.flatten() {
-        Some(before) => brought_about(tx, &before, who),
-        None => Ok(false),
-    }
-}
-
-/// Returns whoever has moved an action otherwise than by a word about its holds.
-fn movers(tx: &Transaction<'_>, action: ActionId) -> Result<Vec<Who>, StoreError> {
-    let mut statement = tx.prepare_cached(
-        "SELECT h.who FROM actions a JOIN history h ON h.action_seq = a.seq
-         WHERE a.id = ?1 AND NOT EXISTS (
-             SELECT 1 FROM approvals p WHERE p.action_seq = a.seq AND p.who = h.who AND p.at = h.at)",
-    )?;
-    let mut found = statement.query([action.to_string()])?;
-    let mut movers = Vec::new();
-    while let Some(row) = found.next()? {
-        movers.push(Columns(row).parsed("who")?);
-    }
-    Ok(movers)
 }
 
 fn said_before(tx: &Transaction<'_>, judge: &Judge) -> Result<bool, StoreError> {
@@ -214,7 +174,7 @@ fn said_before(tx: &Transaction<'_>, judge: &Judge) -> Result<bool, StoreError> 
 
 /// Keeps a word, under the action's seal.
 fn keep(tx: &Transaction<'_>, action: &Action, judge: &Judge) -> Result<(), StoreError> {
-    words::write(tx, judge)?;
+    write(tx, judge)?;
     seal::write(tx, action)?;
     let (act, holds) = match &judge.word {
         Word::Approve { holds } => (Act::ApproveAction, Some(holds.join(", "))),
@@ -228,6 +188,25 @@ fn keep(tx: &Transaction<'_>, action: &Action, judge: &Judge) -> Result<(), Stor
         ..Administered::new(&judge.who, act, judge.now)
     };
     audit::administered(tx, &done)
+}
+
+/// Writes a person's word.
+fn write(tx: &Transaction<'_>, judge: &Judge) -> Result<(), StoreError> {
+    tx.prepare_cached(
+        "INSERT INTO approvals (action_seq, word, who, guards, reason, via, at, link_made_by)
+         SELECT seq, ?2, ?3, ?4, ?5, ?6, ?7, ?8 FROM actions WHERE id = ?1",
+    )?
+    .execute(params![
+        judge.action.to_string(),
+        judge.word.as_str(),
+        judge.who.principal(),
+        to_json(&judge.word.holds())?,
+        judge.reason,
+        judge.via.as_str(),
+        millis(judge.now),
+        judge.via.made_by().map(Who::principal),
+    ])?;
+    Ok(())
 }
 
 /// Keeps which guards hold an action now, in place of those that did before.

@@ -11,7 +11,7 @@ use tempfile::{Builder, NamedTempFile};
 use crate::alert::millis;
 
 use super::marks::Mark;
-use super::{Options, StoreError, connection};
+use super::{Options, StoreError, connection, files};
 
 /// A backup that was made.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,7 +60,7 @@ pub fn back_up(options: &Options, path: &Path, now: Timestamp) -> Result<Backup,
     if path.symlink_metadata().is_ok() {
         return Err(BackupError::Exists(path.to_owned()));
     }
-    let folder = connection::folder(path);
+    let folder = files::folder(path);
     let not_written = |why: String| BackupError::NotWritten { folder: folder.to_owned(), why };
     let failed = |why: io::Error| not_written(why.to_string());
     let source = connection::open_beside(&options.path)?;

@@ -7,9 +7,14 @@ use crate::alert::{CallbackName, Who, millis};
 use crate::audit::Act;
 
 use super::audit::{self, Administered};
-use super::messages;
 use super::rows::{Columns, unsigned};
 use super::{Options, Store, StoreError, connection};
+
+/// Why messages of a callback are given up that has answered 410.
+const GONE: &str = "the callback has answered 410: it wants nothing any more";
+
+/// Why messages of a callback are given up that is not configured any more.
+const REMOVED: &str = "the callback is not in the configuration any more";
 
 /// A callback that is configured.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -111,7 +116,7 @@ fn register(tx: &Transaction<'_>, configured: &[Registration], now: Timestamp) -
         if known.removed_at.is_none() && !configured.iter().any(|one| one.name == known.name) {
             tx.prepare_cached("UPDATE callbacks SET removed_at = ?2 WHERE name = ?1")?
                 .execute(params![known.name.as_str(), millis(now)])?;
-            messages::give_up(tx, &known.name, messages::REMOVED, now)?;
+            give_up(tx, &known.name, REMOVED, now)?;
         }
     }
     Ok(())
@@ -125,7 +130,17 @@ pub(super) fn is_gone_now(
 ) -> Result<(), StoreError> {
     tx.prepare_cached("UPDATE callbacks SET gone_at = coalesce(gone_at, ?2) WHERE name = ?1")?
         .execute(params![name.as_str(), millis(now)])?;
-    messages::give_up(tx, name, messages::GONE, now)
+    give_up(tx, name, GONE, now)
+}
+
+/// Gives up all that a callback was to be told.
+fn give_up(tx: &Transaction<'_>, name: &CallbackName, why: &str, now: Timestamp) -> Result<(), StoreError> {
+    tx.prepare_cached(
+        "UPDATE messages SET state = 'dead', next_at = NULL, why = ?2, ended_at = ?3
+         WHERE callback = ?1 AND state = 'queued'",
+    )?
+    .execute(params![name.as_str(), why, millis(now)])?;
+    Ok(())
 }
 
 /// Where a callback stands.
@@ -144,7 +159,7 @@ pub(super) fn place(db: &Connection, name: &CallbackName) -> Result<Option<Place
     });
     Ok(found.optional()?.map(|(told_to, gone_at, removed_at)| Place {
         told_to: unsigned(told_to),
-        closed: removed_at.map(|_| messages::REMOVED).or(gone_at.map(|_| messages::GONE)),
+        closed: removed_at.map(|_| REMOVED).or(gone_at.map(|_| GONE)),
     }))
 }
 

@@ -1,12 +1,11 @@
 //! The calls of Defender that count against its limits.
 
-use jiff::Timestamp;
 use rusqlite::{Connection, Transaction, params};
 
-use crate::alert::{Advance, Api, Moment, Outcome, Steady, from_millis, millis};
+use crate::alert::{Api, Moment, Steady, from_millis, millis};
 
 use super::rows::Columns;
-use super::{Store, StoreError, intent};
+use super::{Store, StoreError};
 
 /// How many calls are kept: more than an hour allows over all parts of the API, whatever the clock says.
 const KEPT_MAX: i64 = 20_000;
@@ -23,21 +22,6 @@ pub struct LateCall {
 }
 
 impl Store {
-    /// Records how a call ended, and where that takes its action.
-    pub async fn record_outcome(
-        &self,
-        attempt: u32,
-        outcome: Outcome,
-        advance: Advance,
-        (now, late): (Timestamp, Option<LateCall>),
-    ) -> Result<(), StoreError> {
-        let write = move |tx: &Transaction<'_>| {
-            late.iter().try_for_each(|late| count_late(tx, late))?;
-            intent::record_outcome(tx, attempt, &outcome, &advance, now)
-        };
-        self.writer.write(write).await
-    }
-
     /// Keeps calls that are about to be made.
     pub async fn record_calls(&self, calls: Vec<(Api, Moment)>) -> Result<(), StoreError> {
         self.writer.write(move |tx| record(tx, &calls)).await

@@ -11,7 +11,7 @@ use crate::audit::Act;
 
 use super::audit::{self, Administered};
 use super::rows::Columns;
-use super::{Store, StoreError, advance, intent};
+use super::{Store, StoreError, advance, kept_action};
 
 /// How many wishes take effect in one transaction.
 const CANCEL_MAX: u32 = 500;
@@ -75,7 +75,7 @@ impl Store {
 /// This and the recording of an intent are writes of the one writer: either the intent finds the action cancelled, or
 /// this finds it `sending`.
 pub(super) fn request(tx: &Transaction<'_>, cancel: &Cancel) -> Result<Cancelled, StoreError> {
-    let Some(action) = intent::load(tx, cancel.action)? else {
+    let Some(action) = kept_action::load(tx, cancel.action)? else {
         return Ok(Cancelled::Missing);
     };
     match action.state {
@@ -198,7 +198,7 @@ pub(super) fn apply_settled(
     let mut ended: usize = 0;
     for id in ids {
         let wish = find(tx, *id)?.filter(|wish| wish.next_at.is_some());
-        let (Some(action), Some(wish)) = (intent::load(tx, *id)?, wish) else {
+        let (Some(action), Some(wish)) = (kept_action::load(tx, *id)?, wish) else {
             continue;
         };
         if is_unsent(action.state) {

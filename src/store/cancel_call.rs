@@ -7,7 +7,7 @@ use crate::alert::{ActionId, CancelOutcome, MachineActionId, State, Who, millis}
 use crate::audit::Deed;
 
 use super::cancel::{self, CancelNote};
-use super::intent;
+use super::kept_action;
 use super::{StoreError, audit};
 
 /// The proof that a cancel call is on disk: who wants it, why, and that it is made now.
@@ -65,7 +65,7 @@ pub(super) fn record(
     id: ActionId,
     now: Timestamp,
 ) -> Result<Option<RecordedCancel>, StoreError> {
-    let Some(action) = intent::load(tx, id)? else {
+    let Some(action) = kept_action::load(tx, id)? else {
         return Ok(None);
     };
     let wanted = cancel::find(tx, id)?.filter(|wish| wish.next_at.is_some_and(|at| at <= now));

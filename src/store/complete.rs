@@ -9,7 +9,7 @@ use crate::alert::{
 use crate::audit::Act;
 
 use super::audit::{self, Administered};
-use super::{Store, StoreError, advance, intent, seal};
+use super::{Store, StoreError, advance, kept_action, seal};
 
 /// What a person adds to a held action.
 #[derive(Debug, Clone)]
@@ -56,7 +56,7 @@ impl Store {
 
 /// Completes an action, if it is held because device or file are not known.
 fn complete(tx: &Transaction<'_>, complete: &Complete) -> Result<Completed, StoreError> {
-    let Some(action) = intent::load(tx, complete.action)? else {
+    let Some(action) = kept_action::load(tx, complete.action)? else {
         return Ok(Completed::Missing);
     };
     if action.state != State::Held || action.held_reason.is_none() {

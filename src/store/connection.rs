@@ -14,8 +14,10 @@ use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 use tokio::sync::watch;
 use tokio::task;
 
-use super::{Health, StoreError};
-use super::{lock, seal};
+use super::StoreError;
+use super::files::beside;
+use super::health::Health;
+use super::{lock, reseal};
 
 /// Marks the file as ours (`PRAGMA application_id`): "qbrg" in ASCII.
 const APPLICATION_ID: i64 = 0x7162_7267;
@@ -138,18 +140,6 @@ fn check_log(path: &Path) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Returns the folder in which a file lies. A path without one means the folder that we are in.
-pub(super) fn folder(path: &Path) -> &Path {
-    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
-}
-
-/// Returns the path of one of the files that lie beside the database.
-pub(super) fn beside(path: &Path, ending: &str) -> PathBuf {
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(ending);
-    path.with_file_name(name)
-}
-
 /// Opens a database to read it beside whoever is serving it.
 pub(super) fn open_to_read(path: &Path) -> Result<Connection, StoreError> {
     let connection = Connection::open_with_flags(path, READ)?;
@@ -198,7 +188,7 @@ fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
             tx.execute_batch(migration)?;
         }
     }
-    seal::seal_unfinished(&tx, found)?;
+    reseal::seal_unfinished(&tx, found)?;
     tx.pragma_update(None, "application_id", APPLICATION_ID)?;
     tx.pragma_update(None, "user_version", known)?;
     tx.commit()?;

@@ -7,7 +7,6 @@ use sha2::{Digest as _, Sha256};
 use crate::alert::{ActionId, SourceName, State, Who, before, millis};
 
 use super::StoreError;
-use super::request::Taken;
 use super::rows::to_json;
 
 /// How long a key is known. The alert's id still keeps an action from being made twice after that.
@@ -30,6 +29,22 @@ impl Once {
         }
         Self(digest.finalize().into())
     }
+}
+
+/// What became of one action that was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Taken {
+    /// It is on disk.
+    Stands {
+        /// Its id.
+        id: ActionId,
+        /// Where it stood then.
+        state: State,
+        /// Whether it was known before: the alert had this pair already.
+        is_known: bool,
+    },
+    /// The alert had this pair already, and retention has deleted the action.
+    Gone,
 }
 
 /// What was asked for under a key, and what was answered.

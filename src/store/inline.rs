@@ -11,7 +11,7 @@ use rusqlite::Connection;
 
 use super::connection::{self, Readers, SharedConnection};
 use super::writer::{Waiting, Writer};
-use super::{Store, StoreError, read, total};
+use super::{Store, StoreError, unfinished};
 
 /// A database in memory, and the writes that wait for it.
 #[derive(Debug)]
@@ -51,8 +51,8 @@ impl InlineStore {
     }
 
     fn store(&self, writer: Writer) -> Result<Store, StoreError> {
-        let counts = self.look(read::count_unfinished)?;
-        Ok(Store::over(writer, Readers::Inline(Arc::clone(&self.connection)), total(&counts)))
+        let unfinished = self.look(unfinished::count)?;
+        Ok(Store::over(writer, Readers::Inline(Arc::clone(&self.connection)), unfinished))
     }
 
     /// Returns how many writes wait.

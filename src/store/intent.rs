@@ -1,21 +1,20 @@
-//! The durable promise to call Defender once, and what came of it.
+//! The durable promise to call Defender once.
 
 use jiff::{SignedDuration, Timestamp};
 use rusqlite::{Transaction, params};
 
 use crate::alert::{
-    Action, ActionId, Advance, Api, Change, MachineId, Moment, Outcome, Patch, Sha1, State, Target, Tried,
-    Who, after, from_millis, millis,
+    Action, ActionId, Advance, Change, MachineId, Patch, Sha1, State, Target, Tried, Who, after, from_millis,
+    millis,
 };
 use crate::audit::Deed;
 use crate::policy::{Candidate, Decision, Facts, Policy, Verdict, decide};
 
 use super::ledger::Counted;
-use super::rows::{self, ACTION, ACTIONS, Columns};
 use super::share::{self, Twin};
 use super::{
-    Store, StoreError, advance, approvals, audit, blast_breaker, calls, cancel, restore, retry, sent, switch,
-    words,
+    Store, StoreError, advance, approvals, audit, blast_breaker, cancel, kept_action, restore, retry, sent,
+    switch, words,
 };
 
 /// How long an action waits for the end of a machine action that is being cancelled.
@@ -188,7 +187,7 @@ fn waiting(
     id: ActionId,
     now: Timestamp,
 ) -> Result<Option<(Action, Target)>, StoreError> {
-    let action = load(tx, id)?.ok_or_else(|| StoreError::lost(id))?;
+    let action = kept_action::load(tx, id)?.ok_or_else(|| StoreError::lost(id))?;
     let queued = Some(action).filter(|action| action.state == State::Queued);
     let Some((action, target)) = queued.and_then(|action| action.target.map(|target| (action, target)))
     else {
@@ -267,19 +266,6 @@ fn keep(tx: &Transaction<'_>, id: ActionId, attempt: u32, now: Timestamp) -> Res
     Ok(())
 }
 
-pub(super) fn load(tx: &Transaction<'_>, id: ActionId) -> Result<Option<Action>, StoreError> {
-    let mut statement = tx.prepare_cached(&format!("SELECT {ACTION} FROM {ACTIONS} WHERE a.id = ?1"))?;
-    let mut found = statement.query([id.to_string()])?;
-    let Some(action) = found.next()?.map(rows::action).transpose()? else {
-        return Ok(None);
-    };
-    // A damaged index would answer with another row.
-    if action.id == id {
-        return Ok(Some(action));
-    }
-    Err(StoreError::Corrupt(format!("action {} stands in the place of {id}", action.id)))
-}
-
 fn call_in_flight(tx: &Transaction<'_>, machine_id: MachineId) -> Result<bool, StoreError> {
     let mut statement = tx.prepare_cached(
         "SELECT 1 FROM actions WHERE machine_id = ?1 AND state IN ('sending', 'uncertain')",
@@ -307,72 +293,4 @@ fn overrule(
 fn to(action: &Action, state: State, why: String, facts: Vec<String>, at: Timestamp) -> Advance {
     let change = Change { at, from: Some(action.state), to: state, why, who: Who::Bridge, facts };
     Advance { action: action.id, expected: action.state, changes: vec![change], patch: Patch::default() }
-}
-
-/// Records how a call ended and where that takes its action.
-pub(super) fn record_outcome(
-    tx: &Transaction<'_>,
-    attempt: u32,
-    outcome: &Outcome,
-    advance: &Advance,
-    now: Timestamp,
-) -> Result<(), StoreError> {
-    let refusal = outcome.refusal();
-    let status = match outcome {
-        Outcome::Unknown { status, .. } => *status,
-        _ => refusal.map(|refusal| refusal.status),
-    };
-    let said = match outcome {
-        Outcome::NotSent { why } | Outcome::Unknown { why, .. } => Some(why.as_str()),
-        _ => refusal.map(|refusal| refusal.message.as_str()),
-    };
-    tx.prepare_cached(
-        "UPDATE attempts SET ended_at = ?3, outcome = ?4, http_status = ?5, code = ?6, message = ?7,
-             correlation_id = ?8
-         WHERE n = ?2 AND action_seq = (SELECT seq FROM actions WHERE id = ?1)",
-    )?
-    .execute(params![
-        advance.action.to_string(),
-        attempt,
-        millis(now),
-        outcome.as_str(),
-        status,
-        refusal.map(|refusal| refusal.code.as_str()),
-        said,
-        refusal.and_then(|refusal| refusal.correlation_id.as_deref()),
-    ])?;
-    // The answer is recorded also where somebody else has moved the action meanwhile.
-    let moves = if advance::unrecorded(tx, advance)? { audit::moves(advance) } else { Vec::new() };
-    let answer = audit::answered(outcome.as_str(), status, said, refusal);
-    audit::about(tx, advance.action, now, &Who::Defender, Deed::Outcome { attempt, answer, moves })
-}
-
-/// Turns every `sending` into `uncertain`, and makes all of these due for a look.
-pub(super) fn settle_after_restart(tx: &Transaction<'_>, now: Moment) -> Result<usize, StoreError> {
-    let at = now.at;
-    let mut statement = tx.prepare_cached("SELECT id FROM actions WHERE state = 'sending'")?;
-    let mut found = statement.query([])?;
-    let mut ids = Vec::new();
-    while let Some(row) = found.next()? {
-        ids.push(Columns(row).parsed("id")?);
-    }
-    for id in &ids {
-        let why = "the service stopped before the answer came; Defender's list will tell";
-        let change = Change {
-            at,
-            from: Some(State::Sending),
-            to: State::Uncertain,
-            why: why.to_owned(),
-            who: Who::Bridge,
-            facts: Vec::new(),
-        };
-        let patch = Patch { next_at: Some(at), ..Patch::default() };
-        let advance = Advance { action: *id, expected: State::Sending, changes: vec![change], patch };
-        advance::apply(tx, &advance)?;
-    }
-    tx.prepare_cached("UPDATE actions SET next_at = ?1 WHERE state = 'uncertain' AND next_at > ?1")?
-        .execute([millis(at)])?;
-    // It is not known when these calls left: before this start, at the latest.
-    calls::record(tx, &vec![(Api::Quarantine, now); ids.len()])?;
-    Ok(ids.len())
 }

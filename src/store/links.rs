@@ -6,13 +6,13 @@ use rusqlite::{Connection, Transaction, params};
 use crate::alert::{Action, ActionId, Holder, State, Who, after, millis};
 use crate::audit::Act;
 
-use super::approvals::{self, Hold, Judge, Judged};
+use super::approvals::{self, Hold};
 use super::audit::{self, Administered};
 use super::rows::{Columns, to_json};
 use super::scope::Scope;
 use super::tokens::{self, StoredToken, TokenStanding};
-use super::words::{Via, Word};
-use super::{Store, StoreError, intent};
+use super::words::Word;
+use super::{Store, StoreError, kept_action, parts};
 
 /// The wish for a link.
 #[derive(Debug, Clone)]
@@ -105,38 +105,12 @@ impl Choice {
         }
     }
 
-    fn word(self, holds: &[String]) -> Word {
+    pub(super) fn word(self, holds: &[String]) -> Word {
         match self {
             Self::Approve => Word::Approve { holds: holds.to_vec() },
             Self::Deny => Word::Deny,
         }
     }
-}
-
-/// A word that comes by a link which was proven.
-#[derive(Debug, Clone)]
-pub struct UseLink {
-    /// The link, as it was read when it was proven.
-    pub link: KeptLink,
-    /// What is said.
-    pub choice: Choice,
-    /// Why, in one line.
-    pub reason: String,
-    /// Now.
-    pub now: Timestamp,
-}
-
-/// What came of it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum UsedLink {
-    /// It was said: this came of it.
-    Judged(Judged),
-    /// It was used before, for this.
-    Before(LinkUse),
-    /// The action is held anew since the link was made, or by something else.
-    Stale,
-    /// The link is over.
-    Over,
 }
 
 impl Store {
@@ -149,22 +123,13 @@ impl Store {
     pub async fn link(&self, id: String, now: Timestamp) -> Result<Option<KeptLink>, StoreError> {
         self.readers.read(move |db| alive(db, &id, now)).await
     }
-
-    /// Takes a word that comes by a link; the link is used up in the same transaction.
-    pub async fn use_link(&self, said: UseLink) -> Result<UsedLink, StoreError> {
-        let used = self.writer.write(move |tx| use_up(tx, &said)).await?;
-        if used == UsedLink::Judged(Judged::Resumed) {
-            self.work_arrived.notify_one();
-        }
-        Ok(used)
-    }
 }
 
 fn make(tx: &Transaction<'_>, wish: &MakeLink) -> Result<MadeLink, StoreError> {
-    let Some(action) = intent::load(tx, wish.action)? else {
+    let Some(action) = kept_action::load(tx, wish.action)? else {
         return Ok(MadeLink::Missing);
     };
-    if approvals::brought_about(tx, &action, &wish.who)? {
+    if parts::brought_about(tx, &action, &wish.who)? {
         return Ok(MadeLink::MakerHasPart);
     }
     let Some(held_until) = action.expires_at.filter(|at| action.state == State::Held && *at > wish.now)
@@ -181,7 +146,7 @@ fn make(tx: &Transaction<'_>, wish: &MakeLink) -> Result<MadeLink, StoreError> {
     if approver.may_be(&wish.who) {
         return Ok(MadeLink::MakerHasPart);
     }
-    if approvals::has_part(tx, &action, &approver)? {
+    if parts::has_part(tx, &action, &approver)? {
         return Ok(MadeLink::ApproverHasPart);
     }
     let link = KeptLink {
@@ -269,7 +234,7 @@ fn find(db: &Connection, id: &str) -> Result<Option<KeptLink>, StoreError> {
 }
 
 /// Returns a link that is not over: nothing of its time, its approver's right or its maker's trust is gone.
-fn alive(db: &Connection, id: &str, now: Timestamp) -> Result<Option<KeptLink>, StoreError> {
+pub(super) fn alive(db: &Connection, id: &str, now: Timestamp) -> Result<Option<KeptLink>, StoreError> {
     let Some(link) = find(db, id)?.filter(|link| now < link.expires_at) else {
         return Ok(None);
     };
@@ -281,73 +246,9 @@ fn alive(db: &Connection, id: &str, now: Timestamp) -> Result<Option<KeptLink>, 
     Ok(Some(link).filter(|_| approver && maker))
 }
 
-fn use_up(tx: &Transaction<'_>, said: &UseLink) -> Result<UsedLink, StoreError> {
-    let Some(link) = alive(tx, &said.link.id, said.now)? else {
-        return Ok(UsedLink::Over);
-    };
-    if let Some(used) = link.used {
-        return Ok(UsedLink::Before(used));
-    }
-    if link != said.link {
-        return Ok(UsedLink::Over);
-    }
-    if is_stale(tx, &link)? {
-        return Ok(UsedLink::Stale);
-    }
-    let judge = Judge {
-        action: link.action,
-        word: said.choice.word(&link.holds),
-        reason: said.reason.clone(),
-        who: link.approver.clone(),
-        via: Via::Link { made_by: link.made_by.clone() },
-        now: said.now,
-    };
-    let judged = approvals::take(tx, &judge)?;
-    if matches!(judged, Judged::Resumed | Judged::Kept | Judged::Denied | Judged::Already) {
-        mark_used(tx, &link, &judge)?;
-    }
-    Ok(UsedLink::Judged(judged))
-}
-
-/// Says whether a held action is held anew since the link was made, or by something else. What is not held is told otherwise.
-fn is_stale(tx: &Transaction<'_>, link: &KeptLink) -> Result<bool, StoreError> {
-    let Some(action) = intent::load(tx, link.action)?.filter(|action| action.state == State::Held) else {
-        return Ok(false);
-    };
-    Ok(!link.is_about(&action, &approvals::holds(tx, action.id)?))
-}
-
 impl KeptLink {
     /// Says whether the action is still held as it was when the link was made.
     pub fn is_about(&self, action: &Action, holds: &[Hold]) -> bool {
         self.held_since == action.changed_at && self.holds == names(holds.to_vec())
     }
-}
-
-fn mark_used(tx: &Transaction<'_>, link: &KeptLink, judge: &Judge) -> Result<(), StoreError> {
-    tx.prepare_cached("UPDATE links SET used_at = ?2, used_word = ?3 WHERE id = ?1")?.execute(params![
-        link.id,
-        millis(judge.now),
-        judge.word.as_str()
-    ])?;
-    let done = Administered {
-        action: Some(link.action),
-        to: Some(format!("link {}", link.id)),
-        after: Some(judge.word.as_str().to_owned()),
-        ..Administered::new(&judge.who, Act::UseLink, judge.now)
-    };
-    audit::administered(tx, &done)
-}
-
-/// Returns whoever has made a link for an action.
-pub(super) fn makers(tx: &Transaction<'_>, action: ActionId) -> Result<Vec<Who>, StoreError> {
-    let mut statement = tx.prepare_cached(
-        "SELECT l.made_by FROM links l JOIN actions a ON a.seq = l.action_seq WHERE a.id = ?1",
-    )?;
-    let mut found = statement.query([action.to_string()])?;
-    let mut makers = Vec::new();
-    while let Some(row) = found.next()? {
-        makers.push(Columns(row).parsed("made_by")?);
-    }
-    Ok(makers)
 }

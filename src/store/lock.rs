@@ -4,7 +4,7 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::path::Path;
 
 use super::StoreError;
-use super::connection::beside;
+use super::files::beside;
 
 /// Takes the lock that lies beside the database; it is held until the file is dropped, also by a crash.
 pub(super) fn take(database: &Path) -> Result<File, StoreError> {

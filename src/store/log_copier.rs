@@ -14,7 +14,7 @@ use rusqlite::{Connection, ErrorCode};
 use tokio::sync::watch;
 
 use super::StoreError;
-use super::writer::Health;
+use super::health::Health;
 
 /// After how many writes there is enough to copy.
 const WRITES: usize = 128;

@@ -10,12 +10,6 @@ use super::audit::{self, AuditRow};
 use super::rows::Columns;
 use super::{Options, Store, StoreError, callbacks, connection};
 
-/// Why messages of a callback are given up that has answered 410.
-pub(super) const GONE: &str = "the callback has answered 410: it wants nothing any more";
-
-/// Why messages of a callback are given up that is not configured any more.
-pub(super) const REMOVED: &str = "the callback is not in the configuration any more";
-
 /// An event for one callback, to be queued.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewMessage {
@@ -258,21 +252,6 @@ fn record(tx: &Transaction<'_>, sending: &Sending) -> Result<(), StoreError> {
     if sending.sent == Sent::Gone {
         callbacks::is_gone_now(tx, &sending.callback, *now)?;
     }
-    Ok(())
-}
-
-/// Gives up all that a callback was to be told.
-pub(super) fn give_up(
-    tx: &Transaction<'_>,
-    name: &CallbackName,
-    why: &str,
-    now: Timestamp,
-) -> Result<(), StoreError> {
-    tx.prepare_cached(
-        "UPDATE messages SET state = 'dead', next_at = NULL, why = ?2, ended_at = ?3
-         WHERE callback = ?1 AND state = 'queued'",
-    )?
-    .execute(params![name.as_str(), why, millis(now)])?;
     Ok(())
 }
 

@@ -18,17 +18,24 @@ mod complete;
 mod connection;
 mod decide;
 mod error;
+mod fetched;
 mod fetches;
+mod files;
+mod health;
 mod idempotency;
 mod inline;
 mod intent;
+mod kept_action;
 mod ledger;
+mod link_use;
 mod links;
 mod lock;
 mod log_copier;
 mod marks;
 mod messages;
 mod new_action;
+mod outcome;
+mod parts;
 mod pending;
 mod prune;
 mod queue;
@@ -37,6 +44,7 @@ mod remembered;
 mod reminders;
 mod replay;
 mod request;
+mod reseal;
 mod resend;
 mod restore;
 mod retry;
@@ -83,10 +91,12 @@ pub use cancel_call::RecordedCancel;
 pub use complete::{Complete, Completed};
 pub use error::StoreError;
 pub use fetches::{PendingFetch, WantedFetch};
-pub use idempotency::Once;
+pub use health::Health;
+pub use idempotency::{Once, Taken};
 pub use inline::{Disk, InlineStore};
 pub use intent::{Intent, RecordedIntent, Weighed};
-pub use links::{Choice, KeptLink, LinkUse, MadeLink, MakeLink, UseLink, UsedLink};
+pub use link_use::{UseLink, UsedLink};
+pub use links::{Choice, KeptLink, LinkUse, MadeLink, MakeLink};
 pub use messages::{
     CallbackWork, DueMessage, MessageFilter, MessageRecord, NewMessage, Sending, Sent, messages_beside,
 };
@@ -96,7 +106,7 @@ pub use queue::{Sendable, Waiting};
 pub use read::{ActionFilter, ActionPage, ActionRecord, Attempt, DeliveryRecord, Unread};
 pub use reminders::DueReminder;
 pub use replay::Replay;
-pub use request::{Request, Requests, Taken, Wanted};
+pub use request::{Request, Requests, Wanted};
 pub use resend::{ReplayMessages, Replayed, replay_messages_beside};
 pub use restore::Restored;
 pub use retry::{Retried, Retry};
@@ -104,7 +114,7 @@ pub use room::{ROOM_MIN, room_left};
 pub use scope::{Scope, UnknownScope};
 pub use shadowed::{ShadowFilter, shadowed};
 pub use soundness::check_database;
-pub use survey::{Survey, survey};
+pub use survey::{Survey, action_beside, survey};
 pub use switch::{
     KillSwitch, TurnOff, TurnOn, TurnedOff, kill_switch_beside, turn_off_beside, turn_on_beside,
 };
@@ -115,8 +125,8 @@ pub use tokens::{
 pub use troubles::{FailedCall, Troubles, troubles};
 pub use turn::Turn;
 pub use undo::{
-    MarkUndone, MarkedUndone, RemoveMark, UNDO_LIMIT, UndoMark, action_beside, mark_undone_beside,
-    remove_mark_beside, undo_marks_beside,
+    MarkUndone, MarkedUndone, RemoveMark, UNDO_LIMIT, UndoMark, mark_undone_beside, remove_mark_beside,
+    undo_marks_beside,
 };
 
 use connection::Readers;
@@ -125,7 +135,6 @@ use unfinished::Unfinished;
 use writer::Writer;
 
 pub use words::{KeptWord, Via, Word};
-pub use writer::Health;
 
 /// Where the store lives.
 #[derive(Debug, Clone)]
@@ -154,7 +163,7 @@ impl Store {
     pub fn open(options: &Options) -> Result<Self, StoreError> {
         let lock = lock::take(&options.path)?;
         let connection = connection::open_and_migrate(&options.path)?;
-        let unfinished = total(&read::count_unfinished(&connection)?);
+        let unfinished = unfinished::count(&connection)?;
         let writer = Writer::start(connection, connection::open_beside(&options.path)?, lock)?;
         let readers = Readers::new(&options.path, writer.health().clone());
         Ok(Self { room: Room::of(&options.path), ..Self::over(writer, readers, unfinished) })
@@ -290,7 +299,7 @@ impl Store {
 
     /// Turns every intent without an outcome into `uncertain`: a crash or a power cut lost its answer.
     pub async fn settle_after_restart(&self, now: Moment) -> Result<usize, StoreError> {
-        self.writer.write(move |tx| intent::settle_after_restart(tx, now)).await
+        self.writer.write(move |tx| outcome::settle_after_restart(tx, now)).await
     }
 
     /// Returns actions that nobody has looked at yet, the most urgent first.
@@ -367,27 +376,4 @@ impl Store {
     pub async fn delivery(&self, id: DeliveryId) -> Result<Option<DeliveryRecord>, StoreError> {
         self.readers.read(move |db| read::delivery(db, id)).await
     }
-
-    /// Returns how many actions are in each unfinished state.
-    pub async fn count_unfinished(&self) -> Result<Vec<(State, u64)>, StoreError> {
-        self.readers.read(read::count_unfinished).await
-    }
-
-    /// Says whether there are this many unfinished actions or more.
-    ///
-    /// New ones are counted as they come and all are counted anew when it looks full, once a second at most. So it may
-    /// say full a second too long, never room where there is none.
-    pub async fn is_full(&self, max: u64, now: Timestamp) -> Result<bool, StoreError> {
-        if self.unfinished.are_below(max) {
-            return Ok(false);
-        }
-        if let Some(recount) = self.unfinished.begin_recount(now) {
-            recount.finish(total(&self.count_unfinished().await?));
-        }
-        Ok(!self.unfinished.are_below(max))
-    }
-}
-
-fn total(counts: &[(State, u64)]) -> u64 {
-    counts.iter().fold(0, |sum, (_, count)| sum.saturating_add(*count))
 }

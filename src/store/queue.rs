@@ -8,7 +8,7 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use crate::alert::{Action, ActionId, MachineId, State, millis};
 
 use super::StoreError;
-use super::rows::{ACTION, ACTIONS};
+use super::kept_action::{ACTION, ACTIONS};
 use super::work::action_in;
 
 /// The mildest rank of high and critical.

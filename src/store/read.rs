@@ -11,8 +11,9 @@ use crate::alert::{
 use super::approvals::{self, Hold};
 use super::cancel;
 use super::fetches;
+use super::kept_action::{self, ACTION, ACTIONS};
 use super::retry;
-use super::rows::{self, ACTION, ACTIONS, Columns};
+use super::rows::Columns;
 use super::undo::{self, UndoMark};
 use super::words::{self, KeptWord};
 use super::{Store, StoreError};
@@ -162,7 +163,7 @@ pub(super) fn state(db: &Connection, id: ActionId) -> Result<Option<State>, Stor
 
 fn record(db: &Connection, row: &rusqlite::Row<'_>) -> Result<ActionRecord, StoreError> {
     let seq: i64 = Columns(row).raw("seq")?;
-    let action = rows::action(row)?;
+    let action = kept_action::read(row)?;
     Ok(ActionRecord {
         cancellation: cancel::find(db, action.id)?,
         holds: match action.state {
@@ -178,7 +179,7 @@ fn record(db: &Connection, row: &rusqlite::Row<'_>) -> Result<ActionRecord, Stor
         retried_by: retry::retried_by(db, action.id)?,
         traceparent: traceparent(db, action.delivery_id)?,
         action,
-        history: all(db, "SELECT * FROM history WHERE action_seq = ?1 ORDER BY n", seq, rows::change)?,
+        history: all(db, "SELECT * FROM history WHERE action_seq = ?1 ORDER BY n", seq, kept_action::change)?,
         attempts: all(db, "SELECT * FROM attempts WHERE action_seq = ?1 ORDER BY n", seq, attempt)?,
     })
 }
@@ -365,16 +366,4 @@ pub(super) fn delivery(db: &Connection, id: DeliveryId) -> Result<Option<Deliver
         fetches: fetches::of_delivery(db, id)?,
         traceparent: traceparent(db, id)?,
     }))
-}
-
-/// Returns how many actions are in each unfinished state.
-pub(super) fn count_unfinished(db: &Connection) -> Result<Vec<(State, u64)>, StoreError> {
-    let mut statement = db.prepare_cached("SELECT count(*) FROM actions WHERE state = ?1")?;
-    let unfinished = State::ALL.into_iter().filter(|state| !state.is_final());
-    unfinished
-        .map(|state| {
-            let count: i64 = statement.query_row([state.as_str()], |row| row.get(0))?;
-            Ok((state, u64::try_from(count).unwrap_or(0)))
-        })
-        .collect()
 }

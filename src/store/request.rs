@@ -4,14 +4,14 @@
 use jiff::Timestamp;
 use rusqlite::{OptionalExtension as _, Transaction};
 
-use crate::alert::{ActionId, Alert, DeliveryId, EntityPair, Requested, State};
+use crate::alert::{Alert, DeliveryId, EntityPair, Requested, State};
 use crate::audit::Act;
 use crate::ingest::Verified;
 
 use super::accept::{Accept, keep_alert, keep_delivery, known_delivery};
 use super::audit::{self, Administered};
 use super::batch::Batch;
-use super::idempotency::{self, Once};
+use super::idempotency::{self, Once, Taken};
 use super::remembered;
 use super::rows::{Columns, new_uuid};
 use super::{Store, StoreError};
@@ -49,22 +49,6 @@ pub enum Requests {
     Replayed(Vec<Taken>),
     /// Something else was asked before under the same key. Nothing was stored.
     OtherBefore,
-}
-
-/// What became of one action that was asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Taken {
-    /// It is on disk.
-    Stands {
-        /// Its id.
-        id: ActionId,
-        /// Where it stood then.
-        state: State,
-        /// Whether it was known before: the alert had this pair already.
-        is_known: bool,
-    },
-    /// The alert had this pair already, and retention has deleted the action.
-    Gone,
 }
 
 impl Store {

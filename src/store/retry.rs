@@ -16,7 +16,7 @@ use super::audit::{self, Administered};
 use super::batch::Batch;
 use super::new_action::NewAction;
 use super::rows::{Columns, new_uuid};
-use super::{Store, StoreError, intent, restore, seal, words};
+use super::{Store, StoreError, kept_action, restore, seal, words};
 
 /// The wish to have an action tried again.
 #[derive(Debug, Clone)]
@@ -61,7 +61,7 @@ impl Store {
 
 fn take(tx: &Transaction<'_>, retry: &Retry) -> Result<Retried, StoreError> {
     let is_theirs = |action: &Action| retry.source.as_ref().is_none_or(|source| *source == action.source);
-    let Some(before) = intent::load(tx, retry.action)?.filter(is_theirs) else {
+    let Some(before) = kept_action::load(tx, retry.action)?.filter(is_theirs) else {
         return Ok(Retried::Missing);
     };
     if let Some(id) = retried_by(tx, before.id)? {

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::statvfs;
 
-use super::{Health, Options, Store, StoreError, connection, work};
+use super::{Health, Options, Store, StoreError, files, work};
 
 /// What must be left for the store to count as writable: a delivery of the largest size with its alerts, and a page for each
 /// action that moves meanwhile.
@@ -19,7 +19,7 @@ pub(super) struct Room {
 impl Room {
     /// The disk on which this file lies.
     pub(super) fn of(database: &Path) -> Self {
-        Self { folder: Some(connection::folder(database).to_owned()) }
+        Self { folder: Some(files::folder(database).to_owned()) }
     }
 
     /// No disk.
@@ -55,7 +55,7 @@ impl Store {
 
 /// How many bytes may still be written beside the database, if the system tells.
 pub fn room_left(options: &Options) -> Option<u64> {
-    left(connection::folder(&options.path))
+    left(files::folder(&options.path))
 }
 
 /// How many bytes may still be written by whoever is not root.

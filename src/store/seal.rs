@@ -8,21 +8,12 @@ use sha2::{Digest as _, Sha256};
 
 use crate::alert::{
     Action, ActionId, AlertId, Completion, DeliveryId, EntityPair, MachineEntity, Mode, Requested, Severity,
-    SourceName, State, Target, millis,
+    SourceName, Target, millis,
 };
 
 use super::StoreError;
-use super::rows::{self, ACTION, ACTIONS, Columns, to_json};
+use super::rows::to_json;
 use super::words::{self, KeptWord};
-
-/// The schema since which every unfinished action has a seal.
-const SINCE_SCHEMA: i64 = 8;
-
-/// The schema since which the seal covers what persons have said.
-const WITH_WORDS_SINCE_SCHEMA: i64 = 15;
-
-/// The schema since which the seal covers what the alert tells.
-const WITH_ALERT_SINCE_SCHEMA: i64 = 20;
 
 /// What a seal is about.
 pub(super) struct Sealed<'a> {
@@ -148,7 +139,8 @@ pub(super) fn of(action: &Action, words: &[KeptWord]) -> Result<[u8; 32], StoreE
     sealed(action, words).seal()
 }
 
-fn sealed<'a>(action: &'a Action, words: &'a [KeptWord]) -> Sealed<'a> {
+/// Returns what is sealed of an action.
+pub(super) fn sealed<'a>(action: &'a Action, words: &'a [KeptWord]) -> Sealed<'a> {
     Sealed {
         id: action.id,
         source: &action.source,
@@ -178,44 +170,14 @@ pub(super) fn check(action: &Action, words: &[KeptWord], seal: Option<&[u8]>) ->
     Err(broken(action))
 }
 
-fn broken(action: &Action) -> StoreError {
+/// Tells of an action that is not what was sealed.
+pub(super) fn broken(action: &Action) -> StoreError {
     StoreError::Corrupt(format!("action {} is not what was written: its seal does not fit", action.id))
 }
 
 /// Says whether a seal is that of an action as it stands.
 pub(super) fn is_of(action: &Action, words: &[KeptWord], seal: Option<&[u8]>) -> Result<bool, StoreError> {
     Ok(seal == Some(&of(action, words)?[..]))
-}
-
-/// Seals what an earlier schema left unfinished. What that had sealed is looked at a last time.
-pub(super) fn seal_unfinished(tx: &Transaction<'_>, found_schema: i64) -> Result<(), StoreError> {
-    if found_schema >= WITH_ALERT_SINCE_SCHEMA {
-        return Ok(());
-    }
-    let mut statement = tx.prepare(&format!("SELECT {ACTION} FROM {ACTIONS} WHERE a.state = ?1"))?;
-    for state in State::ALL.into_iter().filter(|state| !state.is_final()) {
-        let mut found = statement.query([state.as_str()])?;
-        let mut actions = Vec::new();
-        while let Some(row) = found.next()? {
-            let (action, words) = rows::unchecked_action(row)?;
-            let seal = Columns(row).raw::<Option<Vec<u8>>>("seal")?;
-            if found_schema >= SINCE_SCHEMA && seal != Some(earlier(&action, &words, found_schema)?.to_vec())
-            {
-                return Err(broken(&action));
-            }
-            actions.push(action);
-        }
-        for action in actions {
-            write(tx, &action)?;
-        }
-    }
-    Ok(())
-}
-
-/// Returns the seal as an earlier schema made it.
-fn earlier(action: &Action, words: &[KeptWord], schema: i64) -> Result<[u8; 32], StoreError> {
-    let words = if schema >= WITH_WORDS_SINCE_SCHEMA { words } else { &[] };
-    Sealed { told: None, ..sealed(action, words) }.seal()
 }
 
 /// Writes the seal of an action whose sealed values have just been written.

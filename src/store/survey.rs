@@ -1,15 +1,16 @@
-//! How a database stands at a glance, read beside whoever serves it. Nothing is written, and no lock is taken.
+//! How a database stands at a glance, and one action of it, read beside whoever serves it. Nothing is written, and no lock is taken.
 
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use rusqlite::{Connection, Row};
 
-use crate::alert::{Api, SourceName, millis};
+use crate::alert::{ActionId, Api, SourceName, millis};
 
 use super::blast_breaker::{self, BlastBreaker};
+use super::read::{self, ActionRecord};
 use super::switch::{self, KillSwitch};
-use super::{Options, StoreError, connection, read, tokens, work};
+use super::{Options, StoreError, connection, tokens, work};
 
 /// How many tokens are read at once.
 const PAGE: u32 = 1_000;
@@ -53,6 +54,11 @@ pub fn survey(
         blast_breaker: blast_breaker::read(&db)?,
         ending_tokens: ending_tokens(&db, (now, until))?,
     })
+}
+
+/// Reads one action.
+pub fn action_beside(options: &Options, id: ActionId) -> Result<Option<ActionRecord>, StoreError> {
+    read::action(&connection::open_to_read(&options.path)?, id)
 }
 
 fn states(db: &Connection) -> Result<BTreeMap<String, u64>, StoreError> {

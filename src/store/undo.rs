@@ -8,9 +8,8 @@ use crate::audit::Act;
 use crate::undo::Need;
 
 use super::audit::{self, Administered};
-use super::read::{self, ActionRecord};
 use super::rows::Columns;
-use super::{Options, Store, StoreError, connection, intent};
+use super::{Options, Store, StoreError, connection, kept_action};
 
 /// How long after it was undone a quarantine is not repeated, if nothing else is said (reference, safety 3.2).
 pub const UNDO_LIMIT: SignedDuration = SignedDuration::from_hours(30 * 24);
@@ -93,7 +92,7 @@ impl Store {
 
 /// Writes a mark, of what was or may have been done. Whoever asks later waits no shorter.
 fn mark_undone(tx: &Transaction<'_>, mark: &MarkUndone) -> Result<MarkedUndone, StoreError> {
-    let Some(action) = intent::load(tx, mark.action)? else {
+    let Some(action) = kept_action::load(tx, mark.action)? else {
         return Ok(MarkedUndone::Missing);
     };
     let target = action.target.filter(|_| Need::of(action.state) != Need::Nothing);
@@ -194,11 +193,6 @@ fn page(
         marks.push(mark(row)?);
     }
     Ok(marks)
-}
-
-/// Reads an action of a database that a server may be using at the same time.
-pub fn action_beside(options: &Options, id: ActionId) -> Result<Option<ActionRecord>, StoreError> {
-    read::action(&connection::open_to_read(&options.path)?, id)
 }
 
 /// Marks what an action has done as undone, in a database that a server may be using at the same time.

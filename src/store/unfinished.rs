@@ -4,9 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use jiff::Timestamp;
+use rusqlite::Connection;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::alert::millis;
+use crate::alert::{State, millis};
+
+use super::{Store, StoreError};
 
 /// How long a count stands at least, in milliseconds.
 const RECOUNT_MILLIS: u64 = 1_000;
@@ -65,6 +68,48 @@ impl Recount {
     pub(super) fn finish(self, counted: u64) {
         self.unfinished.count.fetch_add(signed(counted).saturating_sub(self.before), Ordering::SeqCst);
     }
+}
+
+impl Store {
+    /// Returns how many actions are in each unfinished state.
+    pub async fn count_unfinished(&self) -> Result<Vec<(State, u64)>, StoreError> {
+        self.readers.read(by_state).await
+    }
+
+    /// Says whether there are this many unfinished actions or more.
+    ///
+    /// New ones are counted as they come and all are counted anew when it looks full, once a second at most. So it may
+    /// say full a second too long, never room where there is none.
+    pub async fn is_full(&self, max: u64, now: Timestamp) -> Result<bool, StoreError> {
+        if self.unfinished.are_below(max) {
+            return Ok(false);
+        }
+        if let Some(recount) = self.unfinished.begin_recount(now) {
+            recount.finish(total(&self.count_unfinished().await?));
+        }
+        Ok(!self.unfinished.are_below(max))
+    }
+}
+
+/// Returns how many actions are in each unfinished state.
+fn by_state(db: &Connection) -> Result<Vec<(State, u64)>, StoreError> {
+    let mut statement = db.prepare_cached("SELECT count(*) FROM actions WHERE state = ?1")?;
+    let unfinished = State::ALL.into_iter().filter(|state| !state.is_final());
+    unfinished
+        .map(|state| {
+            let count: i64 = statement.query_row([state.as_str()], |row| row.get(0))?;
+            Ok((state, u64::try_from(count).unwrap_or(0)))
+        })
+        .collect()
+}
+
+/// Returns how many actions are unfinished.
+pub(super) fn count(db: &Connection) -> Result<u64, StoreError> {
+    Ok(total(&by_state(db)?))
+}
+
+fn total(counts: &[(State, u64)]) -> u64 {
+    counts.iter().fold(0, |sum, (_, count)| sum.saturating_add(*count))
 }
 
 fn signed(count: u64) -> i64 {

@@ -1,14 +1,13 @@
 //! What persons have said about an action, as it is kept. A seal covers it.
 
 use jiff::Timestamp;
-use rusqlite::{Connection, Transaction, params};
+use rusqlite::Connection;
 
-use crate::alert::{ActionId, Who, from_millis, millis};
+use crate::alert::{ActionId, Who, from_millis};
 use crate::policy::{Approval, Approvals};
 
 use super::StoreError;
-use super::approvals::Judge;
-use super::rows::{Columns, corrupt, parse, to_json};
+use super::rows::{Columns, corrupt, parse};
 
 /// What a person says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -143,23 +142,4 @@ pub(super) fn approvals(db: &Connection, action: ActionId) -> Result<Approvals, 
         }
     };
     Ok(Approvals(words.iter().map(approval).collect()))
-}
-
-/// Writes a person's word.
-pub(super) fn write(tx: &Transaction<'_>, judge: &Judge) -> Result<(), StoreError> {
-    tx.prepare_cached(
-        "INSERT INTO approvals (action_seq, word, who, guards, reason, via, at, link_made_by)
-         SELECT seq, ?2, ?3, ?4, ?5, ?6, ?7, ?8 FROM actions WHERE id = ?1",
-    )?
-    .execute(params![
-        judge.action.to_string(),
-        judge.word.as_str(),
-        judge.who.principal(),
-        to_json(&judge.word.holds())?,
-        judge.reason,
-        judge.via.as_str(),
-        millis(judge.now),
-        judge.via.made_by().map(Who::principal),
-    ])?;
-    Ok(())
 }

@@ -8,7 +8,8 @@ use crate::alert::{
     millis,
 };
 
-use super::rows::{self, ACTION, Columns};
+use super::kept_action::{self, ACTION};
+use super::rows::Columns;
 use super::{Store, StoreError};
 
 impl Store {
@@ -43,7 +44,7 @@ fn select<T>(
 
 /// Reads an action that an index named for its state. A damaged index may name any row: dispatch would take it up for ever.
 pub(super) fn action_in(state: State, row: &rusqlite::Row<'_>) -> Result<Action, StoreError> {
-    let action = rows::action(row)?;
+    let action = kept_action::read(row)?;
     if action.state == state {
         return Ok(action);
     }

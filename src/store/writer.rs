@@ -14,6 +14,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::StoreError;
 use super::accept::{self, Accept, Receipt};
+use super::health::Health;
 use super::log_copier::LogCopier;
 
 /// How many writes may wait. More of dispatch make it wait; more deliveries are turned away.
@@ -32,17 +33,6 @@ pub(super) struct Written {
     failed: Option<StoreError>,
     /// Tells the caller how the commit went.
     tell: Box<dyn FnOnce(Result<(), StoreError>) + Send>,
-}
-
-/// How the disk under the store does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Health {
-    /// The last commit is on disk.
-    Fine,
-    /// The last commit found no space or no right to write; it may mend itself.
-    NotWritable,
-    /// The disk failed; nothing but a restart can mend it.
-    Broken,
 }
 
 /// Handle to the writer.
@@ -244,7 +234,7 @@ impl Waiting {
             }
         }
         self.tells.send_if_modified(|health| {
-            let after = if *health == Health::Broken { Health::Broken } else { health_after(&result) };
+            let after = if *health == Health::Broken { Health::Broken } else { Health::after(&result) };
             mem::replace(health, after) != after
         });
         if result.is_ok() {
@@ -253,14 +243,6 @@ impl Waiting {
         for written in done {
             (written.tell)(result.clone());
         }
-    }
-}
-
-fn health_after(result: &Result<(), StoreError>) -> Health {
-    match result {
-        Ok(()) => Health::Fine,
-        Err(error) if error.is_fatal() => Health::Broken,
-        Err(_) => Health::NotWritable,
     }
 }
 
