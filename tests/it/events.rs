@@ -136,6 +136,22 @@ async fn a_listener_hears_each_change_as_it_happens() {
     assert!(text.as_str().unwrap().contains("quarantine_bridge_event_listeners 1"), "{text}");
 }
 
+#[tokio::test]
+async fn an_event_has_the_senders_place_in_a_trace_where_there_is_one() {
+    let trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f0670000000207-01";
+    let mut bridge = Bridge::start().await;
+    let request = bridge.signed("msg_1", bridge.alert("traced", MACHINE, SHA1));
+    assert_eq!(bridge.send(request.header("traceparent", trace)).await.status, 202);
+    bridge.accept("other", MACHINE, &format!("e{}", &SHA1[1..])).await;
+    bridge.drain().await;
+    let mut listening = listen(&bridge, "?after=0&state=queued", None).await;
+
+    for (alert_id, traceparent) in [("traced", json!(trace)), ("other", Value::Null)] {
+        let data = listening.event().await.data.unwrap();
+        assert_eq!((&data["alert_id"], &data["traceparent"]), (&json!(alert_id), &traceparent));
+    }
+}
+
 /// Wherever the stream breaks off, what comes after the last id is all that was not heard, also after a restart.
 #[tokio::test]
 async fn whoever_comes_back_hears_the_rest_once() {
