@@ -4,6 +4,7 @@
 //! back with the last id goes on there, also after a restart. Nothing is kept for a listener: one who does not take what is sent is
 //! let go, and resumes.
 
+use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +20,7 @@ use tokio::sync::watch;
 use tokio::time::sleep;
 use url::form_urlencoded;
 
-use crate::alert::{SourceName, State, Steady, Who, from_millis};
+use crate::alert::{DeliveryId, SourceName, State, Steady, Traceparent, Who, from_millis};
 use crate::audit::Entry;
 use crate::ingest::VerifyError;
 use crate::store::{AuditHead, AuditRow, StoreError};
@@ -183,7 +184,10 @@ impl Listener {
             }
         }
         let rows = self.context.store.audit(self.place.seq, PAGE).await?;
-        let text: String = rows.iter().filter_map(|row| self.wanted.told(row)).collect();
+        let heard: Vec<Heard> = rows.iter().filter_map(|row| self.wanted.heard(row)).collect();
+        let traces =
+            self.context.store.traceparents(heard.iter().filter_map(Heard::delivery).collect()).await?;
+        let text: String = heard.iter().filter_map(|heard| heard.told(&traces)).collect();
         if let Some(last) = rows.last() {
             self.place = Place::of(last);
         }
@@ -217,23 +221,43 @@ enum Looked {
 }
 
 impl Wanted {
-    /// Writes the event of an entry, if it is one that is wanted. Looking for a device or file alone is no change that is in the audit.
-    fn told(&self, row: &AuditRow) -> Option<String> {
+    /// Reads an entry, if it is of an event that is wanted. Looking for a device or file alone is no change that is in the audit.
+    fn heard(&self, row: &AuditRow) -> Option<Heard> {
         let entry = Entry::read(row.text.as_bytes()).ok()?;
-        let ((subject, last, state), first) = (entry.last_move()?, entry.deed.moves().first()?);
+        let (subject, _, state) = entry.last_move()?;
         let is_of_other = self.source.as_ref().is_some_and(|source| source.as_str() != subject.source);
         if is_of_other || self.state.is_some_and(|wanted| wanted != state) {
             return None;
         }
+        Some(Heard { place: Place::of(row), entry })
+    }
+}
+
+/// An event that is wanted.
+struct Heard {
+    place: Place,
+    entry: Entry,
+}
+
+impl Heard {
+    fn delivery(&self) -> Option<DeliveryId> {
+        self.entry.subject.as_ref()?.delivery.parse().ok()
+    }
+
+    /// Writes the event.
+    fn told(&self, traces: &HashMap<DeliveryId, Traceparent>) -> Option<String> {
+        let entry = &self.entry;
+        let ((subject, last, state), first) = (entry.last_move()?, entry.deed.moves().first()?);
         let target = subject.machine_id.as_ref().zip(subject.sha1.as_ref());
+        let trace = self.delivery().and_then(|delivery| traces.get(&delivery));
         let data = json!({
-            "at": view::time(Some(from_millis(entry.at))), "action_id": subject.action, "source": subject.source,
-            "alert_id": subject.alert_id,
+            "at": view::time(Some(from_millis(entry.at))), "action_id": subject.action,
+            "traceparent": trace.map(Traceparent::as_str), "source": subject.source, "alert_id": subject.alert_id,
             "target": target.map(|(machine_id, sha1)| json!({"machine_id": machine_id, "sha1": sha1})),
             "machine_action_id": subject.machine_action, "from": first.from, "state": state.as_str(),
             "final": state.is_final(), "why": last.why, "by": last.who,
         });
-        Some(format!("id: {}\nevent: action\ndata: {data}\n\n", Place::of(row).id))
+        Some(format!("id: {}\nevent: action\ndata: {data}\n\n", self.place.id))
     }
 }
 

@@ -1,5 +1,7 @@
 //! What people and playbooks read back.
 
+use std::collections::{HashMap, HashSet};
+
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension as _, params_from_iter, types::Value};
 
@@ -189,6 +191,20 @@ fn traceparent(db: &Connection, id: DeliveryId) -> Result<Option<Traceparent>, S
     let mut statement = db.prepare_cached("SELECT traceparent FROM deliveries WHERE id = ?1")?;
     let kept: Option<Option<String>> = statement.query_row([id.to_string()], |row| row.get(0)).optional()?;
     Ok(kept.flatten().and_then(|text| text.parse().ok()))
+}
+
+impl Store {
+    /// Returns the places in a trace that came with these deliveries, of those that have one.
+    pub async fn traceparents(
+        &self,
+        deliveries: HashSet<DeliveryId>,
+    ) -> Result<HashMap<DeliveryId, Traceparent>, StoreError> {
+        let read = move |db: &Connection| {
+            let of = |id| Ok(traceparent(db, id)?.map(|found| (id, found)));
+            deliveries.into_iter().filter_map(|id| of(id).transpose()).collect()
+        };
+        self.readers.read(read).await
+    }
 }
 
 fn shared_with(db: &Connection, action: &Action) -> Result<Vec<ActionId>, StoreError> {

@@ -4,14 +4,17 @@ use std::time::Duration;
 
 use jiff::SignedDuration;
 use quarantine_bridge::alert::{Mode, Who};
+use quarantine_bridge::clock::Clock;
 use quarantine_bridge::store::{Options, RevokeToken, Scope, back_up};
 use reqwest::header::HeaderValue;
 use reqwest::{Client, Response};
+use rusqlite::{Connection, params};
 use serde_json::{Value, json};
 use tokio::time::{Instant, timeout};
 
 use crate::harness::binary::Installation;
-use crate::harness::{Bridge, MACHINE, SHA1, Setup, poll};
+use crate::harness::wire::{HERE, ask, delivery, status};
+use crate::harness::{Bridge, MACHINE, SHA1, Setup, poll, simulate};
 use crate::tokens::token_id;
 
 /// How many may listen at once.
@@ -71,6 +74,15 @@ impl Listening {
         }
     }
 
+    /// All the blocks that still come until the connection breaks off, and the end of one that came in part is left out.
+    async fn rest(mut self) -> Vec<Block> {
+        while let Ok(Ok(Some(chunk))) = timeout(Duration::from_secs(20), self.response.chunk()).await {
+            self.read.push_str(std::str::from_utf8(&chunk).unwrap());
+        }
+        let (whole, _) = self.read.rsplit_once("\n\n").unwrap();
+        whole.split("\n\n").map(read).collect()
+    }
+
     async fn events(&mut self, count: usize) -> Vec<Block> {
         let mut events = Vec::new();
         while events.len() < count {
@@ -122,6 +134,22 @@ async fn a_listener_hears_each_change_as_it_happens() {
     assert_eq!(bridge.metric("quarantine_bridge_event_listeners"), None);
     let text = bridge.get("/metrics").await.body;
     assert!(text.as_str().unwrap().contains("quarantine_bridge_event_listeners 1"), "{text}");
+}
+
+#[tokio::test]
+async fn an_event_has_the_senders_place_in_a_trace_where_there_is_one() {
+    let trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f0670000000207-01";
+    let mut bridge = Bridge::start().await;
+    let request = bridge.signed("msg_1", bridge.alert("traced", MACHINE, SHA1));
+    assert_eq!(bridge.send(request.header("traceparent", trace)).await.status, 202);
+    bridge.accept("other", MACHINE, &format!("e{}", &SHA1[1..])).await;
+    bridge.drain().await;
+    let mut listening = listen(&bridge, "?after=0&state=queued", None).await;
+
+    for (alert_id, traceparent) in [("traced", json!(trace)), ("other", Value::Null)] {
+        let data = listening.event().await.data.unwrap();
+        assert_eq!((&data["alert_id"], &data["traceparent"]), (&json!(alert_id), &traceparent));
+    }
 }
 
 /// Wherever the stream breaks off, what comes after the last id is all that was not heard, also after a restart.
@@ -310,4 +338,75 @@ async fn a_stop_ends_streams_and_does_not_wait_for_them() {
     assert_eq!(listening.next().await, None, "it ends as it should, and is not broken off");
     poll("the port to be free", || std::net::TcpListener::bind(("127.0.0.1", installation.port)).is_ok())
         .await;
+}
+
+/// How many events wait for each listener below: 8 MiB, of which the system takes up to 4 MiB from the service for a client that
+/// does not read.
+const MANY: u64 = 16_000;
+
+/// Adds the last entry of the audit so many times.
+fn repeat_the_last_entry(installation: &Installation, times: u64) {
+    let mut db = Connection::open(installation.path("bridge.db")).unwrap();
+    let tx = db.transaction().unwrap();
+    let again =
+        "INSERT INTO audit SELECT seq + 1, entry, randomblob(?1) FROM audit ORDER BY seq DESC LIMIT 1";
+    for _ in 0..times {
+        tx.execute(again, params![32]).unwrap();
+    }
+    tx.commit().unwrap();
+}
+
+/// Eight who do not read are let go. Until then they cost no memory to speak of, and hold up neither a delivery nor one who reads.
+#[tokio::test]
+async fn who_listens_and_does_not_read_costs_nothing_and_finds_everything_again() {
+    let (simulator, _tasks) = simulate(Clock::system());
+    let installation = Installation::new(&simulator.url(), "");
+    // Each alert has one event: that it is denied.
+    installation.edit("min_severity = \"low\"", "min_severity = \"critical\"");
+    let (_, token, _) = installation.told(&[
+        "token",
+        "create",
+        "--name",
+        "t",
+        "--scope",
+        "actions:read",
+        "--scope",
+        "metrics",
+    ]);
+    let (url, token) = (installation.url("/v1/events?after=0"), token.trim());
+    let serving = installation.serve();
+    installation.wait_until_ready().await;
+    let client = Client::builder().no_proxy().build().unwrap();
+    let address = ([127, 0, 0, 1], installation.port).into();
+    let deliver = async |id| status(&ask(HERE, address, &delivery("soc", id, &[])).await);
+    assert_eq!(deliver("first").await, 202);
+    Listening::open(&url, token, None).await.event().await;
+    repeat_the_last_entry(&installation, MANY);
+    let before = serving.resident_kib();
+
+    let mut slow = Vec::new();
+    for _ in 0..8 {
+        slow.push(Listening::open(&url, token, None).await);
+    }
+    let mut reader = Listening::open(&url, token, None).await;
+    let mut all = reader.events(usize::try_from(MANY).unwrap()).await;
+    assert_eq!(deliver("last").await, 202);
+    while all.last().unwrap().data.as_ref().unwrap()["alert_id"] != "last" {
+        all.push(reader.event().await);
+    }
+    let grown = serving.resident_kib().saturating_sub(before);
+    assert!(grown < 16 * 1024, "{grown} KiB more");
+
+    // Who reads stays, and the eight are let go.
+    let metrics = || client.get(installation.url("/metrics")).bearer_auth(token).send();
+    let begun = Instant::now();
+    while !metrics().await.unwrap().text().await.unwrap().contains("quarantine_bridge_event_listeners 1\n") {
+        assert!(begun.elapsed() < Duration::from_secs(30), "they are still there");
+    }
+    let mut heard = slow.pop().unwrap().rest().await;
+    heard.retain(|block| block.data.is_some());
+    assert!(heard.len() < all.len(), "it had all of it, and was none that is slow");
+    let mut back = Listening::open(&url, token, Some(&heard.last().unwrap().id)).await;
+    heard.extend(back.events(all.len() - heard.len()).await);
+    assert!(heard == all, "something is lost, or came twice");
 }

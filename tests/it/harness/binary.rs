@@ -203,6 +203,13 @@ impl Serving {
         self.signal("-HUP");
     }
 
+    /// How much of the memory it has.
+    pub(crate) fn resident_kib(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.0.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse().unwrap()
+    }
+
     /// The exit code, once it has ended.
     pub(crate) fn exit_code(&mut self) -> Option<i32> {
         self.0.try_wait().unwrap().and_then(|status| status.code())
