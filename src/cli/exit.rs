@@ -4,6 +4,7 @@ use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use crate::config::Complaints;
+use crate::store::StoreError;
 
 /// Something failed.
 pub(super) const FAILURE: u8 = 1;
@@ -43,7 +44,8 @@ pub(super) fn code(result: anyhow::Result<()>) -> ExitCode {
     let Err(error) = result else {
         return ExitCode::SUCCESS;
     };
-    let code = if error.is::<Complaints>() {
+    let is_misplaced = matches!(error.downcast_ref(), Some(StoreError::Misplaced { .. }));
+    let code = if is_misplaced || error.is::<Complaints>() {
         CONFIG
     } else {
         error.downcast_ref::<Failure>().map_or(FAILURE, |failure| failure.code)

@@ -16,7 +16,7 @@ use tokio::{runtime, time};
 use crate::clock::Clock;
 use crate::config::{self, Config, Loaded, Secrets};
 use crate::notify::Notify;
-use crate::store::{Health, Store};
+use crate::store::{Health, Place, Store, place};
 use crate::telemetry::{Metrics, start_logs};
 
 use super::certificate::CertificateWatch;
@@ -54,10 +54,19 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let config = config?;
     let _logs = start_logs(config.log_format, config.log_level).context(NO_LOGS)?;
     reload::warn(&config.warnings);
+    warn_of_place(&config);
     allow_open_files();
     let in_use = InUse { path: arguments.file.config.clone(), files, fixed };
     let runtime = runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     runtime.context("the runtime cannot be started")?.block_on(serve(config, in_use))
+}
+
+/// Says that the database lies where it may be lost. Where it would break, it is not opened at all.
+fn warn_of_place(config: &Config) {
+    if let Place::Doubtful { name, why } = place(&config.store) {
+        let database = config.store.path.display();
+        tracing::warn!(%database, file_system = name, why, "the database should be on a local disk or a block volume");
+    }
 }
 
 /// Takes as many open files as the system allows: the usual first limit of 1,024 is less than the connections.

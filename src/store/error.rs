@@ -57,6 +57,19 @@ pub enum StoreError {
     /// Another instance uses the database.
     #[error("another instance is using {}: stop it first; two would call Defender twice", .0.display())]
     InUse(PathBuf),
+    /// The file system is none for a database.
+    #[error(
+        "{} cannot be there: the file system is {name}, and {why}; put it on a local disk or a block volume, and name \
+         that in store.path (deploy/README.md, \"Where the database may be\")", .path.display()
+    )]
+    Misplaced {
+        /// The database.
+        path: PathBuf,
+        /// The file system.
+        name: &'static str,
+        /// What does not work there.
+        why: &'static str,
+    },
     /// The lock file could not be made.
     #[error("{} cannot be opened ({why}): its folder must exist and the service must be able to write there", .path.display())]
     Unreachable {

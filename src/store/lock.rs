@@ -3,11 +3,12 @@
 use std::fs::{File, OpenOptions, TryLockError};
 use std::path::Path;
 
-use super::StoreError;
 use super::files::beside;
+use super::{StoreError, place};
 
-/// Takes the lock that lies beside the database; it is held until the file is dropped, also by a crash.
+/// Takes the lock that lies beside the database, if locks count where that lies; it is held until the file is dropped, also by a crash.
 pub(super) fn take(database: &Path) -> Result<File, StoreError> {
+    place::check(database)?;
     let path = beside(database, ".lock");
     let mut options = OpenOptions::new();
     options.create(true).truncate(false).write(true);

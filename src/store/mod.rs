@@ -37,6 +37,7 @@ mod new_action;
 mod outcome;
 mod parts;
 mod pending;
+mod place;
 mod prune;
 mod queue;
 mod read;
@@ -101,6 +102,7 @@ pub use messages::{
     CallbackWork, DueMessage, MessageFilter, MessageRecord, NewMessage, Sending, Sent, messages_beside,
 };
 pub use pending::PendingAtDefender;
+pub use place::{Place, place};
 pub use prune::{Deleted, Retention, Walk};
 pub use queue::{Sendable, Waiting};
 pub use read::{ActionFilter, ActionPage, ActionRecord, Attempt, DeliveryRecord, Unread};

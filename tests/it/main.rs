@@ -62,6 +62,7 @@ mod oidc;
 mod openc2;
 mod outcome;
 mod pairing;
+mod place;
 mod policy;
 mod policy_command;
 mod policy_property;

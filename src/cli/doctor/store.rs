@@ -10,7 +10,7 @@ use tempfile::NamedTempFile;
 use crate::alert::{Api, SourceName, after, before};
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::store::{ROOM_MIN, StoreError, Survey, room_left, survey};
+use crate::store::{Place, ROOM_MIN, StoreError, Survey, place, room_left, survey};
 
 use super::finding::{Check, Finding, note, well, wrong};
 
@@ -49,6 +49,7 @@ pub(super) fn disk(config: &Config, clock: &Clock) -> Vec<Finding> {
             wrong(Check::Disk, what, "make the folder, free space there, or run this as the service's user")
         }
     }];
+    findings.push(file_system(config));
     if let Some(left) = room_left(&config.store) {
         let mib = left / (1024 * 1024);
         let what = format!("{mib} MiB are left on its disk");
@@ -65,6 +66,15 @@ pub(super) fn disk(config: &Config, clock: &Clock) -> Vec<Finding> {
         });
     }
     findings
+}
+
+fn file_system(config: &Config) -> Finding {
+    let next = "put the database on a local disk or a block volume (deploy/README.md, \"Where the database may be\")";
+    match place(&config.store) {
+        Place::Good => well(Check::Disk, "its file system is one for a database"),
+        Place::Doubtful { name, why } => note(Check::Disk, format!("its file system is {name}: {why}"), next),
+        Place::Unsafe { name, why } => wrong(Check::Disk, format!("its file system is {name}: {why}"), next),
+    }
 }
 
 /// Writes a page to a file of its own beside the database, and forces it to disk. The file goes away again.
