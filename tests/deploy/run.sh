@@ -43,6 +43,18 @@ deploy/debian/build.sh "$binary" "$out/debian"
 lintian --no-cfg --allow-root --fail-on error "$out"/debian/*.deb
 # Nothing of a configuration that could be taken for a real one.
 test -z "$(dpkg-deb -c "$out"/debian/*.deb | grep -E '/etc/.*[^/]$' || true)"
+
+echo "-- Azure"
+need cloud-init cloud-init
+need sfdisk fdisk
+need mkfs.ext4 e2fsprogs
+need jq jq
+# Of the provider's package only the schema is read; it has no use for Node here.
+provider=cdktf_cdktf_provider_azurerm-14.23.1-py3-none-any.whl
+[ -f "$out/$provider" ] || "$tools/pip" download -q --disable-pip-version-check --no-deps -d "$out" cdktf-cdktf-provider-azurerm==14.23.1
+"$tools/python" tests/deploy/azure_templates.py "$binary" "$out/$provider" "$out/azure"
+"$tools/shellcheck" "$out"/azure/quarantine-bridge-*
+tests/deploy/azure_machine.sh "$out/azure"
 tests/deploy/azure.sh
 
 echo "-- image"
