@@ -139,17 +139,27 @@ where
 
 /// Tells of a connection that did not end as it should; the framework's own line, an error whatever it was, is not logged.
 fn ended_early(error: &DispatchError, metrics: &Metrics) {
-    match error {
-        DispatchError::Service(_)
-        | DispatchError::Body(_)
-        | DispatchError::Upgrade
-        | DispatchError::InternalError => {
-            tracing::error!(%error, "an answer could not be given");
-        }
-        DispatchError::Parse(_) => {
-            metrics.count(&metric::CONNECTIONS_REFUSED, &[("reason", "not_http")]);
-            tracing::debug!(%error, "what a client sent is no HTTP");
-        }
-        _ => tracing::debug!(%error, "a connection ended early"),
+    if matches!(error, DispatchError::Parse(_)) {
+        metrics.count(&metric::CONNECTIONS_REFUSED, &[("reason", "not_http")]);
     }
+    if is_ours(error) { tell_of_failure(error) } else { tell_of_client(error) }
+}
+
+fn tell_of_failure(error: &DispatchError) {
+    tracing::error!(%error, "an answer could not be given");
+}
+
+fn tell_of_client(error: &DispatchError) {
+    tracing::debug!(%error, "a connection ended early");
+}
+
+/// Says whether it was the service that failed, and not a client that went away, was slow or spoke no HTTP.
+fn is_ours(error: &DispatchError) -> bool {
+    matches!(
+        error,
+        DispatchError::Service(_)
+            | DispatchError::Body(_)
+            | DispatchError::Upgrade
+            | DispatchError::InternalError
+    )
 }

@@ -104,7 +104,7 @@ async fn what_is_no_http_is_counted_and_no_error() {
     assert_eq!(serving.terminate().await, Some(0));
     let lines: Vec<Value> =
         installation.log().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    let of_http = |line: &&Value| line["message"].as_str().unwrap().contains("no HTTP");
+    let of_http = |line: &&Value| line["message"].as_str().unwrap().contains("a connection ended early");
     assert_eq!(lines.iter().filter(of_http).count(), 2, "{lines:?}");
     assert!(lines.iter().all(|line| line["level"] != "ERROR"), "{lines:?}");
 }
