@@ -83,7 +83,7 @@ pub(super) async fn complete(
         now: context.clock.now(),
     };
     let completed = context.store.complete(complete).await?;
-    tracing::info!(%action, %who, ?completed, "completion");
+    tracing::info!(%action, %who, result = %completed, "completion");
     let no = |detail: String| Err(Problem::new(ProblemKind::NotCompletable, detail));
     match completed {
         Completed::Resumed => {

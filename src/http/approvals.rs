@@ -72,7 +72,7 @@ async fn judge(
 ) -> Result<HttpResponse, Problem> {
     let judge = Judge { action, word, reason, who: who.clone(), via, now: context.clock.now() };
     let judged = context.store.judge(judge).await?;
-    tracing::info!(%action, %who, ?judged, "judgement");
+    tracing::info!(%action, %who, result = %judged, "judgement");
     count(context, &judged);
     let mut answer = match judged {
         Judged::Resumed | Judged::Denied | Judged::Already => HttpResponse::Ok(),

@@ -62,7 +62,7 @@ pub(super) async fn decide(
     };
     let said = UseLink { link: proven.link.clone(), choice, reason, now };
     let used = context.store.use_link(said).await?;
-    tracing::info!(link = proven.link.id, who = %proven.link.approver, ?used, "a link was used");
+    tracing::info!(link = proven.link.id, who = %proven.link.approver, result = %used, "a link was used");
     Ok(answer(&context, &proven, &used))
 }
 

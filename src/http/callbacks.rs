@@ -68,7 +68,7 @@ pub(super) async fn replay_all(
 async fn replay(replay: ReplayMessages, context: &Context) -> Result<HttpResponse, Problem> {
     let (callback, who) = (replay.callback.clone(), replay.who.clone());
     let replayed = context.store.replay_messages(replay).await?;
-    tracing::info!(%callback, %who, ?replayed, "messages to a callback are to be sent again");
+    tracing::info!(%callback, %who, result = %replayed, "messages to a callback are to be sent again");
     match replayed {
         Replayed::Queued { count, left } => {
             Ok(HttpResponse::Ok().json(json!({"queued": count, "dead_left": left})))

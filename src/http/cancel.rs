@@ -24,7 +24,7 @@ pub(super) async fn cancel(
     let said: Reason = said::read(&request, payload, &context).await?;
     let cancel = Cancel { action, reason: said.text()?, who: who.clone(), now: context.clock.now() };
     let cancelled = context.store.cancel(cancel).await?;
-    tracing::info!(%action, %who, ?cancelled, "cancellation");
+    tracing::info!(%action, %who, result = %cancelled, "cancellation");
     let mut answer = match cancelled {
         Cancelled::Ended => {
             context.metrics.count(&metric::STATE_CHANGES, &[("state", State::Cancelled.as_str())]);

@@ -52,7 +52,7 @@ pub(super) async fn turn_off(
     let reason = said.text()?;
     let off = TurnOff { who: who.clone(), reason: reason.clone(), now: context.clock.now() };
     let turned = context.store.turn_off(off).await?;
-    tracing::warn!(%who, reason, ?turned, "the API was asked to turn the kill switch off");
+    tracing::warn!(%who, reason, result = %turned, "the API was asked to turn the kill switch off");
     match turned {
         TurnedOff::Off | TurnedOff::AlreadyOff => {
             context.metrics.set(&metric::KILL_SWITCH, &[], 0.0);

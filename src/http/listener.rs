@@ -4,6 +4,7 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::time::Duration;
 
+use actix_http::error::DispatchError;
 use actix_http::{HttpService, Protocol, Request};
 use actix_server::Server;
 use actix_service::{ServiceFactory, ServiceFactoryExt as _, fn_service, map_config};
@@ -12,6 +13,7 @@ use actix_web::body::MessageBody;
 use actix_web::dev::{AppConfig, ServiceResponse};
 use tokio::net::TcpStream;
 use tokio::time;
+use tracing::field;
 
 use crate::telemetry::{Metrics, metric};
 
@@ -76,7 +78,7 @@ impl Door {
                         Stream::Tls(Box::new(stream))
                     }
                     Ok(Err(error)) => {
-                        tracing::debug!(?address, %error, "a client did not get through TLS");
+                        tracing::debug!(address = address.map(field::display), %error, "a client did not get through TLS");
                         return self.refuse("tls");
                     }
                     Err(_) => return self.refuse("tls_timeout"),
@@ -117,7 +119,7 @@ where
     let stopping = builder.graceful_shutdown_signal();
     let builder = builder.listen("http", listener, move || {
         let app = app().map_err(|error: Error| error.error_response());
-        let (door, stopping) = (door.clone(), stopping.clone());
+        let (door, metrics, stopping) = (door.clone(), door.metrics.clone(), stopping.clone());
         let http = HttpService::build()
             .keep_alive(KEEP_ALIVE)
             .client_request_timeout(HEADERS_TIMEOUT)
@@ -129,8 +131,35 @@ where
             })
             .on_connect_ext(|connection: &Connection, data| connection.tell(data))
             .finish(map_config(app, |()| AppConfig::default()))
-            .map_err(|error| tracing::debug!(%error, "a connection ended early"));
+            .map_err(move |error| ended_early(&error, &metrics));
         fn_service(move |stream| door.clone().enter(stream)).and_then(http)
     })?;
     Ok(builder.run())
+}
+
+/// Tells of a connection that did not end as it should; the framework's own line, an error whatever it was, is not logged.
+fn ended_early(error: &DispatchError, metrics: &Metrics) {
+    if matches!(error, DispatchError::Parse(_)) {
+        metrics.count(&metric::CONNECTIONS_REFUSED, &[("reason", "not_http")]);
+    }
+    if is_ours(error) { tell_of_failure(error) } else { tell_of_client(error) }
+}
+
+fn tell_of_failure(error: &DispatchError) {
+    tracing::error!(%error, "an answer could not be given");
+}
+
+fn tell_of_client(error: &DispatchError) {
+    tracing::debug!(%error, "a connection ended early");
+}
+
+/// Says whether it was the service that failed, and not a client that went away, was slow or spoke no HTTP.
+fn is_ours(error: &DispatchError) -> bool {
+    matches!(
+        error,
+        DispatchError::Service(_)
+            | DispatchError::Body(_)
+            | DispatchError::Upgrade
+            | DispatchError::InternalError
+    )
 }

@@ -32,7 +32,7 @@ pub(super) async fn retry(
         now: context.clock.now(),
     };
     let retried = context.store.retry(retry).await?;
-    tracing::info!(%action, %who, ?retried, "retry");
+    tracing::info!(%action, %who, result = %retried, "retry");
     let (id, mut answer) = match retried {
         Retried::New(id) => (id, HttpResponse::Accepted()),
         Retried::Already(id) => (id, HttpResponse::Ok()),

@@ -58,7 +58,7 @@ pub(super) async fn mark(
     let until = until(now, said.days)?;
     let wish = MarkUndone { action, until, reason: reason(&said.reason)?, who: who.clone(), now };
     let marked = context.store.mark_undone(wish).await?;
-    tracing::info!(%action, %who, ?marked, "undo");
+    tracing::info!(%action, %who, result = %marked, "undo");
     match marked {
         MarkedUndone::Marked(_) => {}
         MarkedUndone::Nothing(state) => {
@@ -104,7 +104,7 @@ pub(super) async fn remove(
     let remove =
         RemoveMark { target, reason: reason(&said.reason)?, who: who.clone(), now: context.clock.now() };
     let removed = context.store.remove_undo_mark(remove).await?;
-    tracing::warn!(machine_id = %target.machine_id, sha1 = %target.sha1, %who, ?removed, "an undo mark is to go");
+    tracing::warn!(machine_id = %target.machine_id, sha1 = %target.sha1, %who, was_there = removed.is_some(), "an undo mark is to go");
     let mark = removed.ok_or_else(Problem::nothing_here)?;
     Ok(HttpResponse::Ok().json(view::undo_mark(&mark)))
 }

@@ -24,7 +24,7 @@ pub(super) enum Value<'p> {
 }
 
 /// A text, lent from what outlives the run or made by it.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(super) enum Text<'p> {
     Lent(&'p str),
     Made(Rc<str>),
@@ -152,6 +152,13 @@ fn parts<'t>(text: &'t str, separator: &str) -> Box<dyn Iterator<Item = &'t str>
     } else {
         let parts: Vec<_> = text.split(separator).collect();
         Box::new(parts.into_iter())
+    }
+}
+
+impl fmt::Debug for Text<'_> {
+    /// Quotes it as any other text: it stands in what senders are answered.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&**self, f)
     }
 }
 

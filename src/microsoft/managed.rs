@@ -6,6 +6,7 @@ use reqwest::{Method, Request};
 use secrecy::ExposeSecret as _;
 use serde::Deserialize;
 use serde_json::Value;
+use serde_json::error::Category;
 
 use super::aadsts;
 use super::answer::{Answer, plain, text};
@@ -64,10 +65,18 @@ struct Grant {
     expires_on: Value,
 }
 
+fn what_is_wrong(error: &serde_json::Error) -> &'static str {
+    match error.classify() {
+        Category::Io | Category::Eof => "it breaks off",
+        Category::Syntax => "it is not JSON",
+        Category::Data => "it has no access_token, or something else in its place",
+    }
+}
+
 fn granted(answer: &Answer, now: Timestamp) -> Result<Granted, TokenError> {
     let grant: Grant = serde_json::from_slice(&answer.body)
         // What else it says may quote the answer.
-        .map_err(|error| TokenError::NoAnswer(format!("an answer that is no token: {:?}", error.classify())))?;
+        .map_err(|error| TokenError::NoAnswer(format!("an answer that is no token: {}", what_is_wrong(&error))))?;
     let life = seconds(&grant.expires_in).map(SignedDuration::from_secs);
     let until = |end: i64| SignedDuration::from_secs(end.saturating_sub(now.as_second()));
     let life = life.or_else(|| seconds(&grant.expires_on).map(until));

@@ -14,6 +14,7 @@ use crate::ingest::Verified;
 use super::StoreError;
 use super::batch::Batch;
 use super::fetches::{self, WantedFetch};
+use super::known_pair;
 use super::new_action::{NewAction, told_first};
 use super::remembered;
 use super::rows::{Columns, new_uuid, to_json};
@@ -272,7 +273,7 @@ pub(super) fn keep_alert(
 ) -> Result<AcceptedAlert, StoreError> {
     let mut pairs = Vec::new();
     for pair in &alert.targets {
-        if !remembered::knows_pair(tx, batch.source, &alert.alert_id, pair)? {
+        if !known_pair::is_known(tx, batch, &alert.alert_id, pair)? {
             pairs.push(pair);
         }
     }

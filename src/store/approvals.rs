@@ -1,5 +1,7 @@
 //! What persons say about held actions. Every approval and denial, whichever way it came, goes through one function.
 
+use std::fmt;
+
 use jiff::Timestamp;
 use rusqlite::{Connection, Transaction, params};
 
@@ -50,6 +52,23 @@ pub enum Judged {
     NotApprovable(String),
     /// There is no such action.
     Missing,
+}
+
+impl fmt::Display for Judged {
+    /// Writes it as the log has it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Resumed => f.write_str("nothing holds it any more"),
+            Self::Kept => f.write_str("others must approve too"),
+            Self::Denied => f.write_str("denied"),
+            Self::Already => f.write_str("was said before"),
+            Self::OwnAction => f.write_str("refused: has a part in the action"),
+            Self::NotHeld(state) => write!(f, "refused: not held, {state}"),
+            Self::NoSuchHold(guard) => write!(f, "refused: not held by {guard}"),
+            Self::NotApprovable(guard) => write!(f, "refused: no approval stands for {guard}"),
+            Self::Missing => f.write_str("no such action"),
+        }
+    }
 }
 
 /// A guard that holds an action.

@@ -1,5 +1,7 @@
 //! Cancels an action: at once if nothing of it was sent, else as a wish that dispatch takes to Defender.
 
+use std::fmt;
+
 use jiff::Timestamp;
 use rusqlite::{Connection, Row, Transaction, params};
 
@@ -44,6 +46,20 @@ pub enum Cancelled {
     TooLate(State),
     /// There is no such action.
     Missing,
+}
+
+impl fmt::Display for Cancelled {
+    /// Writes it as the log has it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ended => f.write_str("cancelled, nothing was sent"),
+            Self::AlreadyEnded => f.write_str("was cancelled before"),
+            Self::Wanted => f.write_str("wanted of Defender"),
+            Self::AlreadyWanted => f.write_str("is wanted already"),
+            Self::TooLate(state) => write!(f, "too late: {state}"),
+            Self::Missing => f.write_str("no such action"),
+        }
+    }
 }
 
 /// What was found out about a cancellation.

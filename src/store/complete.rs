@@ -1,5 +1,7 @@
 //! Completes a held action: a person says which device or file it is, and it is looked for and decided again.
 
+use std::fmt;
+
 use jiff::Timestamp;
 use rusqlite::{Transaction, params};
 
@@ -41,6 +43,19 @@ pub enum Completed {
     Sha1Given,
     /// There is no such action.
     Missing,
+}
+
+impl fmt::Display for Completed {
+    /// Writes it as the log has it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Resumed => f.write_str("looked for again"),
+            Self::Already => f.write_str("was said before"),
+            Self::NotHeld(state) => write!(f, "refused: it does not wait for this, {state}"),
+            Self::Sha1Given => f.write_str("refused: the alert gives another SHA1"),
+            Self::Missing => f.write_str("no such action"),
+        }
+    }
 }
 
 impl Store {

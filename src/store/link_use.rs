@@ -1,5 +1,7 @@
 //! The use of a one-time link: its approver's word, once.
 
+use std::fmt;
+
 use jiff::Timestamp;
 use rusqlite::{Transaction, params};
 
@@ -36,6 +38,18 @@ pub enum UsedLink {
     Stale,
     /// The link is over.
     Over,
+}
+
+impl fmt::Display for UsedLink {
+    /// Writes it as the log has it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Judged(judged) => judged.fmt(f),
+            Self::Before(_) => f.write_str("was used before"),
+            Self::Stale => f.write_str("refused: the action is held anew since it was made"),
+            Self::Over => f.write_str("refused: it is over"),
+        }
+    }
 }
 
 impl Store {

@@ -26,6 +26,7 @@ mod idempotency;
 mod inline;
 mod intent;
 mod kept_action;
+mod known_pair;
 mod ledger;
 mod link_use;
 mod links;

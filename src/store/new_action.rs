@@ -6,6 +6,7 @@ use crate::alert::{ActionId, Alert, EntityPair, Mode, Severity, State, Who, mill
 
 use super::StoreError;
 use super::batch::Batch;
+use super::known_pair;
 use super::rows::{Columns, to_json};
 use super::seal::{Sealed, Told};
 
@@ -68,7 +69,8 @@ impl NewAction<'_> {
 
     /// The pair is known by its first action; another try is known by the one before.
     fn pair_key(&self) -> String {
-        self.retry_of.map_or_else(|| self.pair.key(), |before| format!("retry of {before}"))
+        self.retry_of
+            .map_or_else(|| known_pair::key(self.batch, self.pair), |before| format!("retry of {before}"))
     }
 
     fn seal(&self) -> Result<[u8; 32], StoreError> {

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use rusqlite::{Transaction, params};
 use sha2::{Digest as _, Sha256};
 
-use crate::alert::{Action, AlertId, DeliveryId, EntityPair, SourceName, Target, millis};
+use crate::alert::{Action, AlertId, DeliveryId, SourceName, Target, millis};
 
 use super::StoreError;
 use super::rows::Columns;
@@ -89,9 +89,9 @@ pub(super) fn knows_pair(
     tx: &Transaction<'_>,
     source: &SourceName,
     alert_id: &AlertId,
-    pair: &EntityPair,
+    pair_key: &str,
 ) -> Result<bool, StoreError> {
-    Key::of_pair(source.as_str(), alert_id.as_str(), &pair.key()).is_remembered(tx)
+    Key::of_pair(source.as_str(), alert_id.as_str(), pair_key).is_remembered(tx)
 }
 
 /// Says whether another action of the same alert, whose row is gone, was sent for this target.

@@ -2,9 +2,9 @@
 //! each. All of it is one transaction, with what is to be answered when the same is asked again.
 
 use jiff::Timestamp;
-use rusqlite::{OptionalExtension as _, Transaction};
+use rusqlite::Transaction;
 
-use crate::alert::{Alert, DeliveryId, EntityPair, Requested, State};
+use crate::alert::{Alert, DeliveryId, Requested, State};
 use crate::audit::Act;
 use crate::ingest::Verified;
 
@@ -12,8 +12,9 @@ use super::accept::{Accept, keep_alert, keep_delivery, known_delivery};
 use super::audit::{self, Administered};
 use super::batch::Batch;
 use super::idempotency::{self, Once, Taken};
+use super::known_pair;
 use super::remembered;
-use super::rows::{Columns, new_uuid};
+use super::rows::new_uuid;
 use super::{Store, StoreError};
 
 /// What a caller of the API asks for.
@@ -120,7 +121,10 @@ fn keep(
     let mut new = Vec::new();
     keep_alert(tx, &batch, alert, &mut new)?;
     let Some(id) = new.first().copied() else {
-        return known(tx, request, alert);
+        let pair = alert.targets.first();
+        let known =
+            pair.map(|pair| known_pair::find(tx, &batch, &alert.alert_id, pair)).transpose()?.flatten();
+        return Ok(known.map_or(Taken::Gone, |(id, state)| Taken::Stands { id, state, is_known: true }));
     };
     let done = Administered {
         action: Some(id),
@@ -131,22 +135,4 @@ fn keep(
     };
     audit::administered(tx, &done)?;
     Ok(Taken::Stands { id, state: State::Accepted, is_known: false })
-}
-
-/// Finds the action that the alert has for the pair.
-fn known(tx: &Transaction<'_>, request: &Request, alert: &Alert) -> Result<Taken, StoreError> {
-    let pair_key = alert.targets.first().map(EntityPair::key).unwrap_or_default();
-    let mut statement = tx.prepare_cached(
-        "SELECT a.id, a.state FROM actions a JOIN alerts l ON l.seq = a.alert_seq
-         WHERE l.source = ?1 AND l.alert_id = ?2 AND a.pair_key = ?3",
-    )?;
-    let key = [request.delivery.source().as_str(), alert.alert_id.as_str(), &pair_key];
-    let found = statement.query_row(key, |row| {
-        let columns = Columns(row);
-        Ok(columns.parsed("id").and_then(|id| Ok((id, columns.parsed("state")?))))
-    });
-    match found.optional()?.transpose()? {
-        Some((id, state)) => Ok(Taken::Stands { id, state, is_known: true }),
-        None => Ok(Taken::Gone),
-    }
 }

@@ -1,5 +1,7 @@
 //! Has messages to callbacks sent again, because a person wants it.
 
+use std::fmt;
+
 use jiff::Timestamp;
 use rusqlite::{Transaction, params};
 
@@ -42,6 +44,17 @@ pub enum Replayed {
     Missing,
     /// The callback cannot be told anything now, for this reason.
     Closed(&'static str),
+}
+
+impl fmt::Display for Replayed {
+    /// Writes it as the log has it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Queued { count, left } => write!(f, "{count} queued, {left} left"),
+            Self::Missing => f.write_str("no such callback or message"),
+            Self::Closed(why) => write!(f, "refused: {why}"),
+        }
+    }
 }
 
 impl Store {

@@ -4,6 +4,8 @@
 //! a comment of its own, made of the id of the one before: its lost answer is found again, also where a restore from a backup
 //! has lost the retry itself.
 
+use std::fmt;
+
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
 
@@ -49,6 +51,18 @@ pub enum Retried {
     Not(String),
     /// There is no such action.
     Missing,
+}
+
+impl fmt::Display for Retried {
+    /// Writes it as the log has it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::New(id) => write!(f, "tried again as {id}"),
+            Self::Already(id) => write!(f, "was tried again as {id}"),
+            Self::Not(why) => write!(f, "not tried again: {why}"),
+            Self::Missing => f.write_str("no such action"),
+        }
+    }
 }
 
 impl Store {

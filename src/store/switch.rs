@@ -3,6 +3,8 @@
 //! Turning it on and recording an intent are writes of one database, one after the other: once a turn is committed, no
 //! intent is recorded any more. What was recorded just before learns of it by [`Store::kill_switch_turns`].
 
+use std::fmt;
+
 use jiff::Timestamp;
 use rusqlite::{Connection, Transaction, params};
 use tokio::sync::watch;
@@ -61,6 +63,19 @@ pub enum TurnedOff {
     AlreadyOff,
     /// It stays on: the signal file is there, or it is not known whether it is.
     Signalled,
+}
+
+impl fmt::Display for TurnedOff {
+    /// Writes it as the log has it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Off => f.write_str("off"),
+            Self::AlreadyOff => f.write_str("was off before"),
+            Self::Signalled => {
+                f.write_str("stays on: the signal file is there, or it is not known whether it is")
+            }
+        }
+    }
 }
 
 impl Store {

@@ -1,5 +1,7 @@
 //! The marks of quarantines that a person has undone: while one is in force, the same is not done again.
 
+use std::fmt;
+
 use jiff::{SignedDuration, Timestamp};
 use rusqlite::{Connection, Row, Transaction, params};
 
@@ -53,6 +55,17 @@ pub enum MarkedUndone {
     Nothing(State),
     /// There is no such action.
     Missing,
+}
+
+impl fmt::Display for MarkedUndone {
+    /// Writes it as the log has it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Marked(mark) => write!(f, "marked until {:.0}", mark.until),
+            Self::Nothing(state) => write!(f, "nothing to undo: {state}"),
+            Self::Missing => f.write_str("no such action"),
+        }
+    }
 }
 
 /// The wish to take a mark away.

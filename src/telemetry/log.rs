@@ -17,6 +17,10 @@ const WAITING_MAX: usize = 4_096;
 /// How long the end waits for the last lines.
 const FLUSH_WITHIN: Duration = Duration::from_secs(1);
 
+/// The framework logs each connection that ends early as an error, also where a client's bytes were no HTTP, and hands the same to
+/// whoever serves: `http::listener` logs it as what it is.
+const NOT_LOGGED: &str = "actix_http::h1::dispatcher=off";
+
 /// Lines that could not be written. Standard error is one for the whole process, and so is this.
 static DROPPED: AtomicU64 = AtomicU64::new(0);
 
@@ -47,7 +51,8 @@ pub fn start_logs(format: LogFormat, level: LevelFilter) -> io::Result<Logs> {
     let (entries, waiting) = sync_channel(WAITING_MAX);
     thread::Builder::new().name("log-writer".to_owned()).spawn(move || write_all(&waiting))?;
     let logs = Logs(entries.clone());
-    let filter = EnvFilter::default().add_directive(level.into());
+    let quiet = NOT_LOGGED.parse().map_err(io::Error::other)?;
+    let filter = EnvFilter::default().add_directive(level.into()).add_directive(quiet);
     // What cannot be written is counted, not told: there is nowhere to tell it.
     let builder = tracing_subscriber::fmt().with_env_filter(filter).log_internal_errors(false);
     let builder = builder.with_writer(move || Line(entries.clone())).with_ansi(false);

@@ -511,3 +511,19 @@ async fn while_the_store_cannot_be_written_nothing_is_accepted_and_afterwards_al
     let answer = bridge.post("msg_1", bridge.alert("a1", MACHINE, SHA1)).await;
     assert_eq!(answer.status, 202);
 }
+
+/// What is answered is for people who have never seen the program: no text of its types.
+#[tokio::test]
+async fn a_field_that_is_not_known_is_named_in_plain_words() {
+    let bridge = Bridge::start().await;
+    let alert = |machine: Value| {
+        let targets = json!([{"machine": machine, "file": {"sha1": SHA1}}]);
+        json!({"alert_id": "a1", "severity": "high", "occurred_at": "2026-03-01T12:00:00Z", "targets": targets})
+    };
+    let answer = bridge.post("msg_1", alert(json!({"id": MACHINE, "host\u{e4}": "x"})).to_string()).await;
+
+    assert_eq!(answer.status, 422, "{answer:?}");
+    let told = answer.body.to_string();
+    assert!(told.contains("a field \\\"host\u{e4}\\\" that is not one of"), "{told}");
+    assert!(!told.contains("Made(") && !told.contains("Lent("), "{told}");
+}

@@ -8,6 +8,7 @@ use reqwest::Client;
 use serde_json::{Value, json};
 
 use crate::harness::binary::{Installation, command};
+use crate::harness::wire::{HERE, ask, status};
 use crate::harness::{MACHINE, SHA1, key, poll, simulate};
 use quarantine_bridge::clock::Clock;
 
@@ -81,4 +82,29 @@ async fn whatever_is_in_a_line_it_is_one_line_and_shows_all_of_it() {
             }
         }
     }
+}
+
+/// TLS to a plain port, or whoever looks at what a port says: told where it is asked for, counted, and no error.
+#[tokio::test]
+async fn what_is_no_http_is_counted_and_no_error() {
+    let installation = Installation::new("http://127.0.0.1:9", "[log]\nlevel = \"debug\"\n");
+    let (_, token, _) = installation.told(&["token", "create", "--name", "t", "--scope", "metrics"]);
+    let serving = installation.serve();
+    installation.wait_until_ready().await;
+    let address = ([127, 0, 0, 1], installation.port).into();
+    for bytes in [&b"\x16\x03\x01\x00\xf4\x01\x00\x00\xf0\x03\x03"[..], b"SSH-2.0-OpenSSH_9.2\r\n\r\n"] {
+        assert_eq!(status(&ask(HERE, address, bytes).await), 400);
+    }
+
+    let client = Client::builder().no_proxy().build().unwrap();
+    let metrics = client.get(installation.url("/metrics")).bearer_auth(token.trim()).send().await.unwrap();
+    let metrics = metrics.text().await.unwrap();
+    let counted = "quarantine_bridge_connections_refused_total{reason=\"not_http\"} 2\n";
+    assert!(metrics.contains(counted), "{metrics}");
+    assert_eq!(serving.terminate().await, Some(0));
+    let lines: Vec<Value> =
+        installation.log().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let of_http = |line: &&Value| line["message"].as_str().unwrap().contains("a connection ended early");
+    assert_eq!(lines.iter().filter(of_http).count(), 2, "{lines:?}");
+    assert!(lines.iter().all(|line| line["level"] != "ERROR"), "{lines:?}");
 }

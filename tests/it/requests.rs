@@ -314,6 +314,50 @@ async fn asking_again_is_answered_about_the_action_that_stands() {
     assert_eq!(audited(&bridge).len(), 1);
 }
 
+/// Who may only rehearse takes nothing away from who may act, whatever has become of the rehearsal meanwhile, also where retention
+/// has deleted it.
+#[tokio::test]
+async fn what_was_asked_for_in_shadow_is_asked_for_anew_with_more() {
+    for (is_over, is_pruned) in [(false, false), (true, false), (true, true)] {
+        let mut bridge = Bridge::with(setup()).await;
+        let shadow = bridge.requester("rehearsal", Some(Mode::Shadow));
+        let playbook = bridge.requester("playbook", Some(Mode::Enforce));
+        let body = asked(&bridge, "a1");
+        let first = bridge.post_as("/v1/actions", &shadow, &body).await;
+        let again = bridge.post_as("/v1/actions", &shadow, &body).await;
+        assert_eq!(
+            (id(&again), &again.body["duplicate"]),
+            (id(&first), &json!(true)),
+            "in shadow it is known"
+        );
+        if is_over {
+            bridge.run_for(SignedDuration::from_mins(1)).await;
+            assert_eq!(bridge.state(&id(&first)).await, "shadowed");
+        }
+        if is_pruned {
+            bridge.clock.advance(SignedDuration::from_hours(24 * 200));
+            bridge.prune().await;
+            assert_eq!(bridge.get(&format!("/v1/actions/{}", id(&first))).await.status, 404);
+        }
+        let body = if is_pruned { asked(&bridge, "a1") } else { body };
+
+        let real = bridge.post_as("/v1/actions", &playbook, &body).await;
+
+        assert_eq!((real.status, &real.body["duplicate"]), (202, &json!(false)), "{real:?}");
+        bridge.run_for(SignedDuration::from_mins(1)).await;
+        assert_eq!(bridge.state(&id(&real)).await, "succeeded");
+        for token in [&playbook, &shadow] {
+            let known = bridge.post_as("/v1/actions", token, &body).await;
+            assert_eq!(
+                (id(&known), &known.body["duplicate"]),
+                (id(&real), &json!(true)),
+                "what is real stands"
+            );
+        }
+        assert_eq!(bridge.quarantines().len(), 1);
+    }
+}
+
 #[tokio::test]
 async fn a_key_replays_its_answer_through_a_restart_for_its_caller_only() {
     let mut bridge = Bridge::with(setup()).await;

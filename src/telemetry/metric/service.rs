@@ -9,7 +9,7 @@ pub const BUILD_INFO: Metric =
 /// Connections that were closed before HTTP, by reason: `address`, `tls`, `tls_timeout`.
 pub const CONNECTIONS_REFUSED: Metric = counter(
     "quarantine_bridge_connections_refused_total",
-    "Connections closed before HTTP, by reason: address has too many, tls failed, tls_timeout.",
+    "Connections closed before a request, by reason: address has too many, tls failed, tls_timeout, not_http came.",
 );
 
 /// When the listener's certificate ends.
