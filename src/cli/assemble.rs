@@ -24,6 +24,7 @@ use crate::http::{self, Bound, Principals, Sources};
 use crate::ingest::jwt::Issuer;
 use crate::kill_switch::SwitchWatch;
 use crate::mapping::{BuiltIn, Format, Mapper};
+use crate::microsoft::Identity;
 use crate::oidc::{self, Fetcher, Keys};
 use crate::policy::Policy;
 use crate::retention::Pruner;
@@ -77,6 +78,29 @@ pub struct Live {
     max_ages: watch::Sender<MaxAges>,
     retention: watch::Sender<Retention>,
     callbacks: watch::Sender<Arc<Destinations>>,
+    microsoft: Microsoft,
+}
+
+/// Those who ask for tokens of Entra ID.
+#[derive(Debug)]
+struct Microsoft {
+    defender: Defender,
+    graph: Option<Graph>,
+}
+
+impl Microsoft {
+    fn new(config: &Config, clock: &Clock, metrics: &Metrics) -> anyhow::Result<Self> {
+        let graph = |options| Graph::new(options, clock.clone(), metrics.clone());
+        Ok(Self {
+            defender: Defender::new(&config.defender, clock.clone(), metrics.clone())?,
+            graph: config.graph.as_ref().map(graph).transpose()?,
+        })
+    }
+
+    fn take_over(&self, identity: &Identity) {
+        self.defender.take_over(identity);
+        self.graph.iter().for_each(|graph| graph.take_over(identity));
+    }
 }
 
 impl Live {
@@ -92,6 +116,7 @@ impl Live {
     pub fn apply(&self, config: Config) -> anyhow::Result<()> {
         let callbacks = Destinations::new(config.callbacks)?;
         self.keys.replace(issuers(&config.http))?;
+        self.microsoft.take_over(&config.defender.identity);
         self.max_ages.send_replace(ages(&config.dispatch));
         self.retention.send_replace(config.retention);
         self.callbacks.send_replace(Arc::new(callbacks));
@@ -145,29 +170,19 @@ impl fmt::Debug for Service {
 /// Opens the store, takes up where the last run ended, and listens.
 pub async fn assemble(config: Config, clock: Clock) -> anyhow::Result<Service> {
     let metrics = Metrics::new();
-    let store = Store::open(&config.store)?;
-    store.record_configuration(as_recorded(&config, ConfigurationAct::Loaded), clock.now()).await?;
-    let mut switch_watch =
-        SwitchWatch::new(store.clone(), clock.clone(), metrics.clone(), config.signal_file.clone());
-    // Before anything can be sent.
-    switch_watch.look().await?;
+    let (store, switch_watch) = open(&config, &clock, &metrics).await?;
     let mapper = Mapper::start(MAPPER_THREADS).context("the threads for payloads cannot be started")?;
     let (ready, is_ready) = watch::channel(false);
-    let defender = Defender::new(&config.defender, clock.clone(), metrics.clone())?;
+    let microsoft = Microsoft::new(&config, &clock, &metrics)?;
     let (keys, key_fetcher) = oidc::keys(issuers(&config.http), &clock, &metrics)?;
     let (max_ages, watched_ages) = watch::channel(ages(&config.dispatch));
-    let alert_fetcher = alert_fetcher(&config, (&store, &mapper), watched_ages, (&clock, &metrics))?;
+    let graph = microsoft.graph.clone();
+    let alert_fetcher = alert_fetcher(graph, (&store, &mapper), watched_ages, (&clock, &metrics))?;
     let (shown, budget) = watch::channel(Arc::new(Snapshot::empty(clock.steady())));
     let (retention, kept) = watch::channel(config.retention);
     let pruner = Pruner::new(store.clone(), clock.clone(), metrics.clone(), kept);
     let (callbacks, told) = watch::channel(Arc::new(Destinations::new(config.callbacks)?));
-    let parts = callbacks::Parts {
-        store: store.clone(),
-        clock: clock.clone(),
-        metrics: metrics.clone(),
-        public_url: config.http.public_url.clone(),
-    };
-    let teller = Callbacks::start(parts, told).await?;
+    let teller = teller(&config.http, told, (&store, &clock, &metrics)).await?;
     let traces = Traces::new(store.clone(), metrics.clone(), config.traces.as_ref())?;
     let checkpoints = Checkpoints::new(store.clone(), clock.clone(), metrics.clone(), config.checkpoints);
     let parts = http::Parts {
@@ -181,11 +196,21 @@ pub async fn assemble(config: Config, clock: Clock) -> anyhow::Result<Service> {
     };
     let Bound { address, server, sources, principals, stopping } = bind(config.http, parts)?;
     let (dispatch, changes) = watch::channel(config.dispatch);
+    let defender = microsoft.defender.clone();
     let dispatcher = Dispatcher::start(store.clone(), defender, changes, clock, metrics.clone()).await?;
     let dispatcher = dispatcher.showing(shown).await?;
     ready.send_replace(true);
-    let live =
-        Live { store: store.clone(), keys, sources, principals, dispatch, max_ages, retention, callbacks };
+    let live = Live {
+        store: store.clone(),
+        keys,
+        sources,
+        principals,
+        dispatch,
+        max_ages,
+        retention,
+        callbacks,
+        microsoft,
+    };
     Ok(Service {
         address,
         server,
@@ -204,9 +229,34 @@ pub async fn assemble(config: Config, clock: Clock) -> anyhow::Result<Service> {
     })
 }
 
+/// Opens the store, and looks for the signal file of the kill switch before anything can be sent.
+async fn open(config: &Config, clock: &Clock, metrics: &Metrics) -> anyhow::Result<(Store, SwitchWatch)> {
+    let store = Store::open(&config.store)?;
+    store.record_configuration(as_recorded(config, ConfigurationAct::Loaded), clock.now()).await?;
+    let signal_file = config.signal_file.clone();
+    let mut switch_watch = SwitchWatch::new(store.clone(), clock.clone(), metrics.clone(), signal_file);
+    switch_watch.look().await?;
+    Ok((store, switch_watch))
+}
+
 fn bind(options: http::Options, parts: http::Parts) -> anyhow::Result<Bound> {
     let listen = options.listen;
     http::bind(options, parts).with_context(|| format!("cannot listen on {listen}"))
+}
+
+/// The loop that tells callbacks.
+async fn teller(
+    http: &http::Options,
+    told: watch::Receiver<Arc<Destinations>>,
+    (store, clock, metrics): (&Store, &Clock, &Metrics),
+) -> anyhow::Result<Callbacks> {
+    let parts = callbacks::Parts {
+        store: store.clone(),
+        clock: clock.clone(),
+        metrics: metrics.clone(),
+        public_url: http.public_url.clone(),
+    };
+    Ok(Callbacks::start(parts, told).await?)
 }
 
 /// How long each source's alerts may be fetched for.
@@ -218,16 +268,15 @@ fn ages(dispatch: &dispatch::Options) -> MaxAges {
 const GRAPH_FORMAT: &str = "graph-alert-v2";
 
 fn alert_fetcher(
-    config: &Config,
+    graph: Option<Graph>,
     (store, mapper): (&Store, &Mapper),
     max_ages: watch::Receiver<MaxAges>,
     (clock, metrics): (&Clock, &Metrics),
 ) -> anyhow::Result<AlertFetcher> {
     let built_in = BuiltIn::named(GRAPH_FORMAT).context("the format is built in")?;
-    let client = |options| Graph::new(options, clock.clone(), metrics.clone());
     Ok(AlertFetcher::new(graph::Parts {
         store: store.clone(),
-        graph: config.graph.as_ref().map(client).transpose()?,
+        graph,
         mapper: mapper.clone(),
         format: Arc::new(Format::load(built_in.name, built_in.code)?),
         max_ages,

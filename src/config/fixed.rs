@@ -11,11 +11,14 @@ use toml::de::{DeTable, DeValue};
 use crate::microsoft::{AppRegistration, Identity, Proof};
 
 /// Keys that a reload applies, with all below them. Whatever is not here needs a restart.
-const APPLIED: [&str; 9] = [
+const APPLIED: [&str; 12] = [
     "allow_environment_secrets",
     "api",
     "budget",
     "callbacks",
+    "defender.certificate",
+    "defender.client_secret",
+    "defender.workload_identity",
     "dispatch",
     "policy",
     "retention",
@@ -51,17 +54,18 @@ impl Fixed {
         }
     }
 
-    /// Adds what proves as whom tokens are asked for.
+    /// Adds which kind of proof tokens are asked for with: what proves it may be replaced, and the kind takes a restart.
     pub(super) fn add_identity(&mut self, identity: &Identity) {
-        match identity {
-            Identity::App(AppRegistration { proof: Proof::Secret(secret), .. }) => {
-                self.add_secret("defender.client_secret", secret);
-            }
-            Identity::App(AppRegistration { proof: Proof::Certificate(certificate), .. }) => {
-                self.0.insert("defender.certificate (its content)".to_owned(), certificate.thumbprint());
-            }
-            Identity::App(AppRegistration { proof: Proof::Federated(_), .. }) | Identity::Managed(_) => {}
-        }
+        let key = match identity {
+            Identity::App(AppRegistration { proof, .. }) => match proof {
+                Proof::Secret(_) => "defender.client_secret",
+                Proof::Certificate(_) => "defender.certificate",
+                Proof::Federated(_) => "defender.workload_identity",
+            },
+            // Its keys are all kept.
+            Identity::Managed(_) => return,
+        };
+        self.0.insert(key.to_owned(), String::new());
     }
 
     /// Adds the content of a secret, as a digest.

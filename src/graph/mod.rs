@@ -72,6 +72,11 @@ impl Graph {
         Ok(Self { api_url: options.api_url.clone(), exchange, tokens, clock, metrics })
     }
 
+    /// Takes over what proves who asks, if it was replaced.
+    pub fn take_over(&self, identity: &Identity) {
+        self.tokens.take_over(identity);
+    }
+
     /// Returns a token that Graph should take, fetching one if needed.
     pub async fn token(&self) -> Result<Token, TokenError> {
         self.tokens.token(self.clock.now()).await

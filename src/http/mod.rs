@@ -185,6 +185,8 @@ struct Context {
     public_url: Option<PublicUrl>,
     link_key: Option<LinkKey>,
     tenant_id: String,
+    /// Whether the listener itself has TLS, and nothing else.
+    speaks_tls: bool,
     /// Places for listeners to events.
     listeners: Arc<Semaphore>,
     /// True once the service stops: streams end, and nobody waits any more.
@@ -267,6 +269,7 @@ pub fn bind(options: Options, parts: Parts) -> io::Result<Bound> {
         ..
     } = options;
     let places = Places::new(connections_per_address, proxies.networks.clone());
+    let speaks_tls = tls.is_some();
     let door = Door { tls, places, metrics: parts.metrics.clone() };
     let (watch_sources, watched) = watch::channel(Arc::new(Sources::new(sources, limits)));
     let (watch_principals, principals) = watch::channel(principals.map(Arc::new));
@@ -293,6 +296,7 @@ pub fn bind(options: Options, parts: Parts) -> io::Result<Bound> {
         public_url,
         link_key,
         tenant_id,
+        speaks_tls,
         listeners: Arc::new(Semaphore::new(events::LISTENERS_MAX)),
         stopping: told,
         ready,

@@ -8,11 +8,13 @@ use actix_web::dev::{Payload, ServiceRequest, ServiceResponse};
 use actix_web::http::header::{CONTENT_LENGTH, HeaderName, HeaderValue};
 use actix_web::http::{ConnectionType, StatusCode};
 use actix_web::middleware::Next;
+use actix_web::web::Data;
 use tracing::Instrument as _;
 use uuid::Uuid;
 
 use crate::alert::Traceparent;
 
+use super::Context;
 use super::admission::Left;
 use super::problem::Problem;
 use super::progress::{Body, Progress};
@@ -21,6 +23,10 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const CACHE_CONTROL: HeaderName = HeaderName::from_static("cache-control");
 const NOSNIFF: HeaderName = HeaderName::from_static("x-content-type-options");
+const STRICT_TRANSPORT_SECURITY: HeaderName = HeaderName::from_static("strict-transport-security");
+
+/// For a year a browser comes by TLS alone (RFC 6797). Other names under this one are not ours to speak for.
+const ONLY_TLS: &str = "max-age=31536000";
 
 /// Serves one request under an id of its own.
 pub(crate) async fn request<B: MessageBody + 'static>(
@@ -28,6 +34,7 @@ pub(crate) async fn request<B: MessageBody + 'static>(
     next: Next<B>,
 ) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
     let id = Uuid::new_v4().to_string();
+    let speaks_tls = request.app_data::<Data<Context>>().is_some_and(|context| context.speaks_tls);
     let traceparent = traceparent(&request);
     let span =
         tracing::info_span!("request", id, traceparent = traceparent.as_ref().map(Traceparent::as_str));
@@ -57,6 +64,9 @@ pub(crate) async fn request<B: MessageBody + 'static>(
     }
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(NOSNIFF, HeaderValue::from_static("nosniff"));
+    if speaks_tls {
+        headers.insert(STRICT_TRANSPORT_SECURITY, HeaderValue::from_static(ONLY_TLS));
+    }
     Ok(response)
 }
 

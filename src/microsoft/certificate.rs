@@ -41,6 +41,15 @@ pub struct Certificate {
     not_after: Timestamp,
 }
 
+/// The same certificate, shown in the same way: it has one key.
+impl PartialEq for Certificate {
+    fn eq(&self, other: &Self) -> bool {
+        (self.sha256, self.algorithm) == (other.sha256, other.algorithm)
+    }
+}
+
+impl Eq for Certificate {}
+
 impl fmt::Debug for Certificate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut certificate = f.debug_struct("Certificate");

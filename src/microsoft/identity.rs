@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 use url::Url;
 
 use crate::outgoing::{ClientError, Outgoing, Reach};
@@ -80,6 +80,18 @@ pub enum Proof {
     Secret(SecretString),
 }
 
+impl Proof {
+    /// Says whether another proof is of the same kind, and not the same.
+    fn is_rotated(&self, new: &Self) -> bool {
+        match (self, new) {
+            (Self::Federated(old), Self::Federated(new)) => old != new,
+            (Self::Certificate(old), Self::Certificate(new)) => old != new,
+            (Self::Secret(old), Self::Secret(new)) => old.expose_secret() != new.expose_secret(),
+            (Self::Federated(_) | Self::Certificate(_) | Self::Secret(_), _) => false,
+        }
+    }
+}
+
 impl fmt::Debug for AppRegistration {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("AppRegistration").field("client_id", &self.client_id).finish_non_exhaustive()
@@ -97,6 +109,17 @@ impl Identity {
                 Ok(Exchange::Network(outgoing.client()?))
             }
         }
+    }
+
+    /// Returns the same app registration with another one's proof, if that is another proof of the same kind. A new kind, another
+    /// registration and a managed identity take a restart.
+    pub(super) fn rotated(&self, new: &Self) -> Option<Self> {
+        let (Self::App(app), Self::App(other)) = (self, new) else {
+            return None;
+        };
+        let registration =
+            |app: &AppRegistration| (app.login_url.clone(), app.tenant_id.clone(), app.client_id.clone());
+        (registration(app) == registration(other) && app.proof.is_rotated(&other.proof)).then(|| new.clone())
     }
 
     /// The certificate by which it proves itself, if it has one.

@@ -8,7 +8,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jiff::{SignedDuration, Timestamp};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, watch};
 
 use crate::alert::{after, before};
 use crate::telemetry::metric::Metric;
@@ -104,7 +104,7 @@ pub enum TokenError {
 
 /// Fetches tokens and keeps the last one.
 pub struct TokenSource {
-    identity: Identity,
+    identity: watch::Sender<Asking>,
     scope: String,
     api: &'static str,
     roles: &'static [&'static [&'static str]],
@@ -114,9 +114,19 @@ pub struct TokenSource {
     kept: Mutex<Option<Kept>>,
 }
 
+/// As whom is asked.
+#[derive(Clone)]
+struct Asking {
+    identity: Identity,
+    /// How often its proof was replaced.
+    turn: u64,
+}
+
 /// The last token.
 struct Kept {
     token: Token,
+    /// For which proof it was given, or the last one that was tried since.
+    turn: u64,
     /// When to fetch the next one.
     renew_at: Timestamp,
 }
@@ -133,25 +143,46 @@ impl TokenSource {
         if let Some(certificate) = identity.certificate() {
             set_time(&metrics, &metric::CREDENTIAL_EXPIRY, needs.api, certificate.not_after());
         }
-        let (identity, scope) = (identity.clone(), needs.scope.to_owned());
+        let identity = watch::Sender::new(Asking { identity: identity.clone(), turn: 0 });
+        let scope = needs.scope.to_owned();
         let (api, roles) = (needs.api, needs.roles);
         Self { identity, scope, api, roles, exchange, metrics, kept: Mutex::new(None) }
     }
 
-    /// Returns the kept token, or a new one when that has less than five minutes left.
+    /// Takes over a proof that was replaced: another secret, certificate or token file of the same app registration. All else
+    /// takes a restart. The next token is asked for with it, at once: so it shows early whether Entra ID knows it.
+    pub fn take_over(&self, new: &Identity) {
+        let is_replaced = self.identity.send_if_modified(|asking| {
+            let Some(identity) = asking.identity.rotated(new) else {
+                return false;
+            };
+            *asking = Asking { identity, turn: asking.turn.saturating_add(1) };
+            true
+        });
+        if is_replaced {
+            if let Some(certificate) = new.certificate() {
+                set_time(&self.metrics, &metric::CREDENTIAL_EXPIRY, self.api, certificate.not_after());
+            }
+            tracing::info!(api = self.api, as_whom = %new, "what proves who asks for tokens was replaced");
+        }
+    }
+
+    /// Returns the kept token, or a new one when that has less than five minutes left, or what proves who asks was replaced.
     ///
     /// While no new one is to be had, the old one serves to its end: the five minutes are there for that.
     pub async fn token(&self, now: Timestamp) -> Result<Token, TokenError> {
         let mut kept = self.kept.lock().await;
+        let Asking { identity, turn } = self.identity.borrow().clone();
         if let Some(kept) = kept.as_ref()
+            && kept.turn == turn
             && now < kept.renew_at.min(kept.token.expires_at)
         {
             return Ok(kept.token.clone());
         }
-        let error = match self.fetch(now).await {
+        let error = match self.fetch(&identity, now).await {
             Ok(token) => {
                 let renew_at = before(token.expires_at, RENEW_BEFORE_END);
-                *kept = Some(Kept { token: token.clone(), renew_at });
+                *kept = Some(Kept { token: token.clone(), turn, renew_at });
                 return Ok(token);
             }
             Err(error) => error,
@@ -160,6 +191,7 @@ impl TokenSource {
             // A token that came without a role says that the right was taken away.
             Some(kept) if !matches!(error, TokenError::RoleMissing(_)) => {
                 kept.renew_at = after(now, RENEW_AGAIN);
+                kept.turn = turn;
                 tracing::warn!(%error, expires_at = %kept.token.expires_at, "the token could not be renewed; the old one serves to its end");
                 Ok(kept.token.clone())
             }
@@ -175,9 +207,9 @@ impl TokenSource {
         }
     }
 
-    async fn fetch(&self, now: Timestamp) -> Result<Token, TokenError> {
-        self.warn_of_end(now);
-        let result = match &self.identity {
+    async fn fetch(&self, identity: &Identity, now: Timestamp) -> Result<Token, TokenError> {
+        warn_of_end(identity, now);
+        let result = match identity {
             Identity::App(app) => entra::fetch(app, &self.scope, &self.exchange, now).await,
             Identity::Managed(identity) => managed::fetch(identity, &self.scope, &self.exchange, now).await,
         };
@@ -190,16 +222,6 @@ impl TokenSource {
         Ok(Token { secret: Arc::new(secret), expires_at })
     }
 
-    /// Says in time that the certificate must be replaced.
-    fn warn_of_end(&self, now: Timestamp) {
-        let Some(not_after) = self.identity.certificate().map(Certificate::not_after) else {
-            return;
-        };
-        if not_after.duration_since(now) < CERTIFICATE_NEAR_END {
-            tracing::warn!(%not_after, "the certificate of [defender] ends soon; register a new one, and restart with it");
-        }
-    }
-
     /// Says at once, and loudly, when the token cannot work: Entra ID hands out tokens without any role.
     fn check_roles(&self, token: &str) -> Result<(), TokenError> {
         let missing = missing_roles(token, self.roles);
@@ -209,6 +231,16 @@ impl TokenSource {
             None => Ok(()),
             Some(roles) => Err(TokenError::RoleMissing(roles)),
         }
+    }
+}
+
+/// Says in time that the certificate must be replaced.
+fn warn_of_end(identity: &Identity, now: Timestamp) {
+    let Some(not_after) = identity.certificate().map(Certificate::not_after) else {
+        return;
+    };
+    if not_after.duration_since(now) < CERTIFICATE_NEAR_END {
+        tracing::warn!(%not_after, "the certificate of [defender] ends soon; register a new one, and put it into its file");
     }
 }
 

@@ -55,9 +55,43 @@ const METADATA_ADDRESSES: [IpAddr; 5] = [
     IpAddr::V6(Ipv6Addr::new(0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254)),
 ];
 
-/// Says whether clouds hand out credentials there.
+/// Says whether clouds hand out credentials there, however the address is written.
 pub fn is_metadata(address: IpAddr) -> bool {
-    METADATA_ADDRESSES.contains(&address.to_canonical())
+    let is_one = |address: IpAddr| METADATA_ADDRESSES.contains(&address);
+    match address {
+        IpAddr::V4(_) => is_one(address),
+        IpAddr::V6(inner) => is_one(address) || within(inner).any(|inner| is_one(inner.into())),
+    }
+}
+
+/// Returns each IPv4 address that an IPv6 one may lead to: by being one, through a translator, or through a tunnel.
+fn within(address: Ipv6Addr) -> impl Iterator<Item = Ipv4Addr> {
+    let bits = address.to_bits();
+    // RFC 6052, 2.2: bits 64 to 71 are passed over where the IPv4 address would reach into them.
+    let passed_over = (bits >> 64 << 56) | (bits & 0x00ff_ffff_ffff_ffff);
+    let found = match address.segments() {
+        // Mapped (RFC 4291, 2.5.5.2), what came before that (2.5.5.1), translated (RFC 2765), and NAT64 (RFC 6052).
+        [0, 0, 0, 0, 0, 0 | 0xffff, _, _]
+        | [0, 0, 0, 0, 0xffff, 0, _, _]
+        | [0x64, 0xff9b, 0, 0, 0, 0, _, _] => {
+            vec![v4(bits, 0)]
+        }
+        // NAT64 of a network of its own (RFC 8215), which chooses how long the prefix is.
+        [0x64, 0xff9b, 1, ..] => {
+            vec![v4(bits, 0), v4(passed_over, 40), v4(passed_over, 32), v4(passed_over, 24)]
+        }
+        // 6to4 (RFC 3056).
+        [0x2002, ..] => vec![v4(bits, 80)],
+        // Teredo (RFC 4380, 4): the server, and the client with its bits turned.
+        [0x2001, 0, ..] => vec![v4(bits, 64), v4(!bits, 0)],
+        _ => Vec::new(),
+    };
+    found.into_iter()
+}
+
+/// The IPv4 address that stands so many bits from the end.
+fn v4(bits: u128, from_end: u32) -> Ipv4Addr {
+    Ipv4Addr::from_bits(u32::try_from(bits.wrapping_shr(from_end) & 0xffff_ffff).unwrap_or_default())
 }
 
 /// Says whether an address of the internet, or one that is allowed, is meant.

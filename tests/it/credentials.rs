@@ -1,6 +1,7 @@
 //! As whom tokens are asked for: each way to prove it works from delivery to the end, and each no says what to do.
 
 use std::fs;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use jiff::SignedDuration;
@@ -17,7 +18,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::task::JoinSet;
-use url::Url;
+use url::{Host, Url};
 
 use crate::harness::certificates::{Authority, rsa};
 use crate::harness::issuer::SigningPair;
@@ -356,9 +357,50 @@ fn a_file_must_hold_a_certificate_and_its_own_key() {
 }
 
 #[test]
+fn a_translator_or_tunnel_leads_into_the_internet_only_by_the_well_known_prefix() {
+    for (elsewhere, is_public) in [
+        ("64:ff9b::8.8.8.8", true),
+        ("64:ff9b::10.0.0.1", false),
+        ("64:ff9b::169.254.1.1", false),
+        ("64:ff9b:1::8.8.8.8", false),
+        ("64:ff9b:1:808:8:800::", false),
+        ("2002:808:808::1", false),
+        ("2001:0:808:808::f7f7:f7f7", false),
+        ("::ffff:10.0.0.1", false),
+        ("::ffff:8.8.8.8", true),
+        ("2606:4700::1111", true),
+    ] {
+        let ip = elsewhere.parse().unwrap();
+        assert!(!is_metadata(ip), "{elsewhere}");
+        assert_eq!(may_connect(ip, &[]), is_public, "{elsewhere}");
+    }
+}
+
+#[test]
 fn nobody_else_connects_to_where_clouds_hand_out_credentials() {
-    let metadata =
-        ["169.254.169.254", "169.254.170.2", "168.63.129.16", "[fd00:ec2::254]", "[::ffff:169.254.169.254]"];
+    // The last ones are 169.254.169.254 in other clothes: numbers, mapped, translated, behind NAT64 by prefixes of 96, 48, 56 and 64
+    // bits, 6to4, and Teredo as server and as client.
+    let metadata = [
+        "169.254.169.254",
+        "169.254.170.2",
+        "168.63.129.16",
+        "[fd00:ec2::254]",
+        "[fd20:ce::254]",
+        "2852039166",
+        "0xa9.0xfe.0251.254",
+        "[::ffff:169.254.169.254]",
+        "[::169.254.169.254]",
+        "[::ffff:0:169.254.169.254]",
+        "[64:ff9b::169.254.169.254]",
+        "[64:ff9b::168.63.129.16]",
+        "[64:ff9b:1::169.254.169.254]",
+        "[64:ff9b:1:a9fe:a9:fe00::]",
+        "[64:ff9b:1:a9:fe:a9fe::]",
+        "[64:ff9b:1:0:a9:fea9:fe00::]",
+        "[2002:a9fe:a9fe::1]",
+        "[2001:0:a9fe:a9fe::1]",
+        "[2001:0:808:808::5601:5601]",
+    ];
     for address in metadata {
         let url: Url = format!("http://{address}/metadata/identity/oauth2/token").parse().unwrap();
         let any = Outgoing::new(&url).client();
@@ -366,7 +408,11 @@ fn nobody_else_connects_to_where_clouds_hand_out_credentials() {
         let everything = ["0.0.0.0/0".parse().unwrap(), "::/0".parse().unwrap()];
         let allowed = Outgoing { reach: Reach::PublicAnd(&everything), ..Outgoing::new(&url) }.client();
         assert!(matches!(allowed, Err(ClientError::Address(_))), "{address}");
-        let ip = address.trim_matches(['[', ']']).parse().unwrap();
+        let ip: IpAddr = match url.host() {
+            Some(Host::Ipv4(ip)) => ip.into(),
+            Some(Host::Ipv6(ip)) => ip.into(),
+            _ => panic!("{address} is no address"),
+        };
         assert!(is_metadata(ip) && !may_connect(ip, &everything), "{address}");
         assert!(connectable("metadata.example", [(ip, 80).into()], &everything).is_err(), "{address}");
         assert!(Outgoing { reach: Reach::Beside, ..Outgoing::new(&url) }.client().is_ok(), "{address}");

@@ -80,6 +80,7 @@ mod restore;
 mod retention;
 mod retry;
 mod room;
+mod rotation;
 mod schemes;
 mod secrets;
 mod senders;

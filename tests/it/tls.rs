@@ -15,8 +15,8 @@ use tokio_rustls::TlsConnector;
 use crate::harness::binary::{Installation, set_mode};
 use crate::harness::certificates::{Authority, Pair, dns};
 use crate::harness::installed::Installed;
-use crate::harness::poll;
 use crate::harness::wire::{HERE, NAME, ask, ask_in_tls, ask_in_tls_from, connect, delivery, get, status};
+use crate::harness::{Bridge, poll};
 
 /// Where nobody listens: nothing is sent here.
 const NOWHERE: &str = "http://127.0.0.1:9";
@@ -77,6 +77,25 @@ fn client_hello(minor: u8) -> Vec<u8> {
     let body = [fixed, extensions].concat();
     let hello = [&[1, 0, 0, length(&body)][..], &body].concat();
     [&[22, 3, 1, 0, length(&hello)][..], &hello].concat()
+}
+
+#[tokio::test]
+async fn answers_over_tls_of_our_own_say_that_it_must_be_tls() {
+    const SAID: &str = "strict-transport-security: max-age=31536000\r\n";
+    let authority = Authority::new("server");
+    let bridge = Installed::start(installation(&authority, None, "")).await;
+    let client = authority.client(None, &[&TLS13]);
+
+    // A page of a person, an answer to a sender, and what there is not.
+    for path in ["/livez", "/approve/nonsense", "/v1/actions", "/nowhere"] {
+        let answer = ask_in_tls(&client, bridge.address, &get(path)).await.unwrap();
+        assert_eq!(answer.to_lowercase().matches(SAID).count(), 1, "{path}: {answer}");
+    }
+
+    // Without, it would be ignored at best (RFC 6797, 7.2): that is for the proxy to say.
+    let plain = Bridge::start().await;
+    let answer = plain.send(plain.request("/livez")).await;
+    assert!(!answer.headers.contains_key("strict-transport-security"));
 }
 
 #[tokio::test]

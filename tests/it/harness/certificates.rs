@@ -73,12 +73,17 @@ impl Authority {
 
 /// A self-signed certificate with an RSA key, as an app registration has one.
 pub(crate) fn rsa() -> &'static Pair {
-    static PAIR: LazyLock<Pair> = LazyLock::new(|| {
-        let key = KeyPair::generate_for(&PKCS_RSA_SHA256).unwrap();
-        let certificate = CertificateParams::default().self_signed(&key).unwrap();
-        Pair { certificate: certificate.pem(), key: key.serialize_pem(), der: certificate.der().to_vec() }
-    });
+    static PAIR: LazyLock<Pair> = LazyLock::new(|| rsa_until(4096));
     &PAIR
+}
+
+/// The same, that ends with the beginning of a year.
+pub(crate) fn rsa_until(year: i32) -> Pair {
+    let key = KeyPair::generate_for(&PKCS_RSA_SHA256).unwrap();
+    let mut parameters = CertificateParams::default();
+    parameters.not_after = date_time_ymd(year, 1, 1);
+    let certificate = parameters.self_signed(&key).unwrap();
+    Pair { certificate: certificate.pem(), key: key.serialize_pem(), der: certificate.der().to_vec() }
 }
 
 pub(crate) fn dns(name: &str) -> SanType {
