@@ -1,6 +1,6 @@
 //! `/v1/actions`: lists, one action, and its completion.
 
-use actix_web::web::{Data, Path, Payload};
+use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -11,6 +11,7 @@ use crate::store::{ActionFilter, ActionRecord, Complete, Completed};
 use crate::telemetry::metric;
 
 use super::auth::Caller;
+use super::named::Named;
 use super::parameters::{PAGE, limit, parse, time};
 use super::problem::{Problem, ProblemKind};
 use super::said::{self, member, reason};
@@ -20,10 +21,9 @@ use super::{Context, view};
 /// Shows an action; to a caller that prefers to wait, when it has come to rest.
 pub(super) async fn one(
     request: HttpRequest,
-    path: Path<String>,
+    Named(id): Named<ActionId>,
     context: Data<Context>,
 ) -> Result<HttpResponse, Problem> {
-    let id = path.parse().or(Err(Problem::nothing_here()))?;
     let mut record = context.store.action(id).await?.ok_or_else(Problem::nothing_here)?;
     let applied = waiting::wait(&context, &request, id, record.action.state).await;
     if applied.is_some() {
@@ -68,11 +68,10 @@ struct Completion {
 pub(super) async fn complete(
     Caller(who): Caller,
     request: HttpRequest,
-    path: Path<String>,
+    Named(action): Named<ActionId>,
     payload: Payload,
     context: Data<Context>,
 ) -> Result<HttpResponse, Problem> {
-    let action: ActionId = path.parse().or(Err(Problem::nothing_here()))?;
     let said: Completion = said::read(&request, payload, &context).await?;
     let complete = Complete {
         action,

@@ -1,7 +1,7 @@
 //! `POST /v1/actions/{id}/approve` and `/deny`: a person decides about a held action.
 
 use actix_web::http::header::USER_AGENT;
-use actix_web::web::{Data, Path, Payload};
+use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use serde::Deserialize;
 
@@ -10,6 +10,7 @@ use crate::store::{Judge, Judged, Via, Word};
 use crate::telemetry::metric;
 
 use super::auth::Caller;
+use super::named::Named;
 use super::problem::{Problem, ProblemKind};
 use super::said::{self, Reason, reason};
 use super::{Context, view};
@@ -29,11 +30,10 @@ struct Approval {
 pub(super) async fn approve(
     Caller(who): Caller,
     request: HttpRequest,
-    path: Path<String>,
+    Named(action): Named<ActionId>,
     payload: Payload,
     context: Data<Context>,
 ) -> Result<HttpResponse, Problem> {
-    let action = path.parse().or(Err(Problem::nothing_here()))?;
     let said: Approval = said::read(&request, payload, &context).await?;
     let mut holds = said.holds;
     holds.sort_unstable();
@@ -49,11 +49,10 @@ pub(super) async fn approve(
 pub(super) async fn deny(
     Caller(who): Caller,
     request: HttpRequest,
-    path: Path<String>,
+    Named(action): Named<ActionId>,
     payload: Payload,
     context: Data<Context>,
 ) -> Result<HttpResponse, Problem> {
-    let action = path.parse().or(Err(Problem::nothing_here()))?;
     let said: Reason = said::read(&request, payload, &context).await?;
     judge(&context, action, (who, via(&request)), (Word::Deny, said.text()?)).await
 }

@@ -9,6 +9,7 @@ use crate::alert::{CallbackName, EventType, MessageState};
 use crate::store::{CallbackRecord, MessageFilter, MessageRecord, ReplayMessages, Replayed, ResumeCallback};
 
 use super::auth::Caller;
+use super::named::Named;
 use super::parameters::{PAGE, cut, limit, parse};
 use super::problem::{Problem, ProblemKind};
 use super::said::{self, Reason};
@@ -24,10 +25,9 @@ pub(super) async fn list(context: Data<Context>) -> Result<HttpResponse, Problem
 /// Lists messages of one, the newest first.
 pub(super) async fn messages(
     request: HttpRequest,
-    path: Path<String>,
+    Named(name): Named<CallbackName>,
     context: Data<Context>,
 ) -> Result<HttpResponse, Problem> {
-    let name = path.parse().or(Err(Problem::nothing_here()))?;
     let (mut filter, limit) = filter(name, request.query_string())?;
     filter.limit = limit.saturating_add(1);
     let mut messages = context.store.messages(filter).await?.ok_or_else(Problem::nothing_here)?;
@@ -45,8 +45,8 @@ pub(super) async fn replay_one(
     context: Data<Context>,
 ) -> Result<HttpResponse, Problem> {
     let (name, id) = path.into_inner();
-    let said: Reason = said::read(&request, payload, &context).await?;
     let callback = name.parse().or(Err(Problem::nothing_here()))?;
+    let said: Reason = said::read(&request, payload, &context).await?;
     let reason = said.text()?;
     replay(ReplayMessages { callback, id: Some(id), who, reason, now: context.clock.now() }, &context).await
 }
@@ -55,12 +55,11 @@ pub(super) async fn replay_one(
 pub(super) async fn replay_all(
     Caller(who): Caller,
     request: HttpRequest,
-    path: Path<String>,
+    Named(callback): Named<CallbackName>,
     payload: Payload,
     context: Data<Context>,
 ) -> Result<HttpResponse, Problem> {
     let said: Reason = said::read(&request, payload, &context).await?;
-    let callback = path.parse().or(Err(Problem::nothing_here()))?;
     let reason = said.text()?;
     replay(ReplayMessages { callback, id: None, who, reason, now: context.clock.now() }, &context).await
 }
@@ -82,12 +81,11 @@ async fn replay(replay: ReplayMessages, context: &Context) -> Result<HttpRespons
 pub(super) async fn resume(
     Caller(who): Caller,
     request: HttpRequest,
-    path: Path<String>,
+    Named(name): Named<CallbackName>,
     payload: Payload,
     context: Data<Context>,
 ) -> Result<HttpResponse, Problem> {
     let said: Reason = said::read(&request, payload, &context).await?;
-    let name: CallbackName = path.parse().or(Err(Problem::nothing_here()))?;
     let resume = ResumeCallback {
         name: name.clone(),
         who: who.clone(),

@@ -1,6 +1,6 @@
 //! `POST /v1/actions/{id}/cancel`: a person or a playbook wants an action to end.
 
-use actix_web::web::{Data, Path, Payload};
+use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 
 use crate::alert::{ActionId, State};
@@ -8,6 +8,7 @@ use crate::store::{Cancel, Cancelled};
 use crate::telemetry::metric;
 
 use super::auth::Caller;
+use super::named::Named;
 use super::problem::{Problem, ProblemKind};
 use super::said::{self, Reason};
 use super::{Context, view};
@@ -16,11 +17,10 @@ use super::{Context, view};
 pub(super) async fn cancel(
     Caller(who): Caller,
     request: HttpRequest,
-    path: Path<String>,
+    Named(action): Named<ActionId>,
     payload: Payload,
     context: Data<Context>,
 ) -> Result<HttpResponse, Problem> {
-    let action: ActionId = path.parse().or(Err(Problem::nothing_here()))?;
     let said: Reason = said::read(&request, payload, &context).await?;
     let cancel = Cancel { action, reason: said.text()?, who: who.clone(), now: context.clock.now() };
     let cancelled = context.store.cancel(cancel).await?;

@@ -3,18 +3,22 @@
 use std::sync::Arc;
 
 use actix_web::HttpResponse;
-use actix_web::web::{Data, Path};
+use actix_web::web::Data;
 use serde_json::json;
 
+use crate::alert::DeliveryId;
 use crate::mapping::Mapped;
 use crate::store::{Receipt, Replay};
 
 use super::auth::Caller;
+use super::named::Named;
 use super::problem::{Problem, ProblemKind};
 use super::{Context, hooks, view};
 
-pub(super) async fn one(path: Path<String>, context: Data<Context>) -> Result<HttpResponse, Problem> {
-    let id = path.parse().or(Err(Problem::nothing_here()))?;
+pub(super) async fn one(
+    Named(id): Named<DeliveryId>,
+    context: Data<Context>,
+) -> Result<HttpResponse, Problem> {
     let record = context.store.delivery(id).await?.ok_or_else(Problem::nothing_here)?;
     Ok(HttpResponse::Ok().json(view::delivery(&record)))
 }
@@ -22,10 +26,9 @@ pub(super) async fn one(path: Path<String>, context: Data<Context>) -> Result<Ht
 /// Reads a kept delivery with the format that its source has now, and accepts what is new.
 pub(super) async fn replay(
     Caller(who): Caller,
-    path: Path<String>,
+    Named(delivery_id): Named<DeliveryId>,
     context: Data<Context>,
 ) -> Result<HttpResponse, Problem> {
-    let delivery_id = path.parse().or(Err(Problem::nothing_here()))?;
     let record = context.store.delivery(delivery_id).await?.ok_or_else(Problem::nothing_here)?;
     let source = context.source(&record.source).ok_or_else(|| {
         Problem::new(ProblemKind::SourceUnknown, format!("There is no source {}.", record.source))

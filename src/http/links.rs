@@ -1,16 +1,18 @@
 //! `POST /v1/actions/{id}/links`: makes a one-time link by which an approver decides.
 
-use actix_web::web::{Data, Path, Payload};
+use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use jiff::SignedDuration;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use crate::alert::ActionId;
 use crate::store::{KeptLink, MadeLink, MakeLink};
 use crate::telemetry::metric;
 
 use super::auth::Caller;
 use super::link::Link;
+use super::named::Named;
 use super::problem::{Problem, ProblemKind};
 use super::said;
 use super::{Context, view};
@@ -31,11 +33,10 @@ struct Wish {
 pub(super) async fn create(
     Caller(who): Caller,
     request: HttpRequest,
-    path: Path<String>,
+    Named(action): Named<ActionId>,
     payload: Payload,
     context: Data<Context>,
 ) -> Result<HttpResponse, Problem> {
-    let action = path.parse().or(Err(Problem::nothing_here()))?;
     let (Some(key), Some(public_url)) = (&context.link_key, &context.public_url) else {
         let detail = "Links need link_key and public_url in [server] of the configuration, and a restart.";
         return Err(Problem::new(ProblemKind::LinksOff, detail));

@@ -30,6 +30,7 @@ mod kill_switch;
 mod link;
 mod links;
 mod listener;
+mod named;
 mod openc2;
 mod page;
 mod parameters;

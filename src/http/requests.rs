@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use actix_web::http::StatusCode;
-use actix_web::web::{Data, Path, Payload};
+use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 use bytes::Bytes;
 use serde_json::{Value, json};
@@ -17,6 +17,7 @@ use crate::telemetry::metric;
 use super::admission::{self, PutOff};
 use super::auth::Requester;
 use super::idempotency;
+use super::named::Named;
 use super::problem::{Problem, ProblemKind};
 use super::waiting::{self, Applied, is_pending};
 use super::{Context, Source, actions, asked, body, client, hooks};
@@ -83,10 +84,9 @@ pub(super) async fn several(
 pub(super) async fn status(
     requester: Requester,
     request: HttpRequest,
-    path: Path<String>,
+    Named(id): Named<ActionId>,
     context: Data<Context>,
 ) -> Result<HttpResponse, Problem> {
-    let id: ActionId = path.parse().or(Err(Problem::nothing_here()))?;
     // Whoever may ask for actions of one source learns nothing of another's.
     let is_own = |record: &ActionRecord| record.action.source == requester.bound.source;
     let record = context.store.action(id).await?.filter(is_own);

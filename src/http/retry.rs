@@ -1,12 +1,13 @@
 //! `POST /v1/actions/{id}/retry`: a person or a playbook wants an action tried again that has come to nothing.
 
-use actix_web::web::{Data, Path, Payload};
+use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 
 use crate::alert::ActionId;
 use crate::store::{Retried, Retry};
 
 use super::auth::{Caller, Requester};
+use super::named::Named;
 use super::problem::{Problem, ProblemKind};
 use super::said::{self, Reason};
 use super::{Context, view};
@@ -15,11 +16,10 @@ use super::{Context, view};
 pub(super) async fn retry(
     (Caller(who), requester): (Caller, Option<Requester>),
     request: HttpRequest,
-    path: Path<String>,
+    Named(action): Named<ActionId>,
     payload: Payload,
     context: Data<Context>,
 ) -> Result<HttpResponse, Problem> {
-    let action: ActionId = path.parse().or(Err(Problem::nothing_here()))?;
     let said: Reason = said::read(&request, payload, &context).await?;
     // A token that may ask for actions of one source only, and in some mode at most, may do no more by trying again.
     let bound = requester.map(|requester| requester.bound);

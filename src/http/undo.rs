@@ -1,6 +1,6 @@
 //! `/v1/actions/{id}/undo` and `/v1/undo-marks`: how a quarantine is undone, and the marks that keep it from coming back.
 
-use actix_web::web::{Data, Path, Payload};
+use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use jiff::Timestamp;
 use serde::Deserialize;
@@ -11,6 +11,7 @@ use crate::store::{MarkUndone, MarkedUndone, RemoveMark, UNDO_LIMIT};
 use crate::undo::recipe;
 
 use super::auth::Caller;
+use super::named::Named;
 use super::parameters::{cursor_and_limit, cut, parse};
 use super::problem::{Problem, ProblemKind};
 use super::said::{self, member, reason};
@@ -37,8 +38,10 @@ struct Removal {
 }
 
 /// Shows how the action is undone; does nothing.
-pub(super) async fn show(path: Path<String>, context: Data<Context>) -> Result<HttpResponse, Problem> {
-    let id: ActionId = path.parse().or(Err(Problem::nothing_here()))?;
+pub(super) async fn show(
+    Named(id): Named<ActionId>,
+    context: Data<Context>,
+) -> Result<HttpResponse, Problem> {
     let record = context.store.action(id).await?.ok_or_else(Problem::nothing_here)?;
     let recipe = recipe(&record.action, record.superseded_by.as_ref(), context.portal);
     Ok(HttpResponse::Ok().json(recipe))
@@ -48,11 +51,10 @@ pub(super) async fn show(path: Path<String>, context: Data<Context>) -> Result<H
 pub(super) async fn mark(
     Caller(who): Caller,
     request: HttpRequest,
-    path: Path<String>,
+    Named(action): Named<ActionId>,
     payload: Payload,
     context: Data<Context>,
 ) -> Result<HttpResponse, Problem> {
-    let action: ActionId = path.parse().or(Err(Problem::nothing_here()))?;
     let said: Mark = said::read(&request, payload, &context).await?;
     let now = context.clock.now();
     let until = until(now, said.days)?;

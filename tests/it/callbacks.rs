@@ -220,6 +220,13 @@ async fn what_is_not_taken_is_sent_again_over_days_and_then_given_up_and_replaye
     let nothing = format!("/v1/callbacks/soar/messages/{}/replay", "evt_0");
     assert_eq!(bridge.post_as(&nothing, &replay, &json!({"reason": "r"})).await.status, 404);
     assert_eq!(bridge.post_as("/v1/callbacks/no/replay", &replay, &json!({"reason": "r"})).await.status, 404);
+    for bad in ["/v1/callbacks/No/replay", "/v1/callbacks/No/messages/evt_0/replay"] {
+        assert_eq!(
+            bridge.post_as(bad, &replay, &json!({"why": 1})).await.status,
+            404,
+            "{bad}: whatever the body says"
+        );
+    }
     assert_eq!(bridge.post_as(&one, &replay, &json!({"reason": ""})).await.status, 400);
 }
 
