@@ -29,7 +29,7 @@ use crate::oidc::{self, Fetcher, Keys};
 use crate::policy::Policy;
 use crate::retention::Pruner;
 use crate::store::{Retention, Store, StoreError};
-use crate::telemetry::Metrics;
+use crate::telemetry::{Metrics, metric};
 use crate::traces::Traces;
 
 /// How many threads read payloads.
@@ -232,11 +232,26 @@ pub async fn assemble(config: Config, clock: Clock) -> anyhow::Result<Service> {
 /// Opens the store, and looks for the signal file of the kill switch before anything can be sent.
 async fn open(config: &Config, clock: &Clock, metrics: &Metrics) -> anyhow::Result<(Store, SwitchWatch)> {
     let store = Store::open(&config.store)?;
+    // Before anything is written by the new time.
+    heed_clock(&store, clock, metrics).await?;
     store.record_configuration(as_recorded(config, ConfigurationAct::Loaded), clock.now()).await?;
     let signal_file = config.signal_file.clone();
     let mut switch_watch = SwitchWatch::new(store.clone(), clock.clone(), metrics.clone(), signal_file);
     switch_watch.look().await?;
     Ok((store, switch_watch))
+}
+
+/// Tells of a clock that was set back while the service was down, and lets nothing wait longer because of it.
+async fn heed_clock(store: &Store, clock: &Clock, metrics: &Metrics) -> anyhow::Result<()> {
+    let by = store.set_back_since_last_run(clock.now(), clock.steady()).await?;
+    if let Some(by) = by {
+        tracing::warn!(
+            seconds = by.as_secs(),
+            "the clock is behind the last entry of the audit: it was set back, or was ahead before; what waits looks younger than it is"
+        );
+    }
+    metrics.set(&metric::CLOCK_SET_BACK, &[], by.map_or(0.0, |by| by.as_secs_f64()));
+    Ok(())
 }
 
 fn bind(options: http::Options, parts: http::Parts) -> anyhow::Result<Bound> {

@@ -250,6 +250,17 @@ fn audit_head(db: &Connection) -> Result<AuditHead, StoreError> {
     Ok(AuditHead { entries: chain.seq(), digest: chain.head(), checkpoint_at })
 }
 
+/// Returns when the last entry was written, if there is one.
+pub(super) fn last_at(db: &Connection) -> Result<Option<Timestamp>, StoreError> {
+    let mut statement = db.prepare_cached("SELECT entry FROM audit ORDER BY seq DESC LIMIT 1")?;
+    let text: Option<String> = statement.query_row([], |row| row.get(0)).optional()?;
+    let read = |text: String| {
+        let entry = Entry::read(text.as_bytes());
+        entry.map(|entry| from_millis(entry.at)).map_err(|error| StoreError::Corrupt(error.to_string()))
+    };
+    text.map(read).transpose()
+}
+
 /// Returns the entry of the last checkpoint.
 fn last_checkpoint(db: &Connection) -> Result<Option<Entry>, StoreError> {
     let Some(seq) = Mark::AuditCheckpoint.read(db)? else {

@@ -3,9 +3,9 @@
 use jiff::{SignedDuration, Timestamp};
 use rusqlite::{Transaction, params};
 
-use crate::alert::millis;
+use crate::alert::{Anchor, Steady, millis};
 
-use super::{Store, StoreError};
+use super::{Store, StoreError, audit};
 
 /// Looks are due at once, for they change nothing.
 const LOOKS: &str =
@@ -21,6 +21,23 @@ const WAITS: [&str; 5] = [
 ];
 
 impl Store {
+    /// Takes over a time of day that was set back while the service was down, as the last entry of the audit shows; says by how much
+    /// at the least.
+    pub async fn set_back_since_last_run(
+        &self,
+        now: Timestamp,
+        steady: Steady,
+    ) -> Result<Option<SignedDuration>, StoreError> {
+        self.writer
+            .write(move |tx| {
+                let last = audit::last_at(tx)?.map(|last| Anchor::new(last, steady));
+                let by = last.and_then(|last| last.was_set_back(now, steady));
+                by.map_or(Ok(()), |by| set_back(tx, by, now))?;
+                Ok(by)
+            })
+            .await
+    }
+
     /// Takes over a time of day that was set back by so much.
     pub async fn set_back(&self, by: SignedDuration, now: Timestamp) -> Result<(), StoreError> {
         self.writer.write(move |tx| set_back(tx, by, now)).await

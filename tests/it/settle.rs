@@ -348,3 +348,22 @@ async fn a_clock_that_is_set_back_by_four_minutes_holds_nothing_up_for_four_minu
     }
     assert_eq!((bridge.quarantines().len(), bridge.simulator.machine_actions().len()), (9, 6));
 }
+
+/// As above, while the service is down: only what was written by the last run tells.
+#[tokio::test]
+async fn a_clock_that_is_set_back_between_two_runs_is_told_and_no_look_waits_for_it() {
+    let mut bridge = Bridge::with(Setup { guards: without_facts, ..Setup::default() }).await;
+    let id = bridge.accept("a1", MACHINE, SHA1).await;
+    bridge.drain().await;
+    assert_eq!(bridge.state(&id).await, "submitted");
+    let behind = |bridge: &Bridge| bridge.metric("quarantine_bridge_clock_set_back_seconds").unwrap();
+    assert!(behind(&bridge) < 1.0);
+
+    bridge.clock.set_by(SignedDuration::from_mins(-30));
+    let bridge = bridge.restart().await;
+
+    assert!((1_790.0..1_801.0).contains(&behind(&bridge)), "{}", behind(&bridge));
+    let db = rusqlite::Connection::open(bridge.database()).unwrap();
+    let next_at: i64 = db.query_row("SELECT next_at FROM actions", [], |row| row.get(0)).unwrap();
+    assert!(next_at <= bridge.clock.now().as_millisecond(), "the next look is due");
+}

@@ -36,6 +36,12 @@ pub const CONFIG_LOADED: Metric = gauge(
     "When the configuration in use was read, in seconds since 1970.",
 );
 
+/// By how much the time of day was behind that of the last run when the service started.
+pub const CLOCK_SET_BACK: Metric = gauge(
+    "quarantine_bridge_clock_set_back_seconds",
+    "By how much, at the least, the time of day was behind the last run's when the service started, in seconds; else 0.",
+);
+
 /// Bytes that may still be written where the store lies.
 pub const STORE_ROOM: Metric = gauge(
     "quarantine_bridge_store_free_bytes",
@@ -100,6 +106,7 @@ pub(super) const ALL: &[Metric] = &[
     TLS_RELOADS,
     CONFIG_RELOAD_FAILED,
     CONFIG_LOADED,
+    CLOCK_SET_BACK,
     STORE_ROOM,
     STORE_ROOM_MIN,
     AUDIT_ENTRIES,
