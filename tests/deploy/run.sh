@@ -32,6 +32,7 @@ echo "-- compose"
 sed "s#/run/secrets/metrics-token#$PWD/README.md#; s#- rules.yaml#- $PWD/deploy/prometheus/rules.yaml#" \
   deploy/compose/prometheus.yaml > "$out/prometheus.yaml"
 promtool check config "$out/prometheus.yaml"
+python3 tests/deploy/prometheus.py "$binary" "$out/prometheus"
 
 echo "-- Kubernetes"
 "$tools/python" tests/deploy/kubernetes.py "$binary"
