@@ -49,7 +49,7 @@ Version: $version
 Architecture: $architecture
 Maintainer: The quarantine-bridge maintainers <maintainers@quarantine-bridge.example>
 Installed-Size: $size
-Depends: libc6 (>= 2.34), libgcc-s1, systemd, ca-certificates
+Depends: libc6 (>= 2.34), libgcc-s1, systemd, procps, ca-certificates
 Section: admin
 Priority: optional
 Description: turns a signed alert into Defender quarantining one file on one device

@@ -32,6 +32,7 @@ echo "-- compose"
 sed "s#/run/secrets/metrics-token#$PWD/README.md#; s#- rules.yaml#- $PWD/deploy/prometheus/rules.yaml#" \
   deploy/compose/prometheus.yaml > "$out/prometheus.yaml"
 promtool check config "$out/prometheus.yaml"
+python3 tests/deploy/prometheus.py "$binary" "$out/prometheus"
 
 echo "-- Kubernetes"
 "$tools/python" tests/deploy/kubernetes.py "$binary"
@@ -39,10 +40,17 @@ echo "-- Kubernetes"
 echo "-- Debian package and scripts"
 need lintian lintian
 "$tools/shellcheck" deploy/azure/*.sh deploy/debian/build.sh deploy/debian/p* tests/deploy/*.sh
+SOURCE_DATE_EPOCH=$(git log -1 --format=%ct)
+export SOURCE_DATE_EPOCH
+rm -rf "$out/again" "$out/debian"
+deploy/debian/build.sh "$binary" "$out/again"
 deploy/debian/build.sh "$binary" "$out/debian"
+cmp "$out"/again/*.deb "$out"/debian/*.deb
 lintian --no-cfg --allow-root --fail-on error "$out"/debian/*.deb
 # Nothing of a configuration that could be taken for a real one.
 test -z "$(dpkg-deb -c "$out"/debian/*.deb | grep -E '/etc/.*[^/]$' || true)"
+need debootstrap debootstrap
+tests/deploy/debian.sh "$out"/debian/*.deb
 
 echo "-- Azure"
 need cloud-init cloud-init
