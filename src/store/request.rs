@@ -2,19 +2,18 @@
 //! each. All of it is one transaction, with what is to be answered when the same is asked again.
 
 use jiff::Timestamp;
-use rusqlite::Transaction;
+use rusqlite::{Transaction, params};
 
 use crate::alert::{Alert, DeliveryId, Requested, State};
 use crate::audit::Act;
 use crate::ingest::Verified;
 
-use super::accept::{Accept, keep_alert, keep_delivery, known_delivery};
+use super::accept::{Accept, alert_ids, keep_alert, keep_delivery, known_delivery};
 use super::audit::{self, Administered};
 use super::batch::Batch;
 use super::idempotency::{self, Once, Taken};
 use super::known_pair;
-use super::remembered;
-use super::rows::new_uuid;
+use super::rows::{Columns, new_uuid, to_json};
 use super::{Store, StoreError};
 
 /// What a caller of the API asks for.
@@ -80,12 +79,9 @@ fn take(tx: &Transaction<'_>, request: &Request) -> Result<Requests, StoreError>
     Ok(Requests::Taken(taken))
 }
 
-/// Keeps the body, unless it is known; returns its delivery.
+/// Keeps the body, unless it is there; returns its delivery, which names all alerts that it was ever read as.
 fn keep_body(tx: &Transaction<'_>, request: &Request) -> Result<DeliveryId, StoreError> {
     let delivery = &request.delivery;
-    if let Some(known) = remembered::delivery(tx, delivery.source(), &delivery.key().to_string())? {
-        return Ok(known.id);
-    }
     let accept = Accept {
         delivery: delivery.clone(),
         alerts: request.actions.iter().map(|wanted| wanted.alert.clone()).collect(),
@@ -95,7 +91,32 @@ fn keep_body(tx: &Transaction<'_>, request: &Request) -> Result<DeliveryId, Stor
         now: request.now,
     };
     let new_id = DeliveryId::new(new_uuid(request.now));
-    if keep_delivery(tx, new_id, &accept)? { Ok(new_id) } else { Ok(known_delivery(tx, delivery)?.id) }
+    if keep_delivery(tx, new_id, &accept)? {
+        return Ok(new_id);
+    }
+    let known = known_delivery(tx, delivery)?.id;
+    add_alerts(tx, known, &accept.alerts)?;
+    Ok(known)
+}
+
+/// Adds to a delivery what it is read as now: an alert may have the id of the request instead of one in the body. Retention keeps the
+/// delivery as long as one of its alerts.
+fn add_alerts(tx: &Transaction<'_>, id: DeliveryId, alerts: &[Alert]) -> Result<(), StoreError> {
+    let mut statement = tx.prepare_cached("SELECT alert_ids FROM deliveries WHERE id = ?1")?;
+    let mut rows = statement.query([id.to_string()])?;
+    let row = rows.next()?.ok_or_else(|| StoreError::Corrupt(format!("delivery {id} is not there")))?;
+    let mut ids: Vec<String> = Columns(row).json("alert_ids")?;
+    let before = ids.len();
+    for new in alert_ids(alerts) {
+        if !ids.iter().any(|had| had == new) {
+            ids.push(new.to_owned());
+        }
+    }
+    if ids.len() > before {
+        tx.prepare_cached("UPDATE deliveries SET alert_ids = ?2 WHERE id = ?1")?
+            .execute(params![id.to_string(), to_json(&ids)?])?;
+    }
+    Ok(())
 }
 
 /// Keeps one action, unless the alert has its pair already. Who asks for a new one is in the audit.

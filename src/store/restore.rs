@@ -11,6 +11,10 @@ use super::{Store, StoreError, advance, audit, calls};
 /// How far a sender's clock may be ahead (policy's guard allows as much).
 const CLOCK_SKEW: SignedDuration = SignedDuration::from_mins(5);
 
+/// How long after a restore an action is asked for first whose alert's time does not prove that the alert is new. A playbook that
+/// asks again names the time of its asking, and an alert may have none.
+const ASKED_AGAIN: SignedDuration = SignedDuration::from_hours(30 * 24);
+
 /// A restore of the database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Restored {
@@ -74,13 +78,12 @@ fn last(db: &Connection) -> Result<Option<Restored>, StoreError> {
 /// Has Defender's list asked first, if the action may have been sent between the backup and the restore; says whether it is.
 ///
 /// That may be so if it was accepted before the restore, and also if its alert happened before it: its sender may have
-/// delivered it then already.
+/// delivered it then already. What was asked for by the API may have been asked for then, whatever time it names now.
 pub(super) fn ask_first(tx: &Transaction<'_>, action: &Action, now: Timestamp) -> Result<bool, StoreError> {
     let Some(restored) = last(tx)? else {
         return Ok(false);
     };
-    let known_since = action.occurred_at.map_or(action.accepted_at, |at| at.min(action.accepted_at));
-    if known_since > after(restored.at, CLOCK_SKEW) || was_asked(tx, action, restored)? {
+    if is_new_since(action, restored) || was_asked(tx, action, restored)? {
         return Ok(false);
     }
     let why = "the database was restored from a backup; Defender's list will tell whether it was sent since";
@@ -91,6 +94,14 @@ pub(super) fn ask_first(tx: &Transaction<'_>, action: &Action, now: Timestamp) -
     tx.prepare_cached("UPDATE actions SET looked_after_restore = ?2 WHERE id = ?1")?
         .execute(params![action.id.to_string(), restored.n])?;
     Ok(true)
+}
+
+/// Says whether an action's alert has surely not come before the restore.
+fn is_new_since(action: &Action, restored: Restored) -> bool {
+    match action.occurred_at.filter(|_| action.requested.is_none()) {
+        Some(at) => at.min(action.accepted_at) > after(restored.at, CLOCK_SKEW),
+        None => action.accepted_at > after(restored.at, ASKED_AGAIN),
+    }
 }
 
 /// Has a queued action looked up in Defender's list, since then, instead of being sent.

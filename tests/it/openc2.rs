@@ -455,3 +455,22 @@ async fn the_examples_of_the_document_are_taken() {
     }
     assert_eq!((examples.len(), actions(&bridge).await), (3, 1));
 }
+
+/// The same bytes are one delivery. Retention keeps it as long as one of its alerts, so it names them all.
+#[tokio::test]
+async fn a_command_that_comes_again_under_another_request_id_is_of_the_same_delivery() {
+    let mut bridge = Bridge::with(setup()).await;
+    let token = bridge.requester("soar", None);
+    let command = with(contain("c1"), "/command_id", Value::Null).to_string();
+    let mut ids = Vec::new();
+    for request_id in ["r1", "r2"] {
+        let request = bridge.request(ENDPOINT).bearer_auth(&token).header("x-request-id", request_id);
+        ids.push(action_id(&bridge.send(request.body(command.clone())).await));
+        bridge.run_for(SignedDuration::from_mins(2)).await;
+    }
+
+    assert_ne!(ids[0], ids[1]);
+    let delivery_id = bridge.action(&ids[1]).await["delivery_id"].as_str().unwrap().to_owned();
+    let delivery = bridge.get(&format!("/v1/deliveries/{delivery_id}")).await;
+    assert_eq!(delivery.body["alert_ids"], json!(["r1", "r2"]), "{:?}", delivery.body);
+}

@@ -5,9 +5,11 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 
 use jiff::SignedDuration;
+use quarantine_bridge::alert::Mode;
 use quarantine_bridge::clock::Clock;
 use quarantine_bridge::store::{BackupError, Options, Store, StoreError, back_up};
 use rusqlite::Connection;
+use serde_json::json;
 use tempfile::TempDir;
 
 use crate::harness::binary::{Installation, command, set_mode};
@@ -98,6 +100,34 @@ async fn an_alert_that_was_lost_and_comes_again_is_not_sent_again() {
     let later = bridge.accept("a3", &machine(8), SHA1).await;
     bridge.drain().await;
     assert_eq!(bridge.state(&later).await, "submitted");
+}
+
+/// A playbook that asks again names the time of its asking, which says nothing of whether it has asked before.
+#[tokio::test]
+async fn what_a_playbook_asks_for_again_after_a_restore_is_looked_up_first() {
+    let mut bridge = Bridge::with(Setup { playbooks: Some(Mode::Enforce), ..Setup::default() }).await;
+    let token = bridge.requester("soar", None);
+    let (_folder, backup) = make_backup(&bridge);
+    let asked = |bridge: &Bridge, alert_id: &str, machine: &str| {
+        json!({"alert_id": alert_id, "severity": "high", "occurred_at": bridge.clock.now().to_string(),
+            "machine": {"id": machine}, "file": {"sha1": SHA1}})
+    };
+    bridge.post_as("/v1/actions", &token, &asked(&bridge, "run-4711", MACHINE)).await;
+    bridge.run_for(SignedDuration::from_secs(60)).await;
+    assert_eq!(made(&bridge), 1);
+
+    let mut bridge = bridge.restore(&backup).await;
+    bridge.run_for(SignedDuration::from_mins(6)).await;
+    let again = bridge.post_as("/v1/actions", &token, &asked(&bridge, "run-4711", MACHINE)).await;
+    assert_eq!(again.status, 202, "it is new to this database");
+    bridge.run_for(SignedDuration::from_mins(5)).await;
+
+    assert_eq!(made(&bridge), 1, "no second machine action");
+    assert_eq!(bridge.state(again.body["id"].as_str().unwrap()).await, "succeeded");
+    bridge.clock.advance(SignedDuration::from_hours(31 * 24));
+    let later = bridge.post_as("/v1/actions", &token, &asked(&bridge, "run-4712", &machine(8))).await;
+    bridge.drain().await;
+    assert_eq!(bridge.state(later.body["id"].as_str().unwrap()).await, "submitted");
 }
 
 #[tokio::test]
