@@ -2,6 +2,8 @@
 
 use jiff::Timestamp;
 
+use super::entity::Target;
+use super::hashes::{MachineId, Sha1};
 use super::ids::MachineActionId;
 use super::state::State;
 
@@ -23,6 +25,16 @@ pub struct MachineAction {
     pub requestor: Option<String>,
     /// When it was made.
     pub created_at: Option<Timestamp>,
+}
+
+impl MachineAction {
+    /// Says whether it names another device or another file than this. What it does not name, or what is no id and no SHA1, is
+    /// not known to be another.
+    pub fn is_about_another(&self, target: Target) -> bool {
+        let machine: Option<MachineId> = self.machine_id.as_deref().and_then(|id| id.parse().ok());
+        let file: Option<Sha1> = self.file.as_deref().and_then(|hash| hash.parse().ok());
+        machine.is_some_and(|id| id != target.machine_id) || file.is_some_and(|sha1| sha1 != target.sha1)
+    }
 }
 
 /// What we keep of the machine action that is ours.

@@ -25,7 +25,8 @@ pub enum Outcome {
         /// How long Defender asks to wait.
         wait: SignedDuration,
     },
-    /// Defender says that an action is already in progress there, without saying which.
+    /// Defender says that an action is already in progress there: without saying which, or as if it were ours and naming
+    /// another device or file.
     ActiveRequest(Refusal),
     /// Defender does not know the device, or not the file on it: nothing happened. It may be too early.
     NotFound(Refusal),
@@ -72,7 +73,7 @@ impl Outcome {
     }
 }
 
-/// A clear no from Defender, in its own words.
+/// A clear no from Defender, in its own words; in ours where it has answered with what is not ours.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
     /// HTTP status.

@@ -55,7 +55,8 @@ pub(super) fn records(items: &[Value]) -> Result<Vec<MachineAction>, ReadError> 
     actions.ok_or(ReadError::Garbage("a record without id or status".to_owned()))
 }
 
-fn machine_action(item: &Value) -> Option<MachineAction> {
+/// Reads one record; none if it has no id or no status.
+pub(super) fn machine_action(item: &Value) -> Option<MachineAction> {
     Some(MachineAction {
         id: text(item, "id")?,
         status: text(item, "status")?,

@@ -119,11 +119,12 @@ impl Defender {
     /// }
     /// ```
     pub async fn stop_and_quarantine(&self, token: &Token, intent: RecordedIntent) -> Outcome {
-        let machine_id = intent.machine_id().to_string();
+        let target = intent.target();
+        let machine_id = target.machine_id.to_string();
         let url = self.url(&["machines", &machine_id, "StopAndQuarantineFile"]);
-        let body = wire::stop_and_quarantine(intent.comment(), &intent.sha1().to_string());
+        let body = wire::stop_and_quarantine(intent.comment(), &target.sha1.to_string());
         let outcome = match self.answer(posted(url, token, body), "stop_and_quarantine").await {
-            Ok(answer) => classify(&answer, self.clock.now()),
+            Ok(answer) => classify(&answer, target, self.clock.now()),
             Err(Failure::NotSent(why)) => Outcome::NotSent { why },
             Err(Failure::Lost(why) | Failure::TooLong(why)) => Outcome::Unknown { why, status: None },
         };

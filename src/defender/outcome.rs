@@ -6,14 +6,16 @@
 use jiff::Timestamp;
 use serde_json::Value;
 
-use crate::alert::{CancelOutcome, MachineActionRef, Outcome, Refusal, parse_time};
+use crate::alert::{CancelOutcome, MachineActionRef, Outcome, Refusal, Target, parse_time};
 use crate::microsoft::{Answer, is_success, refusal, text, throttle_wait};
 
-/// Classifies the answer to a quarantine call.
-pub fn classify(answer: &Answer, now: Timestamp) -> Outcome {
+use super::machine_actions::machine_action;
+
+/// Classifies the answer to a quarantine call for a file on a device.
+pub fn classify(answer: &Answer, target: Target, now: Timestamp) -> Outcome {
     let status = answer.status;
     if is_success(status) {
-        return accepted(answer, now);
+        return accepted(answer, target, now);
     }
     let refusal = refusal(answer);
     match status {
@@ -46,15 +48,33 @@ pub fn classify_cancel(answer: &Answer, now: Timestamp) -> CancelOutcome {
     }
 }
 
-fn accepted(answer: &Answer, now: Timestamp) -> Outcome {
+/// A second call may be answered with the machine action that is open on the device, whatever that does (reference,
+/// defender-api 0.2).
+fn accepted(answer: &Answer, target: Target, now: Timestamp) -> Outcome {
     let body: Value = serde_json::from_slice(&answer.body).unwrap_or(Value::Null);
     let id = text(&body, "id").and_then(|id| id.parse().ok());
     let Some((id, status)) = id.zip(text(&body, "status")) else {
         let why = "Defender answered success without the id and status of a machine action";
         return Outcome::Unknown { why: why.to_owned(), status: Some(answer.status) };
     };
+    if is_another(&body, target) {
+        let message = format!("it was answered with machine action {id}, of another device, file or type");
+        let status = answer.status;
+        return Outcome::ActiveRequest(Refusal {
+            status,
+            code: String::new(),
+            message,
+            correlation_id: None,
+        });
+    }
     let created = text(&body, "creationDateTimeUtc").and_then(|at| parse_time(&at));
     Outcome::Accepted(MachineActionRef { id, status, since: created.unwrap_or(now) })
+}
+
+fn is_another(body: &Value, target: Target) -> bool {
+    let is_other_type = |word: String| !word.eq_ignore_ascii_case("StopAndQuarantineFile");
+    text(body, "type").is_some_and(is_other_type)
+        || machine_action(body).is_some_and(|record| record.is_about_another(target))
 }
 
 fn unknown(refusal: &Refusal) -> Outcome {

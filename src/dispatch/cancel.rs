@@ -103,7 +103,7 @@ fn unlisted(action: &Action, wish: &Wish, now: Timestamp) -> CancelStep {
         from: Some(State::Submitted),
         to: State::TimedOut,
         why: format!(
-            "Defender's list does not have the machine action any more, {reads} reads in a row: what became of it is not known"
+            "Defender's list does not have the machine action any more, or has another under its id, {reads} reads in a row: what became of it is not known"
         ),
         who: Who::Bridge,
         facts: vec![fact(wish)],

@@ -7,8 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::time;
 
 use crate::alert::{
-    Action, ActionId, Advance, Api, CancelOutcome, MachineAction, MachineActionId, SourceName, Steady, Who,
-    Wish,
+    Action, ActionId, Advance, Api, CancelOutcome, MachineActionId, SourceName, Steady, Who, Wish,
 };
 use crate::budget::{Permit, Share};
 use crate::clock::Clock;
@@ -17,6 +16,7 @@ use crate::store::{Cancel, CancelNote, Cancelled, Store, StoreError};
 use crate::telemetry::metric;
 
 use super::cancel::{self, CancelStep, Finding};
+use super::track::{Listed, Records};
 use super::{Dispatcher, Done, Options, PENDING_MAX};
 
 /// How long to wait before an outcome is written again after the store could not take it.
@@ -63,7 +63,7 @@ impl Dispatcher {
     pub(super) async fn consider_cancellations(
         &mut self,
         submitted: &[Action],
-        records: &HashMap<&str, &MachineAction>,
+        records: &Records<'_>,
         advances: &mut [Advance],
         now: Timestamp,
     ) -> Result<(), StoreError> {
@@ -82,9 +82,7 @@ impl Dispatcher {
                 self.end_the_wait(action, advance, limit, now).await?;
                 continue;
             };
-            let id = action.machine_action.as_ref().map(|known| known.id.as_str());
-            let record = id.and_then(|id| records.get(id)).copied();
-            match cancel::consider(action, wish, record, now) {
+            match cancel::consider(action, wish, Listed::of(action, records).ours(), now) {
                 CancelStep::Wait => {}
                 CancelStep::Call => {
                     if let Permit::WaitUntil(at) = self.start_cancel(action) {

@@ -1,7 +1,5 @@
 //! Looks at Defender's list of machine actions, for uncertain and for submitted actions at once.
 
-use std::collections::HashMap;
-
 use jiff::Timestamp;
 
 use crate::alert::{
@@ -14,6 +12,7 @@ use crate::telemetry::metric;
 
 use super::breaker::Heard;
 use super::hold::{heard_of, heard_of_token, throttled};
+use super::track::{Listed, Records};
 use super::{Dispatcher, Done, Match, Passes, find, look_again, reconcile, settle};
 
 /// How many uncertain actions are looked up in one read; each adds 60 characters to its address.
@@ -97,13 +96,12 @@ impl Dispatcher {
         }
         match &looked.by_id {
             Ok(list) => {
-                let by_id: HashMap<&str, &MachineAction> =
-                    list.iter().map(|record| (record.id.as_str(), record)).collect();
+                let by_id: Records<'_> = list.iter().map(|record| (record.id.as_str(), record)).collect();
                 let mut tracked = Vec::with_capacity(looked.submitted.len());
                 for action in &looked.submitted {
-                    let id = action.machine_action.as_ref().map(|known| known.id.as_str());
-                    let record = id.and_then(|id| by_id.get(id)).copied();
-                    tracked.push(look_again(action, record, now));
+                    let listed = Listed::of(action, &by_id);
+                    self.tell_another(action, listed);
+                    tracked.push(look_again(action, listed.ours(), now));
                 }
                 self.consider_cancellations(&looked.submitted, &by_id, &mut tracked, now).await?;
                 advances.append(&mut tracked);
@@ -116,6 +114,18 @@ impl Dispatcher {
             self.tell(advance);
         }
         self.store.advance(advances).await
+    }
+
+    /// Tells, once in each run, of a record that is not about its action: nobody knows what becomes of that.
+    fn tell_another(&mut self, action: &Action, listed: Listed<'_>) {
+        if let Listed::Another(record) = listed
+            && self.told_another.insert(action.id)
+        {
+            let (action, machine_action) = (action.id, &record.id);
+            tracing::error!(%action, machine_action,
+                "Defender's record of this machine action names another device or file; the action is not moved by it: see \
+                 in the portal whether its file was quarantined");
+        }
     }
 
     /// Draws the conclusion for the list and the token endpoint; of two reads the worse counts.

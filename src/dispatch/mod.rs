@@ -37,7 +37,7 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::sync::watch;
 use tokio::time::{self, Instant};
 
-use crate::alert::{Anchor, MachineId, SourceName, State, after};
+use crate::alert::{ActionId, Anchor, MachineId, SourceName, State, after};
 use crate::budget::{Fairness, Reserve};
 use crate::clock::Clock;
 use crate::defender::Defender;
@@ -173,6 +173,8 @@ pub struct Dispatcher {
     /// Machines to which a call is under way.
     busy: HashSet<MachineId>,
     is_looking: bool,
+    /// Actions of which it was said that the record under their id is of another.
+    told_another: HashSet<ActionId>,
     has_undecided: bool,
     next_look: Timestamp,
     next_expiry: Timestamp,
@@ -247,6 +249,7 @@ impl Dispatcher {
             in_flight: FuturesUnordered::new(),
             busy: HashSet::new(),
             is_looking: false,
+            told_another: HashSet::new(),
             has_undecided: false,
             next_look: now,
             next_expiry: now,

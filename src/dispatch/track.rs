@@ -1,12 +1,50 @@
 //! Follows a submitted action to its end, as Defender tells it. Pure.
 
+use std::collections::HashMap;
+
 use jiff::{SignedDuration, Timestamp};
 
 use crate::alert::{
     Action, Advance, Change, MachineAction, MachineActionRef, Patch, State, Who, after, end_of,
 };
 
-/// Returns the move of a submitted action, given Defender's record of it if the list had one.
+/// Defender's records by their ids.
+pub(super) type Records<'a> = HashMap<&'a str, &'a MachineAction>;
+
+/// What Defender's list has under the id of an action's machine action.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Listed<'a> {
+    /// Its record.
+    Ours(&'a MachineAction),
+    /// One that names another device or file: it says nothing of this action, and is not ours to cancel.
+    Another(&'a MachineAction),
+    /// Nothing.
+    Nothing,
+}
+
+impl<'a> Listed<'a> {
+    /// Looks an action up.
+    pub(super) fn of(action: &Action, records: &Records<'a>) -> Self {
+        let id = action.machine_action.as_ref().map(|known| known.id.as_str());
+        match id.and_then(|id| records.get(id)) {
+            Some(record) if action.target.is_some_and(|target| record.is_about_another(target)) => {
+                Self::Another(record)
+            }
+            Some(record) => Self::Ours(record),
+            None => Self::Nothing,
+        }
+    }
+
+    /// Returns the record if it is ours.
+    pub(super) fn ours(self) -> Option<&'a MachineAction> {
+        match self {
+            Self::Ours(record) => Some(record),
+            Self::Another(_) | Self::Nothing => None,
+        }
+    }
+}
+
+/// Returns the move of a submitted action, given Defender's record of it if the list had one that is about it.
 ///
 /// A record that is missing changes nothing: a new one takes seconds to appear, and reads of known ids have
 /// failed for minutes.

@@ -99,6 +99,11 @@ impl MachineActions {
         &self.0
     }
 
+    /// All of them, to change what Defender says of them.
+    pub fn all_mut(&mut self) -> &mut [SimulatedAction] {
+        &mut self.0
+    }
+
     pub(super) fn find(&self, id: &str) -> Option<&SimulatedAction> {
         self.0.iter().find(|action| action.id == id)
     }

@@ -4,7 +4,7 @@ use jiff::{SignedDuration, Timestamp};
 use rusqlite::{Transaction, params};
 
 use crate::alert::{
-    Action, ActionId, Advance, Change, MachineId, Patch, Sha1, State, Target, Tried, Who, after, from_millis,
+    Action, ActionId, Advance, Change, MachineId, Patch, State, Target, Tried, Who, after, from_millis,
     millis,
 };
 use crate::audit::Deed;
@@ -96,14 +96,9 @@ impl RecordedIntent {
         self.tried
     }
 
-    /// The device.
-    pub fn machine_id(&self) -> MachineId {
-        self.target.machine_id
-    }
-
-    /// The file.
-    pub fn sha1(&self) -> Sha1 {
-        self.target.sha1
+    /// The device and the file.
+    pub fn target(&self) -> Target {
+        self.target
     }
 
     /// The comment to send.

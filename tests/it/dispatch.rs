@@ -2,7 +2,7 @@
 
 use jiff::SignedDuration;
 use quarantine_bridge::alert::{Mode, Severity};
-use quarantine_bridge::simulator::{Fault, FaultKind, Machine, Place};
+use quarantine_bridge::simulator::{DuplicateAnswer, DuplicateKey, Fault, FaultKind, Machine, Place};
 use serde_json::{Value, json};
 
 use crate::harness::{Bridge, MACHINE, SHA1, Setup, simulate, take_device_offline, without_facts};
@@ -503,6 +503,79 @@ async fn a_duplicate_of_our_own_open_action_is_adopted() {
     assert_eq!(action["state"], "succeeded");
     assert_eq!(action["attempts"][1]["outcome"], "active_request");
     assert_eq!(bridge.simulator.machine_actions().len(), 1);
+}
+
+/// A second call for a device is answered 201 with the machine action that is open there, whatever its file.
+fn answer_with_what_is_open(bridge: &Bridge) {
+    bridge.simulator.with(|state| {
+        state.switches.duplicate = DuplicateAnswer::OpenAction;
+        state.switches.duplicate_key = DuplicateKey::Machine;
+    });
+}
+
+#[tokio::test]
+async fn an_answer_that_names_another_file_is_not_taken_as_ours() {
+    let mut bridge = Bridge::start().await;
+    answer_with_what_is_open(&bridge);
+    bridge.accept("a3", MACHINE, SHA1).await;
+    bridge.run_for(seconds(4)).await;
+    let other = "45".repeat(20);
+    let id = bridge.accept("a4", MACHINE, &other).await;
+    bridge.run_for(seconds(400)).await;
+
+    let action = bridge.action(&id).await;
+    assert_eq!(action["attempts"][0]["outcome"], "active_request");
+    let of_calls: Vec<_> = states(&action).into_iter().skip_while(|state| *state != "sending").collect();
+    assert_eq!(of_calls, ["sending", "uncertain", "queued", "sending", "submitted", "succeeded"]);
+    let made = bridge.simulator.machine_actions();
+    let files: Vec<&str> = made.iter().map(|made| made.sha1.as_str()).collect();
+    assert_eq!(files, [SHA1, other.as_str()]);
+    assert_eq!(action["machine_action"]["id"], made[1].id);
+    assert_eq!(bridge.quarantines().len(), 3);
+}
+
+#[tokio::test]
+async fn while_another_file_is_open_there_no_call_goes_out_without_two_reads() {
+    let mut bridge = Bridge::start().await;
+    answer_with_what_is_open(&bridge);
+    bridge.simulator.with(|state| state.switches.done_after_ms = 100_000_000);
+    bridge.accept("a3", MACHINE, SHA1).await;
+    bridge.run_for(seconds(4)).await;
+    let id = bridge.accept("a4", MACHINE, &"45".repeat(20)).await;
+    bridge.run_for(seconds(3_600)).await;
+
+    let action = bridge.action(&id).await;
+    let attempts = action["attempts"].as_array().unwrap().len();
+    let calls = bridge.simulator.calls();
+    let is_post = |path: &str| path.ends_with("StopAndQuarantineFile");
+    let paths: Vec<&str> = calls.iter().map(|call| call.path.as_str()).collect();
+    // Before the first call, between the first two, then between those of this action, and after the last.
+    let mut stretches: Vec<_> = paths.split(|path| is_post(path)).skip(2).collect();
+    stretches.pop();
+    for between in stretches {
+        let reads = between.iter().filter(|path| path.contains("machineId+eq")).count();
+        assert!(reads >= 2, "{between:?}");
+    }
+    assert!((2..=62).contains(&attempts), "one a minute, not {attempts}");
+    assert_eq!(bridge.simulator.machine_actions().len(), 1);
+    assert_ne!(action["state"], "succeeded");
+}
+
+#[tokio::test]
+async fn a_record_that_names_another_file_moves_nothing_and_is_never_cancelled() {
+    let mut bridge = Bridge::start().await;
+    let id = bridge.accept("a1", MACHINE, SHA1).await;
+    bridge.drain().await;
+    bridge.simulator.with(|state| state.actions.all_mut()[0].sha1 = "45".repeat(20));
+    bridge.run_for(seconds(60)).await;
+    assert_eq!(bridge.state(&id).await, "submitted");
+    assert_eq!(bridge.action(&id).await["machine_action"]["status"], "Pending");
+
+    bridge.run_for(SignedDuration::from_hours(26)).await;
+    let action = bridge.action(&id).await;
+    assert_eq!(action["state"], "timed_out");
+    assert!(last_why(&action).contains("what became of it is not known"), "{action}");
+    assert!(!bridge.simulator.calls().iter().any(|call| call.path.ends_with("/cancel")));
 }
 
 #[tokio::test]

@@ -6,17 +6,23 @@ use std::path::Path;
 use bytes::Bytes;
 use jiff::SignedDuration;
 use proptest::prelude::*;
-use quarantine_bridge::alert::Outcome;
+use quarantine_bridge::alert::{Outcome, Target};
 use quarantine_bridge::defender::{Answer, classify};
 
-use crate::harness::start_of_time;
+use serde_json::{Value, json};
+
+use crate::harness::{MACHINE, SHA1, start_of_time};
 
 fn answer(status: u16, body: &str) -> Answer {
     Answer { status, retry_after: None, body: Bytes::copy_from_slice(body.as_bytes()) }
 }
 
 fn outcome(status: u16, body: &str) -> Outcome {
-    classify(&answer(status, body), start_of_time())
+    classify(&answer(status, body), target(), start_of_time())
+}
+
+fn target() -> Target {
+    Target { machine_id: MACHINE.parse().unwrap(), sha1: SHA1.parse().unwrap() }
 }
 
 const TAKEN: &str = r#"{"id":"cd46c651-f570-4e32-abdb-a02a9e022a92","status":"Pending","creationDateTimeUtc":"2026-03-01T12:00:00.1Z"}"#;
@@ -77,6 +83,36 @@ fn the_status_decides_before_the_body() {
 }
 
 #[test]
+fn a_machine_action_that_names_something_else_is_not_ours() {
+    let ours = json!({"id": "x1", "status": "Pending", "type": "StopAndQuarantineFile", "machineId": MACHINE,
+        "relatedFileInfo": {"fileIdentifier": SHA1, "fileIdentifierType": "Sha1"}});
+    let with = |pointer: &str, value: Value| {
+        let mut body = ours.clone();
+        *body.pointer_mut(pointer).unwrap() = value;
+        outcome(201, &body.to_string())
+    };
+    let (machine, file) = ("/machineId", "/relatedFileInfo/fileIdentifier");
+    let same = [
+        ("/id", json!("x2")),
+        ("/type", json!("stopandquarantinefile")),
+        ("/type", json!(null)),
+        (machine, json!(MACHINE.to_uppercase())),
+        (machine, json!(null)),
+        (file, json!(SHA1.to_uppercase())),
+        (file, json!("87654321")),
+        ("/relatedFileInfo", json!(null)),
+    ];
+    for (pointer, value) in same {
+        assert_eq!(with(pointer, value.clone()).as_str(), "accepted", "{pointer} {value}");
+    }
+    let others = [("/type", "RunAntiVirusScan"), (machine, SHA1), (file, MACHINE)];
+    for (pointer, value) in others {
+        let Outcome::ActiveRequest(refusal) = with(pointer, json!(value)) else { panic!("{pointer}") };
+        assert!(refusal.to_string().contains("HTTP 201") && refusal.message.contains("x1"), "{refusal}");
+    }
+}
+
+#[test]
 fn a_refusal_keeps_defenders_words_from_every_envelope() {
     let table = [
         (r#"{"error":{"code":"C","message":"M","target":"T"}}"#, "C", "M", Some("T")),
@@ -126,7 +162,7 @@ fn the_wait_after_429_comes_from_the_header_then_the_message_then_a_minute() {
     for (header, message, seconds) in table {
         let body = format!(r#"{{"error":{{"code":"429","message":"{message}"}}}}"#);
         let answer = Answer { retry_after: header.map(ToOwned::to_owned), ..answer(429, &body) };
-        let Outcome::Throttled { wait, .. } = classify(&answer, start_of_time()) else { panic!() };
+        let Outcome::Throttled { wait, .. } = classify(&answer, target(), start_of_time()) else { panic!() };
         assert_eq!(wait, SignedDuration::from_secs(seconds), "{header:?} {message}");
     }
 }
@@ -142,9 +178,10 @@ fn every_real_body_is_read_without_error() {
     }
     let expected = [
         ("s2.json", 201, "accepted"),
-        ("s3.json", 201, "accepted"),
-        ("s4.json", 201, "accepted"),
-        ("s5.json", 200, "accepted"),
+        // They are answers to other calls: an isolation, an offboarding, a quarantine on another device.
+        ("s3.json", 201, "active_request"),
+        ("s4.json", 201, "active_request"),
+        ("s5.json", 200, "active_request"),
         ("s6.json", 404, "not_found"),
         ("s7a.json", 404, "not_found"),
         ("s7b.json", 400, "refused"),
@@ -176,13 +213,13 @@ proptest! {
     #[test]
     fn no_answer_makes_it_panic(status: u16, retry_after: Option<String>, body: Vec<u8>) {
         let answer = Answer { status, retry_after, body: body.into() };
-        let outcome = classify(&answer, start_of_time());
+        let outcome = classify(&answer, target(), start_of_time());
         // Only a success with an id may count as accepted, and only what proves that nothing happened as a
         // no.
         if matches!(outcome, Outcome::Accepted(_)) {
             prop_assert!((200..300).contains(&status));
         }
-        if outcome.refusal().is_some() {
+        if outcome.refusal().is_some() && !matches!(outcome, Outcome::ActiveRequest(_)) {
             prop_assert!((400..500).contains(&status));
         }
     }
