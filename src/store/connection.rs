@@ -15,7 +15,7 @@ use tokio::sync::watch;
 use tokio::task;
 
 use super::StoreError;
-use super::files::beside;
+use super::files::{beside, resolved};
 use super::health::Health;
 use super::{lock, reseal};
 
@@ -99,7 +99,7 @@ fn keep_plans(connection: &Connection) -> Result<(), StoreError> {
 
 /// Opens a database that another process is serving, and leaves its schema alone.
 pub(super) fn open_beside(path: &Path) -> Result<Connection, StoreError> {
-    check_log(path)?;
+    check_log(&resolved(path))?;
     let connection = Connection::open_with_flags(path, BESIDE)?;
     connection.busy_timeout(BUSY_TIMEOUT)?;
     connection.execute_batch("PRAGMA cell_size_check = ON;")?;
@@ -114,10 +114,11 @@ pub(super) fn write_beside<T>(
     path: &Path,
     work: impl FnOnce(&Transaction<'_>) -> Result<T, StoreError>,
 ) -> Result<T, StoreError> {
+    let path = resolved(path);
     // The lock goes last.
-    let (_lock, mut db) = match lock::take(path) {
-        Ok(lock) => (Some(lock), open_and_migrate(path)?),
-        Err(StoreError::InUse(_)) => (None, open_beside(path)?),
+    let (_lock, mut db) = match lock::take(&path) {
+        Ok(lock) => (Some(lock), open_and_migrate(&path)?),
+        Err(StoreError::InUse(_)) => (None, open_beside(&path)?),
         Err(error) => return Err(error),
     };
     let tx = db.transaction_with_behavior(TransactionBehavior::Immediate)?;

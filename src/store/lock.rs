@@ -6,7 +6,7 @@ use std::path::Path;
 use super::files::beside;
 use super::{StoreError, place};
 
-/// Takes the lock that lies beside the database, if locks count where that lies; it is held until the file is dropped, also by a crash.
+/// Takes the lock that lies beside the database, whose path has no links any more, if locks count where that lies; it is held until the file is dropped, also by a crash.
 pub(super) fn take(database: &Path) -> Result<File, StoreError> {
     place::check(database)?;
     let path = beside(database, ".lock");

@@ -164,12 +164,13 @@ pub struct Store {
 impl Store {
     /// Opens the database, makes or migrates it if needed, and keeps every other instance out.
     pub fn open(options: &Options) -> Result<Self, StoreError> {
-        let lock = lock::take(&options.path)?;
-        let connection = connection::open_and_migrate(&options.path)?;
+        let path = files::resolved(&options.path);
+        let lock = lock::take(&path)?;
+        let connection = connection::open_and_migrate(&path)?;
         let unfinished = unfinished::count(&connection)?;
-        let writer = Writer::start(connection, connection::open_beside(&options.path)?, lock)?;
-        let readers = Readers::new(&options.path, writer.health().clone());
-        Ok(Self { room: Room::of(&options.path), ..Self::over(writer, readers, unfinished) })
+        let writer = Writer::start(connection, connection::open_beside(&path)?, lock)?;
+        let readers = Readers::new(&path, writer.health().clone());
+        Ok(Self { room: Room::of(&path), ..Self::over(writer, readers, unfinished) })
     }
 
     fn over(writer: Writer, readers: Readers, unfinished: u64) -> Self {

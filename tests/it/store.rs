@@ -1,10 +1,11 @@
 //! The store on disk: its schema, its lock, its damage.
 
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 use quarantine_bridge::alert::Moment;
-use quarantine_bridge::store::{ActionFilter, Options, Store, StoreError};
+use quarantine_bridge::store::{ActionFilter, Options, Store, StoreError, kill_switch_beside};
 use rusqlite::Connection;
 use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
@@ -190,6 +191,58 @@ fn a_second_instance_is_refused() {
 
     assert_eq!(refused, StoreError::InUse(options.path.clone()));
     drop(first);
+}
+
+#[tokio::test]
+async fn a_second_instance_is_refused_by_whatever_name_the_database_goes() {
+    for is_made_before in [true, false] {
+        for first in 0..4 {
+            let (folder, options) = folder();
+            if is_made_before {
+                drop(Store::open(&options).unwrap());
+                wait_until_unlocked(&options.path).await;
+            }
+            let links = tempfile::tempdir().unwrap();
+            let at = |name: &str| links.path().join(name);
+            symlink(&options.path, at("file.db")).unwrap();
+            symlink("file.db", at("chain.db")).unwrap();
+            symlink(folder.path(), at("folder")).unwrap();
+            let through_the_folder = at("folder").join(options.path.file_name().unwrap());
+            let names = [options.path.clone(), at("file.db"), at("chain.db"), through_the_folder];
+            let running = Store::open(&Options { path: names[first].clone() }).unwrap();
+            for second in &names {
+                let refused = Store::open(&Options { path: second.clone() });
+                assert!(matches!(refused, Err(StoreError::InUse(_))), "{:?}, then {second:?}", names[first]);
+            }
+            assert_eq!(fs::read_dir(links.path()).unwrap().count(), 3, "nothing lies beside a link");
+            drop(running);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_write_from_beside_through_a_link_sees_the_service() {
+    let (folder, options) = folder();
+    drop(Store::open(&options).unwrap());
+    wait_until_unlocked(&options.path).await;
+    let db = Connection::open(&options.path).unwrap();
+    db.pragma_update(None, "user_version", 21).unwrap();
+    drop(db);
+    // Whoever holds the lock is a service: then the database is not brought up to date.
+    let lock = fs::OpenOptions::new().write(true).open(lock_of(&options.path)).unwrap();
+    lock.lock().unwrap();
+    let link = folder.path().join("link");
+    symlink(&options.path, &link).unwrap();
+
+    let refused = kill_switch_beside(&Options { path: link }).unwrap_err();
+
+    assert!(matches!(refused, StoreError::OtherVersion { found: 21, .. }), "{refused}");
+}
+
+fn lock_of(database: &Path) -> PathBuf {
+    let mut path = database.as_os_str().to_owned();
+    path.push(".lock");
+    path.into()
 }
 
 #[tokio::test]
