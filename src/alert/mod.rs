@@ -55,7 +55,7 @@ pub use refused::{MapProblem, Reason, RefusedAlert};
 pub use requested::Requested;
 pub use severity::{Severity, UnknownSeverity};
 pub use state::{State, UnknownState};
-pub use steady::{Anchor, Moment, Steady};
+pub use steady::{Anchor, Moment, Steady, lies_ahead};
 pub use time::{after, before, days, from_millis, millis, parse_time, retry_time};
 pub use traceparent::{NotATraceparent, Traceparent};
 pub use tried::Tried;

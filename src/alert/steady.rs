@@ -59,9 +59,14 @@ impl Anchor {
 
     /// Returns by how much the time of day was set back since, if it was.
     pub fn was_set_back(self, now: Timestamp, steady: Steady) -> Option<SignedDuration> {
-        let back = self.time_of(steady).duration_since(now);
-        (back >= STEP_MIN).then_some(back)
+        let reckoned = self.time_of(steady);
+        lies_ahead(reckoned, now).then(|| reckoned.duration_since(now))
     }
+}
+
+/// Says whether a moment that has passed lies so far ahead that the time of day must have been set back since.
+pub fn lies_ahead(moment: Timestamp, now: Timestamp) -> bool {
+    moment.duration_since(now) >= STEP_MIN
 }
 
 /// Less is what clocks are kept right by.
@@ -81,6 +86,14 @@ pub struct Moment {
 }
 
 impl Moment {
+    /// Returns how much time has passed since an earlier moment at the most, and never less than nothing: by the later of the
+    /// two clocks, so that nothing seems newer than it is. The steady clock stands still while the machine sleeps.
+    pub fn longest_since(self, earlier: Self) -> SignedDuration {
+        let by_day = self.at.duration_since(earlier.at).max(SignedDuration::ZERO);
+        let by_steady = self.steady.zip(earlier.steady).map(|(now, then)| now.since(then));
+        by_steady.map_or(by_day, |passed| passed.max(by_day))
+    }
+
     /// Returns how much time has passed since an earlier moment at the least.
     ///
     /// Either clock may deceive: the time of day is set, the steady clock starts anew. The smaller of the two is taken,

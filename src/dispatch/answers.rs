@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::alert::{Found, Question, after};
+use crate::alert::{Found, Question, after, lies_ahead};
 
 /// How many answers are kept.
 const KEPT_MAX: usize = 10_000;
@@ -73,7 +73,7 @@ impl Answers {
         let kept = self.kept.get(question)?;
         // An answer from the future means that the clock was set back; how old it is is not known.
         let is_fresh = kept.asked_at <= now && now < kept.until;
-        let is_late_enough = not_before.is_none_or(|at| kept.asked_at >= at);
+        let is_late_enough = not_before.is_none_or(|at| was_asked_since(at, kept.asked_at, now));
         (is_fresh && is_late_enough).then_some(&kept.found)
     }
 
@@ -135,6 +135,11 @@ impl Answers {
         }
     }
 
+    /// Forgets all: the time of day was set back, and how old they are is not known any more.
+    pub fn forget(&mut self) {
+        self.kept.clear();
+    }
+
     /// Returns how many are kept.
     pub fn len(&self) -> usize {
         self.kept.len()
@@ -144,6 +149,14 @@ impl Answers {
     pub fn is_empty(&self) -> bool {
         self.kept.is_empty()
     }
+}
+
+/// Says whether an answer that is kept was asked for since something happened.
+///
+/// What lies ahead happened before the time of day was set back, and no answer is kept from before that. Less than a second
+/// ahead is no sign of it: `now` may be read a little earlier.
+pub(super) fn was_asked_since(happened_at: Timestamp, asked_at: Timestamp, now: Timestamp) -> bool {
+    asked_at >= happened_at || lies_ahead(happened_at, now)
 }
 
 fn life(found: &Found) -> SignedDuration {

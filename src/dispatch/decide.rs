@@ -66,7 +66,7 @@ pub(super) fn next(
         Ok((target, _)) if !over(&found) => *target,
         _ => return ready(found, Facts::default()),
     };
-    match gather(action, target, &source.policy.guards, learned) {
+    match gather(action, target, &source.policy.guards, learned, now) {
         Gathered::Ask(questions) => Next::Ask(questions),
         Gathered::All(facts) => ready(found, *facts),
     }

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use crate::alert::{Action, FileRecord, FileStats, Found, Machine, MachineId, Question, Target};
 use crate::policy::{DeviceFacts, Fact, Facts, FileFacts, Guards, Need};
 
-use super::answers::Order;
+use super::answers::{Order, was_asked_since};
 
 /// What came of a question: an answer, or why there is none.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,7 +44,13 @@ fn question(need: Need, target: Target) -> Question {
 ///
 /// That the file was not seen on the device is believed only of a list that was asked for since the action came, and after
 /// the device was known: others may have asked for it before.
-pub(super) fn gather(action: &Action, target: Target, guards: &Guards, learned: &LearnedBy<'_>) -> Gathered {
+pub(super) fn gather(
+    action: &Action,
+    target: Target,
+    guards: &Guards,
+    learned: &LearnedBy<'_>,
+    now: Timestamp,
+) -> Gathered {
     let needs = Need::ALL.into_iter().filter(|need| guards.needs(*need));
     let (mut missing, mut facts) = (Vec::new(), Facts::default());
     let mut device_known = 0;
@@ -53,7 +59,9 @@ pub(super) fn gather(action: &Action, target: Target, guards: &Guards, learned: 
         let late_enough = |learned: &Learned| {
             let lacks =
                 matches!(&learned.answer, Ok(Found::SeenOn(list)) if !list.contains(&target.machine_id));
-            !lacks || learned.at >= action.accepted_at && learned.order.asked >= device_known
+            let is_after_both =
+                was_asked_since(action.accepted_at, learned.at, now) && learned.order.asked >= device_known;
+            !lacks || is_after_both
         };
         let Some(Learned { at, order, answer }) = learned(&question).filter(late_enough) else {
             missing.push(question);

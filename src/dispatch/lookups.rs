@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::alert::{Action, Api, Found, LookupApi, Question, Steady, after, before};
+use crate::alert::{Action, Api, Found, LookupApi, Question, Steady, after, before, lies_ahead};
 use crate::budget::{Permit, Share};
 use crate::defender::{Defender, LookedUp, ReadError};
 use crate::store::StoreError;
@@ -92,8 +92,9 @@ impl Lookups {
         }
     }
 
-    /// The time of day was set back by so much: nothing is left alone longer for that.
+    /// The time of day was set back by so much: nothing is left alone longer for that, and nothing that is known seems newer.
     pub(super) fn set_back(&mut self, by: SignedDuration) {
+        self.answers.forget();
         let lanes = [&mut self.machines, &mut self.files, &mut self.file_stats, &mut self.file_machines];
         for lane in lanes {
             lane.paused_until = before(lane.paused_until, by);
@@ -264,6 +265,9 @@ impl Dispatcher {
         let labels = [("api", api.as_str()), ("result", word(&result))];
         self.metrics.count(&metric::LOOKUPS, &labels);
         match result {
+            Ok(_) if lies_ahead(since, now) => {
+                tracing::warn!(%question, "the time of day was set back while Defender was asked; it is asked again");
+            }
             Ok(found) => {
                 lane.failures = 0;
                 lookups.failed.remove(&question);

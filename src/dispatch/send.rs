@@ -154,7 +154,7 @@ impl Dispatcher {
         };
         let max_age = policy.guards.facts_max_age;
         let learned = |question: &Question| self.lookups.learned(question, now, max_age);
-        match gather(action, target, &policy.guards, &learned) {
+        match gather(action, target, &policy.guards, &learned, now) {
             Gathered::All(facts) => Ok(*facts),
             Gathered::Ask(questions) => Err(self.ask(action, questions, now).unwrap_or(Timestamp::MAX)),
         }

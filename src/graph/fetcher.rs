@@ -15,7 +15,7 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::sync::watch;
 use tokio::time;
 
-use crate::alert::{SourceName, after};
+use crate::alert::{SourceName, Steady, after};
 use crate::clock::Clock;
 use crate::mapping::{Format, Mapped, Mapper, MapperError};
 use crate::store::{PendingFetch, Store, StoreError};
@@ -64,7 +64,8 @@ pub struct AlertFetcher {
     in_flight: FuturesUnordered<InFlight>,
     /// What is asked for now, by its key in the store.
     busy: HashSet<i64>,
-    paused_until: Timestamp,
+    /// By the clock that nobody can set.
+    paused_until: Steady,
 }
 
 type InFlight = Pin<Box<dyn Future<Output = (PendingFetch, Result<Brought, Step>)> + Send>>;
@@ -83,7 +84,7 @@ impl AlertFetcher {
     /// Makes the loop; nothing happens before it runs.
     pub fn new(parts: Parts) -> Self {
         let in_flight = FuturesUnordered::new();
-        Self { parts, in_flight, busy: HashSet::new(), paused_until: Timestamp::MIN }
+        Self { parts, in_flight, busy: HashSet::new(), paused_until: Steady::from_millis(i64::MIN) }
     }
 
     /// Works until told to stop. What is under way then is fetched again at the next start.
@@ -118,14 +119,14 @@ impl AlertFetcher {
 
     /// Starts what is due; returns when to come back.
     async fn turn(&mut self) -> Result<Timestamp, StoreError> {
-        let now = self.parts.clock.now();
+        let (now, left) = (self.parts.clock.now(), self.paused_until.since(self.parts.clock.steady()));
         for fetch in self.parts.store.due_fetches(now, DUE_MAX).await? {
             if self.busy.contains(&fetch.key()) {
                 continue;
             }
             match self.without_asking(&fetch, now) {
                 Some(step) => self.step(fetch, step).await?,
-                None if now >= self.paused_until && self.in_flight.len() < IN_FLIGHT_MAX => self.start(fetch),
+                None if !left.is_positive() && self.in_flight.len() < IN_FLIGHT_MAX => self.start(fetch),
                 None => {}
             }
         }
@@ -133,7 +134,7 @@ impl AlertFetcher {
         #[expect(clippy::cast_precision_loss, clippy::as_conversions, reason = "a count of rows fits")]
         self.parts.metrics.set(&metric::FETCHES_PENDING, &[], count as f64);
         let wake = after(now, NAP_MAX);
-        let wake = if self.paused_until > now { wake.min(self.paused_until) } else { wake };
+        let wake = if left.is_positive() { wake.min(after(now, left)) } else { wake };
         Ok(next.filter(|next| *next > now).map_or(wake, |next| wake.min(next)))
     }
 
@@ -150,7 +151,7 @@ impl AlertFetcher {
         }
         if self.parts.graph.is_none() {
             let why = "[graph] is not enabled; enable it, or the fetch expires".to_owned();
-            return Some(Step::Again { at: expires_at, why });
+            return Some(Step::Again { wait: expires_at.duration_since(now), why });
         }
         None
     }
@@ -205,20 +206,25 @@ impl AlertFetcher {
 
     async fn step(&mut self, fetch: PendingFetch, step: Step) -> Result<(), StoreError> {
         self.tell(&fetch, &step);
-        match step {
-            Step::Fail { why } => self.parts.store.fetch_failed(fetch, why, self.parts.clock.now()).await,
-            Step::Again { at, why } => self.parts.store.fetch_again(fetch, why, at).await,
-            Step::Pause { until, why } => {
-                self.paused_until = self.paused_until.max(until);
-                self.parts.store.fetch_again(fetch, why, until).await
+        let (wait, why) = match step {
+            Step::Fail { why } => {
+                return self.parts.store.fetch_failed(fetch, why, self.parts.clock.now()).await;
             }
-        }
+            Step::Again { wait, why } => (wait, why),
+            Step::Pause { wait, why } => {
+                self.paused_until = self.paused_until.max(self.parts.clock.steady().after(wait));
+                (wait, why)
+            }
+        };
+        self.parts.store.fetch_again(fetch, why, after(self.parts.clock.now(), wait)).await
     }
 
     fn tell(&self, fetch: &PendingFetch, step: &Step) {
         let (result, why, at) = match step {
             Step::Fail { why } => ("failed", why, None),
-            Step::Again { at, why } | Step::Pause { until: at, why } => ("again", why, Some(*at)),
+            Step::Again { wait, why } | Step::Pause { wait, why } => {
+                ("again", why, Some(after(self.parts.clock.now(), *wait)))
+            }
         };
         self.count(fetch.source(), result);
         let (source, alert_id, next_at) = (fetch.source(), fetch.alert_id(), at.map(tracing::field::display));
@@ -246,8 +252,8 @@ impl Asking<'_> {
         let given = match graph.alert(self.fetch.alert_id()).await {
             Ok(given) => given,
             Err(error) => {
-                let until = after(self.now, after_failures(self.failures()));
-                return Err(Step::Pause { until, why: error.to_string() });
+                let wait = after_failures(self.failures());
+                return Err(Step::Pause { wait, why: error.to_string() });
             }
         };
         match (next(&given, self.fetch.wanted_at(), self.failures(), self.now), given) {
@@ -263,7 +269,7 @@ impl Asking<'_> {
             Ok(mapped) => mapped,
             Err(MapperError::Map(error)) => error.into(),
             Err(busy @ (MapperError::Busy | MapperError::TooSlow)) => {
-                return Err(Step::Again { at: after(self.now, after_failures(1)), why: busy.to_string() });
+                return Err(Step::Again { wait: after_failures(1), why: busy.to_string() });
             }
         };
         let id = self.fetch.alert_id();

@@ -20,15 +20,15 @@ const LONGEST: SignedDuration = SignedDuration::from_secs(60);
 pub enum Step {
     /// Graph is asked again.
     Again {
-        /// When.
-        at: Timestamp,
+        /// After how long.
+        wait: SignedDuration,
         /// Why.
         why: String,
     },
     /// The same, and no other alert is asked for before.
     Pause {
-        /// Until when.
-        until: Timestamp,
+        /// For how long.
+        wait: SignedDuration,
         /// Why.
         why: String,
     },
@@ -50,27 +50,23 @@ pub fn next(given: &Given, wanted_at: Timestamp, failures: u32, now: Timestamp) 
             let minutes = REPLICATION.as_mins();
             Step::Fail { why: format!("Graph did not have the alert for {minutes} minutes: {why}") }
         }
-        Given::Missing(why) => {
-            Step::Again { at: after(now, wait), why: format!("Graph does not have the alert yet: {why}") }
-        }
+        Given::Missing(why) => Step::Again { wait, why: format!("Graph does not have the alert yet: {why}") },
         Given::Unauthorized(why) => {
             let why = format!("Graph did not take a new token ({why}): check graph.scope and graph.api_url");
-            Step::Pause { until: after(now, wait), why }
+            Step::Pause { wait, why }
         }
         Given::Forbidden(why) => {
             let why = format!(
                 "Graph did not allow it ({why}): the app registration needs the application permission \
                  SecurityAlert.Read.All of Microsoft Graph, with admin consent"
             );
-            Step::Again { at: after(now, AFTER_FORBIDDEN), why }
+            Step::Again { wait: AFTER_FORBIDDEN, why }
         }
         Given::Throttled { wait, why } => {
-            Step::Pause { until: after(now, *wait), why: format!("Graph's limit is reached: {why}") }
+            Step::Pause { wait: *wait, why: format!("Graph's limit is reached: {why}") }
         }
         Given::Refused(why) => Step::Fail { why: format!("Graph refused: {why}") },
-        Given::Unreachable(why) => {
-            Step::Again { at: after(now, wait), why: format!("Graph did not answer: {why}") }
-        }
+        Given::Unreachable(why) => Step::Again { wait, why: format!("Graph did not answer: {why}") },
     })
 }
 

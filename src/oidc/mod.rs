@@ -60,7 +60,7 @@ impl Keys {
     /// If none was fetched in the last day.
     pub fn current(&self, issuer: &Issuer) -> Result<Arc<KeySet>, KeysUnavailable> {
         let worker = self.worker(issuer)?;
-        let (kept, now) = (worker.kept.borrow(), self.clock.now());
+        let (kept, now) = (worker.kept.borrow(), self.clock.moment());
         if kept.is_due(now) {
             worker.ask.notify_one();
         }
@@ -77,7 +77,7 @@ impl Keys {
         let mut kept = worker.kept.subscribe();
         let (may_ask, tries) = {
             let kept = kept.borrow_and_update();
-            (kept.may_renew(self.clock.now()), kept.tries())
+            (kept.may_renew(self.clock.moment()), kept.tries())
         };
         if may_ask {
             worker.ask.notify_one();
@@ -85,7 +85,7 @@ impl Keys {
             drop(timeout(PATIENCE, kept.wait_for(|kept| kept.tries() != tries)).await);
         }
         let kept = kept.borrow();
-        kept.fresh(self.clock.now()).ok_or(KeysUnavailable)
+        kept.fresh(self.clock.moment()).ok_or(KeysUnavailable)
     }
 
     fn worker(&self, issuer: &Issuer) -> Result<Arc<Worker>, KeysUnavailable> {
@@ -176,7 +176,7 @@ impl Worker {
     async fn run(&self) {
         let mut is_asked = false;
         loop {
-            let now = self.clock.now();
+            let now = self.clock.moment();
             let is_wanted = {
                 let kept = self.kept.borrow();
                 kept.is_due(now) || (is_asked && kept.may_renew(now))
@@ -203,8 +203,8 @@ impl Worker {
     }
 
     fn keep(&self, set: KeySet) {
-        let (issuer, now) = (self.issuer.name.as_str(), self.clock.now());
-        let at = now.duration_since(Timestamp::UNIX_EPOCH).as_secs_f64();
+        let (issuer, now) = (self.issuer.name.as_str(), self.clock.moment());
+        let at = now.at.duration_since(Timestamp::UNIX_EPOCH).as_secs_f64();
         self.metrics.set(&metric::ISSUER_KEYS_FETCHED, &[("issuer", issuer)], at);
         tracing::info!(issuer, keys = set.len(), "the issuer's keys were fetched");
         self.kept.send_modify(|kept| kept.fetched(Arc::new(set), now));
@@ -214,6 +214,6 @@ impl Worker {
         let issuer = self.issuer.name.as_str();
         let serve_until = self.kept.borrow().usable_until().map(tracing::field::display);
         tracing::error!(issuer, %error, serve_until, "the issuer's keys could not be fetched; it is tried again");
-        self.kept.send_modify(|kept| kept.failed(self.clock.now()));
+        self.kept.send_modify(|kept| kept.failed(self.clock.moment()));
     }
 }

@@ -12,11 +12,12 @@ const LOOKS: &str =
     "UPDATE actions SET next_at = ?1 WHERE state IN ('resolving', 'uncertain', 'submitted') AND next_at > ?1";
 
 /// What was done before and seems to lie ahead is put back, and so is the end of every other wait.
-const WAITS: [&str; 5] = [
+const WAITS: [&str; 6] = [
     "UPDATE actions SET next_at = next_at - ?2 WHERE state = 'queued' AND next_at > ?1",
     "UPDATE actions SET intent_at = intent_at - ?2 WHERE state = 'uncertain' AND intent_at > ?1",
     "UPDATE actions SET empty_read_at = empty_read_at - ?2 WHERE state = 'uncertain' AND empty_read_at > ?1",
     "UPDATE cancellations SET next_at = next_at - ?2 WHERE next_at > ?1",
+    "UPDATE fetches SET next_at = next_at - ?2 WHERE next_at > ?1",
     "UPDATE messages SET next_at = next_at - ?2 WHERE next_at > ?1",
 ];
 

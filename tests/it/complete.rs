@@ -147,6 +147,30 @@ async fn a_person_says_which_file_it_is_and_defender_may_contradict() {
 }
 
 #[tokio::test]
+async fn a_clock_that_is_set_back_after_a_completion_does_not_make_the_look_ups_endless() {
+    let (mut bridge, id) = held(Setup::default()).await;
+    bridge.clock.advance(seconds(1));
+    let completed =
+        complete(&bridge, &id, json!({"machine_id": MACHINE, "reason": "by its asset tag"})).await;
+    assert_eq!(completed.status, 200);
+    bridge.simulator.play(Fault { place: Place::Machines, kind: FaultKind::RequestLost, times: Some(1) });
+    bridge.drain().await;
+    assert_eq!(bridge.state(&id).await, "resolving");
+
+    bridge.clock.set_by(SignedDuration::from_hours(-2));
+    let before = bridge.simulator.calls().len();
+    bridge.run_for(seconds(60)).await;
+
+    let action = bridge.action(&id).await;
+    let why = action["history"].as_array().unwrap().last().unwrap()["why"].as_str().unwrap();
+    assert!(
+        action["state"] == "held" && why.contains("future"),
+        "it is found, and by this clock too new: {why}"
+    );
+    assert!(bridge.simulator.calls().len() - before < 10);
+}
+
+#[tokio::test]
 async fn with_nothing_to_add_defender_is_only_asked_again() {
     let (mut bridge, id) = held(Setup::default()).await;
     bridge.simulator.with(|state| state.world.machines.truncate(1));

@@ -329,6 +329,24 @@ async fn throttling_stops_all_asking_for_as_long_as_graph_says() {
 }
 
 #[tokio::test]
+async fn a_clock_that_is_set_back_makes_no_fetch_wait_longer() {
+    let mut bridge = start().await;
+    give(&bridge, ALERT, "malicious");
+    let retry_after = Some("120".to_owned());
+    play(&bridge, FaultKind::Throttled { retry_after, code: "TooManyRequests".to_owned() }, Some(1));
+    let id = notify_created(&bridge).await;
+    bridge.fetch().await;
+
+    bridge.clock.set_by(SignedDuration::from_hours(-2));
+    // The loop of the actions is the one that notices.
+    bridge.drain().await;
+    fetch_for(&mut bridge, SignedDuration::from_secs(115)).await;
+    assert_eq!(asked(&bridge).len(), 1, "Graph's wait is kept");
+    fetch_for(&mut bridge, SignedDuration::from_secs(10)).await;
+    assert_eq!(fetch_of(&bridge, &id).await["state"], "fetched");
+}
+
+#[tokio::test]
 async fn without_the_permission_it_waits_and_says_which_one_is_missing() {
     let mut bridge = start().await;
     give(&bridge, ALERT, "malicious");

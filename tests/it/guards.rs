@@ -146,6 +146,23 @@ async fn what_cannot_be_learned_holds_with_the_reason() {
 }
 
 #[tokio::test]
+async fn a_clock_that_is_set_back_does_not_make_the_questions_endless() {
+    let elsewhere = Machine { files: Vec::new(), ..ws1() };
+    let mut bridge = bridge(Setup::default(), elsewhere, tool()).await;
+    bridge.simulator.play(Fault { place: Place::FileMachines, kind: FaultKind::RequestLost, times: Some(1) });
+    let id = bridge.accept("a1", MACHINE, SHA1).await;
+    bridge.drain().await;
+    assert_eq!(bridge.state(&id).await, "resolving");
+
+    bridge.clock.set_by(SignedDuration::from_hours(-2));
+    bridge.run_for(seconds(60)).await;
+
+    let action = bridge.action(&id).await;
+    assert_eq!(action["state"], "held", "{action}");
+    assert!(asked(&bridge).len() <= 10, "{:?}", asked(&bridge));
+}
+
+#[tokio::test]
 async fn a_tenant_that_has_not_granted_file_read_all_holds_or_switches_the_guards_off() {
     let file_guards = [Guard::MicrosoftSigned, Guard::Determination, Guard::Prevalence];
     let off = |guards: &mut Guards| {

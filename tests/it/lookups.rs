@@ -400,6 +400,20 @@ async fn an_answer_about_a_device_is_believed_for_five_minutes() {
 }
 
 #[tokio::test]
+async fn an_answer_from_before_the_clock_was_set_back_is_not_believed() {
+    let mut bridge = usual().await;
+    accept(&bridge, "a1", named("ws1"), by_sha1()).await;
+    bridge.drain().await;
+
+    bridge.clock.advance(SignedDuration::from_mins(20));
+    bridge.clock.set_by(SignedDuration::from_mins(-19));
+    accept(&bridge, "a2", named("ws1"), by_sha1()).await;
+    bridge.drain().await;
+
+    assert_eq!(lookups(&bridge).len(), 2, "the first answer is 20 minutes old, and seems a minute old");
+}
+
+#[tokio::test]
 async fn a_failed_look_up_is_tried_again_with_backoff_and_holds_up_nobody_else() {
     for kind in [
         FaultKind::Status { status: 500 },
@@ -627,5 +641,10 @@ fn answers_are_few_fresh_and_never_from_the_future() {
         "nothing found lives a minute"
     );
     assert!(answers.get(&question(9), later, Some(later)).is_some());
-    assert!(answers.get(&question(9), later, Some(after(later, seconds(1)))).is_none(), "asked too early");
+    let asked_too_early = answers.get(&question(9), after(later, seconds(1)), Some(after(later, seconds(1))));
+    assert!(asked_too_early.is_none());
+    // Whoever says a time that is ahead said it before the clock was set back, when all was forgotten.
+    assert!(answers.get(&question(9), later, Some(after(later, seconds(1)))).is_some());
+    answers.forget();
+    assert!(answers.is_empty());
 }

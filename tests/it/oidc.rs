@@ -170,6 +170,22 @@ async fn an_unknown_key_brings_one_look_at_the_issuer_a_minute_whoever_asks() {
 }
 
 #[tokio::test]
+async fn a_clock_that_is_set_back_keeps_no_new_key_out_and_no_old_one_in() {
+    let mut fake = FakeIssuer::start(&[&one()]);
+    let rig = Rig::start(fake.by_key_set());
+    rig.wait_until_known().await;
+    rig.clock.set_by(SignedDuration::from_hours(-30));
+    fake.set(|answers| answers.keys.push(SigningPair::new("two", "ES256").jwk()));
+    rig.advance_secs(60);
+    assert_eq!(rig.renewed().await.unwrap().len(), 2);
+
+    fake.stop().await;
+    rig.clock.set_by(SignedDuration::from_hours(-30));
+    rig.advance(24);
+    assert_eq!(rig.current().err(), Some(KeysUnavailable), "24 hours have passed whatever the clock says");
+}
+
+#[tokio::test]
 async fn the_issuer_is_not_asked_more_often_while_it_fails() {
     let fake = FakeIssuer::start(&[&one()]);
     let rig = Rig::start(fake.by_key_set());
