@@ -2,7 +2,7 @@
 # Builds a release of the commit that is checked out, the same bytes each time.
 #
 #   deploy/release.sh OUT           OUT gets the archive with binary, man pages, completions, units and documents, the bill of
-#                                   materials, and SHA256SUMS of both
+#                                   materials, the Debian package where dpkg-deb is, and SHA256SUMS of all
 #   deploy/release.sh OUT --twice   builds in two folders of different names and fails where one byte differs
 #
 # Needs what a build needs (Cargo.toml names the Rust version), and git, GNU tar, gzip and Python 3.11. What is not committed is not in it.
@@ -48,6 +48,10 @@ build() { # folder, where the result goes
   tar --sort=name --mtime="@$SOURCE_DATE_EPOCH" --owner=0 --group=0 --numeric-owner --mode=u+w,go-w,a+rX -C "$2" -cf - "$name" |
     gzip -9 -n > "$2/$name.tar.gz"
   rm -r "$tree"
+  command -v dpkg-deb > /dev/null || return 0
+  "$source/deploy/debian/build.sh" "$binary" "$2/debian" > /dev/null
+  mv "$2/debian/"*.deb "$2/"
+  rm -r "$2/debian"
 }
 
 work=$(mktemp -d)
@@ -55,11 +59,13 @@ trap 'rm -rf "$work"' EXIT
 build "$work/one" "$work/first"
 if [ "$twice" = --twice ]; then
   build "$work/another-folder-with-a-longer-name" "$work/second"
-  for file in "$name.tar.gz" "$name.cdx.json"; do
-    cmp "$work/first/$file" "$work/second/$file"
+  for file in "$work/first/"*; do
+    cmp "$file" "$work/second/$(basename "$file")"
   done
   echo "two builds, the same bytes"
 fi
-cp "$work/first/$name.tar.gz" "$work/first/$name.cdx.json" "$out/"
-cd "$out"
-sha256sum "$name.tar.gz" "$name.cdx.json" | tee SHA256SUMS
+ls "$work/first/"*.deb > /dev/null 2>&1 || echo "no Debian package: dpkg-deb is not here" >&2
+cd "$work/first"
+sha256sum -- * > "$out/SHA256SUMS"
+cp -- * "$out/"
+cat "$out/SHA256SUMS"

@@ -2,6 +2,8 @@
 # Makes the Debian package of a release binary.
 #
 #   deploy/debian/build.sh BINARY FOLDER
+#
+# The same binary and the same SOURCE_DATE_EPOCH give the same bytes.
 set -euo pipefail
 binary=$(realpath "$1")
 mkdir -p "$2"
@@ -42,7 +44,8 @@ put 644 deploy/debian/copyright "$documents/copyright"
 install -d -m 750 "$root/etc/quarantine-bridge"
 
 for script in postinst prerm postrm; do put 755 "deploy/debian/$script" "DEBIAN/$script"; done
-size=$(du -sk --exclude=DEBIAN "$root" | cut -f 1)
+# In KiB, each file and folder rounded up, as dpkg-gencontrol reckons: what du says differs by file system.
+size=$(find "$root" -path "$root/DEBIAN" -prune -o -printf '%y %s\n' | awk '{ sum += $1 == "f" ? int(($2 + 1023) / 1024) : 1 } END { print sum }')
 cat > "$root/DEBIAN/control" <<END
 Package: quarantine-bridge
 Version: $version
@@ -57,7 +60,7 @@ Description: turns a signed alert into Defender quarantining one file on one dev
  Defender for Endpoint stop and quarantine the file on the device that they
  name, exactly once, with a record of why.
 END
-(cd "$root" && find usr -type f -exec md5sum {} +) > "$root/DEBIAN/md5sums"
+(cd "$root" && find usr -type f -print0 | LC_ALL=C sort -z | xargs -0 md5sum) > "$root/DEBIAN/md5sums"
 chmod 644 "$root/DEBIAN/control" "$root/DEBIAN/md5sums"
 find "$root" -type d -not -path "$root/etc/*" -exec chmod 755 {} +
 dpkg-deb --root-owner-group --build "$root" "$out/quarantine-bridge_${version}_$architecture.deb"

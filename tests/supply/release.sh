@@ -20,6 +20,7 @@ PATH="$work/stand-in:$PATH" "$(dirname "$0")/../../deploy/release.sh" "$work/out
 
 cd "$work/out"
 sha256sum --check --quiet SHA256SUMS
+if command -v dpkg-deb > /dev/null; then dpkg-deb --info quarantine-bridge_*.deb | grep '^ Package: quarantine-bridge$' > /dev/null; fi
 tar -xzf quarantine-bridge-*.tar.gz
 cd quarantine-bridge-*/
 ./quarantine-bridge --version
