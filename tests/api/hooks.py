@@ -8,7 +8,7 @@ import json
 import os
 import re
 import uuid
-from random import SystemRandom
+from random import Random, SystemRandom
 
 import schemathesis
 from requests.adapters import HTTPAdapter
@@ -16,9 +16,12 @@ from schemathesis.core.parameters import ParameterLocation
 
 from rehearsal import signed
 
-# What hypothesis seeds would give the same senders and keys again.
-random = SystemRandom()
+# What hypothesis seeds would give the same senders again.
+senders = SystemRandom()
 GIVEN = json.loads(os.environ["QUARANTINE_BRIDGE_REHEARSAL"])
+# The ids that answers have named: what a link leads to is left as it is.
+SEEN = set()
+UUID = re.compile(r"\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b")
 OWN, SPARE = GIVEN["token_id"], GIVEN["spare_id"]
 DNS_NAME = re.compile(r"(?!localhost)([a-z_]([a-z0-9_-]{0,61}[a-z0-9_])?)(\.[a-z]([a-z0-9-]{0,61}[a-z])?)*", re.I)
 
@@ -31,8 +34,10 @@ PLACEHOLDER = re.compile(r"(.)\1*")
 def before_call(context, case, kwargs):
     """Names what is there, and keeps the rules that stand in the document's words only."""
     path = case.operation.path
+    # The same case is sent in the same way when it comes again, or a sequence of calls could not be played again.
+    random = Random(repr((path, case.path_parameters, case.query, case.body)))
     if case.path_parameters and is_to_be_taken(case, ParameterLocation.PATH):
-        case.path_parameters = name_what_is_there(path, dict(case.path_parameters))
+        case.path_parameters = name_what_is_there(path, dict(case.path_parameters), random)
     if path == "/v1/events" and is_to_be_taken(case, ParameterLocation.QUERY) and ("after" in case.query or random.random() < 0.75):
         # From there on something has happened, so there is something to hear.
         case.query = {**case.query, "after": GIVEN["event"]}
@@ -47,10 +52,16 @@ def before_call(context, case, kwargs):
     if IDEMPOTENCY_KEY.fullmatch(str(case.headers.get("Idempotency-Key", ""))):
         case.headers["Idempotency-Key"] = f'"{uuid.uuid4()}"'
     if isinstance(case.body, dict) and is_to_be_taken(case, ParameterLocation.BODY):
-        case.body = keep_the_rules(path, copy.deepcopy(case.body))
+        case.body = keep_the_rules(path, copy.deepcopy(case.body), random)
         if path == "/approve/{link}" and random.random() < 0.75:
             # What the page's form has.
             case.body["once"] = GIVEN["links"].get(case.path_parameters["link"], "")
+
+
+@schemathesis.hook
+def after_call(context, case, response):
+    if "json" in response.headers.get("content-type", [""])[0]:
+        SEEN.update(UUID.findall(response.text))
 
 
 def is_to_be_taken(case, location):
@@ -58,14 +69,14 @@ def is_to_be_taken(case, location):
     return component is None or not component.mode.is_negative
 
 
-def name_what_is_there(path, given):
+def name_what_is_there(path, given, random):
     if path.startswith("/v1/hooks/"):
         given["source"] = "splunk" if "token" in given else "soc"
         if "token" in given and random.random() < 0.75:
             given["token"] = GIVEN["path-token"]
     elif path == "/v1/callbacks/{name}/messages/{id}/replay":
         given.update(name="soar", id=random.choice(GIVEN["messages"]))
-    elif random.random() < 0.75:
+    elif given.get("id") not in SEEN and random.random() < 0.75:
         if path.startswith("/v1/actions/"):
             given["id"] = random.choice(GIVEN["actions"])
         elif path.startswith("/v1/deliveries/"):
@@ -79,7 +90,7 @@ def name_what_is_there(path, given):
     return given
 
 
-def keep_the_rules(path, body):
+def keep_the_rules(path, body, random):
     if path == "/v1/actions":
         make_whole(body)
     elif path == "/v1/actions/batch":
@@ -154,9 +165,9 @@ send = HTTPAdapter.send
 
 def send_as_a_sender(self, request, **options):
     # Each request comes from a client of its own, as the proxy says: the limit on failed proofs is one by address.
-    request.headers["X-Forwarded-For"] = f"2001:db8:{random.getrandbits(16):x}:{random.getrandbits(16):x}::1"
+    request.headers["X-Forwarded-For"] = f"2001:db8:{senders.getrandbits(16):x}:{senders.getrandbits(16):x}::1"
     # One in four stays as it was made, and is refused.
-    if request.path_url.startswith("/v1/hooks/soc") and random.random() < 0.75:
+    if request.path_url.startswith("/v1/hooks/soc") and senders.random() < 0.75:
         body = request.body or b""
         request.headers.update(signed(GIVEN["whsec"], body if isinstance(body, bytes) else body.encode()))
     # The token in use is not to be revoked; another one is.

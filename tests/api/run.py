@@ -3,7 +3,11 @@
     python3 tests/api/run.py BINARY --schemathesis PATH [ARGUMENTS OF SCHEMATHESIS]
 
 Fails on any answer that openapi.yaml does not have, on any 5xx, and on any error in the server's log. .ci/run has the short form;
-`--max-examples 500` is the long one.
+`--max-examples 500 --scenarios 1000` is the long one.
+
+A scenario is a sequence of calls, each made with what the answer to one before it named. schemathesis ends its scenarios without
+a word when one that is played again is answered in another way, and a server that keeps what it is told does that at times. So
+they are begun again, with another seed, until there were as many as were asked for.
 """
 
 import argparse
@@ -85,10 +89,23 @@ def once(url):
         return re.search(r'name="once" value="([^"]+)"', page.read().decode())[1]
 
 
+def told(command, environment, folder):
+    """Runs schemathesis and shows what it says; returns whether all was good, and how many scenarios it made."""
+    run = subprocess.Popen(command, env=environment, cwd=folder, stdout=subprocess.PIPE, text=True)
+    scenarios = 0
+    for line in run.stdout:
+        print(line, end="", flush=True)
+        if made := re.match(r"\s+Scenarios:\s+(\d+)$", line):
+            scenarios = int(made[1])
+    return run.wait() == 0, scenarios
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("binary", type=pathlib.Path)
     parser.add_argument("--schemathesis", type=pathlib.Path, required=True)
+    parser.add_argument("--scenarios", type=int, default=0, help="how many scenarios there must be at the least")
+    parser.add_argument("--seed", type=int, default=1)
     arguments, rest = parser.parse_known_args()
     with Rehearsal(arguments.binary) as bridge:
         token = bridge.token("schemathesis", [*SCOPES, "actions:write"], source="playbooks")
@@ -99,13 +116,23 @@ def main():
                        "PYTHONPATH": f"{HERE}:{HERE.parent}"}
         command = [arguments.schemathesis.resolve(), "--config-file", HERE / "schemathesis.toml", "run",
                    HERE.parent.parent / "openapi.yaml", "--url", bridge.url, *rest]
-        run = subprocess.run(command, env=environment, cwd=bridge.folder)
+        run = lambda *more: told([*command, *more], environment, bridge.folder)
+        is_good, scenarios = run("--seed", str(arguments.seed))
+        number = arguments.seed
+        while is_good and scenarios < arguments.scenarios:
+            number += 1
+            # The last of two of an option counts.
+            is_good, further = run("--seed", str(number), "--phases", "stateful", "--max-examples", str(arguments.scenarios))
+            if further == 0:
+                raise Failed("schemathesis made no scenario")
+            scenarios += further
+        print(scenarios, "scenarios")
         # What is no HTTP at all is actix's to tell.
         is_ours = lambda line: '"level":"ERROR"' in line and "actix_http" not in line
         errors = [line for line in bridge.log().splitlines() if is_ours(line)]
     print(*errors, sep="\n")
-    if run.returncode != 0 or errors:
-        sys.exit("the server does not keep to openapi.yaml" if run.returncode else "errors in the server's log")
+    if errors or not is_good:
+        sys.exit("errors in the server's log" if is_good else "the server does not keep to openapi.yaml")
 
 
 main()
