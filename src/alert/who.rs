@@ -61,6 +61,11 @@ impl Principal {
         &self.id
     }
 
+    /// Says whether it is called by its id, for its token gave no name: then it is not known which tokens of ours it holds too.
+    fn is_nameless(&self) -> bool {
+        self.name == self.id.as_str()
+    }
+
     fn read(text: &str) -> Option<Self> {
         let (name, id) = text.rsplit_once('#')?;
         Some(Self { id: id.parse().ok()?, name: name.to_owned() })
@@ -141,13 +146,16 @@ impl Who {
     }
 
     /// Says whether two may be one person: for certain, or because a token of ours has the name that the issuer gives to a
-    /// principal.
+    /// principal. One whose token gives no name may hold any token of ours: callers can ask their issuer for tokens without.
     pub fn may_be(&self, other: &Self) -> bool {
-        let is_across = matches!(
-            (self, other),
-            (Self::Token(_), Self::Principal(_)) | (Self::Principal(_), Self::Token(_))
-        );
-        self.person() == other.person() || (is_across && self.folded_name() == other.folded_name())
+        let may_hold =
+            |principal: &Principal| principal.is_nameless() || self.folded_name() == other.folded_name();
+        match (self, other) {
+            (Self::Token(_), Self::Principal(principal)) | (Self::Principal(principal), Self::Token(_)) => {
+                may_hold(principal)
+            }
+            _ => self.person() == other.person(),
+        }
     }
 
     /// Says whether it is somebody who was let in at the API: a person, or a program that a person answers for.

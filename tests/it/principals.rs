@@ -316,6 +316,56 @@ async fn one_person_counts_once_whatever_they_show() {
     assert_eq!(bridge.quarantines().len(), 1);
 }
 
+/// A person can ask Entra ID for tokens that do not show their name.
+#[tokio::test]
+async fn whoever_shows_no_name_may_hold_any_token_of_ours() {
+    let issued = Issued::new();
+    let two = |guards: &mut Guards| {
+        guards.set_approvers(Guard::Os, 2);
+    };
+    let mut bridge = issued.bridge(Setup { guards: two, ..Setup::default() }).await;
+    bridge.simulator.with(|state| state.world.machines = vec![server()]);
+    let nameless = |oid: &str, roles: &[&str]| {
+        let mut claims = issued.claims(oid, roles, bridge.clock.now());
+        claims.as_object_mut().unwrap().remove("preferred_username");
+        issued.key.token(&claims)
+    };
+    let asker = nameless(ALICE, &["actions:write"]);
+    let hidden = nameless(ALICE, &["actions:approve"]);
+    let program = {
+        let mut claims = issued.claims(ALICE, &["actions:write"], bridge.clock.now());
+        let members = claims.as_object_mut().unwrap();
+        members.retain(|name, _| name != "preferred_username" && name != "scp");
+        members.insert("sub".to_owned(), json!(ALICE));
+        issued.key.token(&claims)
+    };
+    let ours = bridge.token_of("alice@corp.example", &[Scope::ActionsApprove]);
+    let bob = issued.token(&bridge, BOB, &[Scope::ActionsApprove]);
+
+    let by_a_person = bridge.post_as("/v1/actions", &asker, &asked("a1")).await;
+    let by_a_program = bridge.post_as("/v1/actions", &program, &asked("a2")).await;
+    let delivered = bridge.accept("a3", MACHINE, SHA1).await;
+    bridge.drain().await;
+    let id = |answer: &Answer| answer.body["id"].as_str().unwrap().to_owned();
+
+    assert_eq!(approve(&bridge, &id(&by_a_person), &ours).await.status, 403, "it may be its own request");
+    assert_eq!(
+        approve(&bridge, &id(&by_a_person), &bob).await.status,
+        202,
+        "an issuer tells two persons apart"
+    );
+    assert_eq!(approve(&bridge, &id(&by_a_program), &ours).await.status, 202, "an application is nobody's");
+
+    assert_eq!(approve(&bridge, &delivered, &ours).await.status, 202);
+    let again = approve(&bridge, &delivered, &hidden).await;
+    assert_eq!((again.status, &again.body["state"]), (200, &json!("held")), "it may have been said before");
+    bridge.drain().await;
+    assert_eq!(bridge.quarantines().len(), 0);
+    assert_eq!(approve(&bridge, &delivered, &bob).await.status, 200);
+    bridge.drain().await;
+    assert_eq!(bridge.quarantines().len(), 1);
+}
+
 #[tokio::test]
 async fn roles_that_are_for_two_sources_ask_for_none_and_a_mode_is_a_limit() {
     let issued = Issued::new();

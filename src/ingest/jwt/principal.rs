@@ -87,12 +87,29 @@ fn subject<'a>(claims: &'a Claims, claim: &'static str) -> Result<&'a str, JwtEr
     claims.text(claim)?.filter(|text| !text.is_empty()).ok_or(none)
 }
 
-/// The name for people to see. It decides nothing.
+/// The name by which people know the caller: the issuer's, or that of an application that speaks for itself.
+///
+/// A person's token may come without one, and the application's is not theirs: whoever they are would not be seen.
 fn shown(claims: &Claims) -> Result<Option<&str>, JwtError> {
-    for claim in ["preferred_username", "appid", "azp"] {
-        if let Some(name) = claims.text(claim)? {
-            return Ok(Some(name));
+    if let Some(name) = claims.text("preferred_username")? {
+        return Ok(Some(name));
+    }
+    if !is_of_an_application(claims)? {
+        return Ok(None);
+    }
+    Ok(claims.text("azp")?.or(claims.text("client_id")?))
+}
+
+/// Says whether nobody but an application is the caller: Entra ID's tokens of applications have one `oid` and `sub`, while a
+/// person's `sub` is another for each application; others' name the application in `sub` (RFC 9068, section 2.2).
+fn is_of_an_application(claims: &Claims) -> Result<bool, JwtError> {
+    let Some(subject) = claims.text("sub")? else {
+        return Ok(false);
+    };
+    for claim in ["oid", "azp", "client_id"] {
+        if claims.text(claim)? == Some(subject) {
+            return Ok(true);
         }
     }
-    Ok(None)
+    Ok(false)
 }
