@@ -50,7 +50,7 @@ impl Proxies {
     fn client(&self, headers: &Headers) -> Option<IpAddr> {
         let chain = match self.forwarded {
             ForwardedHeader::XForwardedFor => x_forwarded_for(headers),
-            ForwardedHeader::Forwarded => forwarded(headers)?,
+            ForwardedHeader::Forwarded => forwarded(headers),
         };
         let mut leftmost = None;
         for address in chain.into_iter().rev() {
@@ -103,32 +103,28 @@ fn client_cert(headers: &Headers) -> Option<ClientCertificate> {
 
 /// The addresses of every `X-Forwarded-For` header in order, `None` for what is no address.
 fn x_forwarded_for(headers: &Headers) -> Vec<Option<IpAddr>> {
-    let values = headers.all("x-forwarded-for").map(|value| str::from_utf8(value).unwrap_or_default());
-    values.flat_map(|value| value.split(',')).map(|item| node(item.trim_matches([' ', '\t']))).collect()
+    items(headers, "x-forwarded-for").map(|item| node(item?)).collect()
 }
 
-/// The `for` of every element of every `Forwarded` header in order; `None` if a header is not well formed.
-fn forwarded(headers: &Headers) -> Option<Vec<Option<IpAddr>>> {
-    let mut chain = Vec::new();
-    for value in headers.all("forwarded") {
-        let mut rest = str::from_utf8(value).ok()?;
-        loop {
-            let (client, after) = element(rest)?;
-            chain.push(client);
-            match after.strip_prefix(',') {
-                Some(next) => rest = next,
-                None if after.is_empty() => break,
-                None => return None,
-            }
-        }
-    }
-    Some(chain)
+/// The `for` of every element of every `Forwarded` header in order, `None` for what is no element or names nobody.
+///
+/// A comma ends an element in any case. One in quotes would be a client's, who could swallow with an open quote what the proxy
+/// adds after it; no address has one.
+fn forwarded(headers: &Headers) -> Vec<Option<IpAddr>> {
+    items(headers, "forwarded").map(|item| element(item?)).collect()
 }
 
-/// Reads one element, `name=value;name="value"`; returns its `for` and what comes after the element.
-fn element(text: &str) -> Option<(Option<IpAddr>, &str)> {
+/// What stands between commas, each by itself: what a client has written left of a proxy's word cannot spoil that. `None` for what
+/// is no text.
+fn items<'a>(headers: &'a Headers, name: &'static str) -> impl Iterator<Item = Option<&'a str>> {
+    let items = headers.all(name).flat_map(|value| value.split(|byte| *byte == b','));
+    items.map(|item| str::from_utf8(item).ok().map(|item| item.trim_matches([' ', '\t'])))
+}
+
+/// Reads the `for` of one element, `name=value;name="value"`.
+fn element(text: &str) -> Option<IpAddr> {
     let (mut client, mut is_named) = (None, false);
-    let mut rest = text.trim_start_matches([' ', '\t']);
+    let mut rest = text;
     loop {
         let (name, after) = token(rest)?;
         let (value, after) = token_or_quoted(after.strip_prefix('=')?)?;
@@ -140,7 +136,7 @@ fn element(text: &str) -> Option<(Option<IpAddr>, &str)> {
         }
         match after.strip_prefix(';') {
             Some(next) => rest = next,
-            None => return Some((client, after.trim_start_matches([' ', '\t']))),
+            None => return client.filter(|_| after.is_empty()),
         }
     }
 }

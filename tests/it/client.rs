@@ -133,6 +133,10 @@ async fn forwarded_is_read_strictly_where_it_is_the_header() {
             (HERE, &[(header, "for=\"[2001:db8::7]\"")], true),
             (HERE, &[(header, "by=_x;for=203.0.113.9, for=198.51.100.7 , for=10.0.0.1")], true),
             (HERE, &[(header, "for=203.0.113.9"), (header, "for=198.51.100.7")], true),
+            // What the client has written cannot spoil the proxy's word.
+            (HERE, &[(header, "for=\", for=198.51.100.7")], true),
+            (HERE, &[(header, "for=203.0.113.9;by=\"x, for=198.51.100.7")], true),
+            (HERE, &[(header, ";"), (header, "for=198.51.100.7")], true),
             (HERE, &[(header, "for=198.51.100.7, for=203.0.113.9")], false),
             (HERE, &[(header, "for=198.51.100.7"), (header, "for=203.0.113.9")], false),
             (HERE, &[(header, "for=198.51.100.7, for=unknown")], false),
@@ -166,6 +170,26 @@ async fn without_a_proxy_no_header_tells_who_asks() {
     )
     .await;
     check(&bridge, "shown", &[(HERE, &[("Client-Cert", &certificate)], false), (HERE, &[], false)]).await;
+}
+
+#[tokio::test]
+async fn a_client_that_writes_no_text_is_known_by_the_word_of_its_proxy_all_the_same() {
+    for (server, header, word) in [
+        ("", "X-Forwarded-For", "198.51.100.7"),
+        ("\nforwarded_header = \"forwarded\"", "Forwarded", "for=198.51.100.7"),
+    ] {
+        let server = format!("behind_proxy = true\ntrusted_proxies = [\"127.0.0.1\"]{server}");
+        let bridge = bridge(&server).await;
+        for (id, wanted, bytes) in [("a1", 202, b"\xff, ".as_slice()), ("a2", 401, b", \xff".as_slice())] {
+            let request = delivery("near", id, &[(header, "HERE")]);
+            let (before, after) =
+                if wanted == 202 { (bytes, b"".as_slice()) } else { (b"".as_slice(), bytes) };
+            let written = [before, word.as_bytes(), after].concat();
+            let place = request.windows(4).position(|window| window == b"HERE").unwrap();
+            let request = [&request[..place], &written, &request[place + 4..]].concat();
+            assert_eq!(status(&ask(HERE, bridge.address, &request).await), wanted, "{header} {id}");
+        }
+    }
 }
 
 /// The header for a certificate of the source, and the DER in it.
