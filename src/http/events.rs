@@ -40,7 +40,7 @@ const EVERY: Duration = Duration::from_millis(500);
 /// How long nothing may be sent: proxies end what is silent.
 const HEARTBEAT: SignedDuration = SignedDuration::from_secs(15);
 
-/// How often it is looked whether a listener's token is still good.
+/// How often it is looked whether the token of a listener who is told nothing is still good.
 const CHECK: SignedDuration = SignedDuration::from_secs(15);
 
 /// How long a listener that was let go waits before it comes back.
@@ -177,17 +177,18 @@ impl Listener {
 
     async fn look(&mut self) -> Result<Looked, StoreError> {
         let now = self.context.clock.steady();
-        if now.since(self.checked_at) >= CHECK {
-            self.checked_at = now;
-            if !self.shown.is_good(&self.context).await? {
-                return Ok(Looked::Ended("its token is not good any more".to_owned()));
-            }
-        }
         let rows = self.context.store.audit(self.place.seq, PAGE).await?;
         let heard: Vec<Heard> = rows.iter().filter_map(|row| self.wanted.heard(row)).collect();
         let traces =
             self.context.store.traceparents(heard.iter().filter_map(Heard::delivery).collect()).await?;
         let text: String = heard.iter().filter_map(|heard| heard.told(&traces)).collect();
+        // Nothing is told that happened after a token was taken away.
+        if !text.is_empty() || now.since(self.checked_at) >= CHECK {
+            self.checked_at = now;
+            if !self.shown.is_good(&self.context).await? {
+                return Ok(Looked::Ended("its token is not good any more".to_owned()));
+            }
+        }
         if let Some(last) = rows.last() {
             self.place = Place::of(last);
         }

@@ -329,6 +329,22 @@ async fn a_token_that_is_not_good_any_more_ends_its_streams() {
 }
 
 #[tokio::test]
+async fn whoever_has_lost_its_token_hears_nothing_of_what_comes_after() {
+    let mut bridge = Bridge::start().await;
+    let token = bridge.new_token(&[Scope::ActionsRead]);
+    let url = bridge.url("/v1/events");
+    let mut listening = Listening::open(&url, &token, None).await;
+    let (who, now) = (Who::Operator("test".to_owned()), bridge.clock.now());
+    let revoke = RevokeToken { id: token_id(&token), reason: "r".to_owned(), who, now };
+    bridge.store().revoke_token(revoke).await.unwrap();
+
+    bridge.accept("a1", MACHINE, SHA1).await;
+    bridge.drain().await;
+
+    assert_eq!(listening.next().await, None, "no time has passed");
+}
+
+#[tokio::test]
 async fn a_stop_ends_streams_and_does_not_wait_for_them() {
     let installation = Installation::new("http://127.0.0.1:9", "");
     let (_, token, _) = installation.told(&["token", "create", "--name", "t", "--scope", "actions:read"]);
