@@ -108,7 +108,7 @@ async fn take(
     read: Read,
 ) -> Result<Outcomes, Problem> {
     let source = source(context, requester)?;
-    let once = idempotency::key(request)?.map(|key| Once::new(&source.name, &requester.who, &key));
+    let once = idempotency::key(request)?.map(|key| Once::new(&requester.bound, &requester.who, &key));
     let body = body::read(request, payload, &context.long_bodies).await?;
     let delivery = delivery(context, requester, request, body);
     let _begun = context.running.begin(once.as_ref())?;

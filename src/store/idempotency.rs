@@ -4,10 +4,11 @@ use jiff::{SignedDuration, Timestamp};
 use rusqlite::{OptionalExtension as _, Transaction, params};
 use sha2::{Digest as _, Sha256};
 
-use crate::alert::{ActionId, SourceName, State, Who, before, millis};
+use crate::alert::{ActionId, Mode, State, Who, before, millis};
 
 use super::StoreError;
 use super::rows::to_json;
+use super::tokens::Bound;
 
 /// How long a key is known. The alert's id still keeps an action from being made twice after that.
 const KEPT_FOR: SignedDuration = SignedDuration::from_hours(48);
@@ -20,10 +21,11 @@ const FORGET_MAX: u32 = 50;
 pub struct Once([u8; 32]);
 
 impl Once {
-    /// Names a key of a caller.
-    pub fn new(source: &SourceName, who: &Who, key: &str) -> Self {
+    /// Names a key of a caller. One who may go further now asks for something else than before.
+    pub fn new(bound: &Bound, who: &Who, key: &str) -> Self {
         let mut digest = Sha256::new();
-        for part in [source.as_str(), &who.person(), key] {
+        let mode = bound.mode.map_or("", Mode::as_str);
+        for part in [bound.source.as_str(), mode, &who.person(), key] {
             digest.update(part.len().to_be_bytes());
             digest.update(part);
         }

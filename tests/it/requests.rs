@@ -394,6 +394,25 @@ async fn a_key_replays_its_answer_through_a_restart_for_its_caller_only() {
 }
 
 #[tokio::test]
+async fn a_playbook_that_goes_live_under_its_name_is_not_answered_as_in_the_rehearsal() {
+    let mut bridge = Bridge::with(setup()).await;
+    let rehearsal = bridge.requester("playbook", Some(Mode::Shadow));
+    let (live, renewed) = (bridge.requester("playbook", None), bridge.requester("playbook", None));
+    let body = asked(&bridge, "a1");
+    let shadowed = bridge.send(keyed(&bridge, &rehearsal, "k", &body)).await;
+    bridge.drain().await;
+    assert_eq!(bridge.state(&id(&shadowed)).await, "shadowed");
+
+    let first = bridge.send(keyed(&bridge, &live, "k", &body)).await;
+    let again = bridge.send(keyed(&bridge, &renewed, "k", &body)).await;
+    bridge.drain().await;
+
+    assert_ne!(id(&first), id(&shadowed));
+    assert_eq!(id(&again), id(&first), "a new token of the same name and limit asks for the same");
+    assert_eq!(bridge.quarantines().len(), 1);
+}
+
+#[tokio::test]
 async fn many_at_once_under_one_key_make_one_action() {
     let bridge = Bridge::with(setup()).await;
     let token = bridge.requester("playbook", None);

@@ -119,7 +119,7 @@ async fn take(
 ) -> Result<Obeyed, Problem> {
     let Contain { id, digest, asked, wish } = contain;
     // No Idempotency-Key has a line break.
-    let once = Once::new(&source.name, &requester.who, &format!("openc2\n{id}"));
+    let once = Once::new(&requester.bound, &requester.who, &format!("openc2\n{id}"));
     let _begun = context.running.begin(Some(&once))?;
     let request = Request {
         delivery: verified,
