@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use actix_web::dev::ServerHandle;
 use actix_web::http::header::HeaderName;
-use anyhow::{Context as _, anyhow};
+use anyhow::Context as _;
 use clap::Args as ClapArgs;
 use jiff::SignedDuration;
+use reqwest::Client;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
@@ -19,13 +20,14 @@ use url::Url;
 
 use crate::clock::Clock;
 use crate::config::{parse_duration, read_secret_file};
+use crate::ingest::SigningKey;
 use crate::outgoing::is_loopback;
 use crate::relay::{Courier, Forwarder, ListenError, Options, Parts, RequiredHeader, client, listen};
 use crate::spool::{Intake, Limits, Spool};
 use crate::telemetry::{LogFormat, start_logs};
 
 use super::exit::{CONFIG, Failure, IO_ERROR};
-use super::serve::NO_LOGS;
+use super::serve::{NO_LOGS, to_the_end};
 use super::sign::KeyFile;
 
 /// How many arrivals may be announced before the forwarder has looked.
@@ -78,6 +80,13 @@ pub(super) struct Bounds {
     ca_file: Option<PathBuf>,
 }
 
+/// What it takes to go to an address.
+#[derive(Debug)]
+pub(super) struct Way {
+    client: Client,
+    key: SigningKey,
+}
+
 fn duration(text: &str) -> Result<SignedDuration, String> {
     parse_duration(text).ok_or_else(|| "write a number with s, m, h or d, such as 7d".to_owned())
 }
@@ -87,34 +96,36 @@ impl Bounds {
         Limits { deliveries: self.max_deliveries, bytes: self.max_mib.saturating_mul(1024 * 1024) }
     }
 
-    /// Makes what brings deliveries from a spool to an address.
-    pub(super) fn courier(&self, spool: Spool, to: &Url, key: &KeyFile) -> anyhow::Result<Courier> {
+    /// Reads what it takes to go to an address: whom to trust there, and what to sign with.
+    pub(super) fn way(&self, to: &Url, key: &KeyFile) -> anyhow::Result<Way> {
         let read =
             |path: &PathBuf| fs::read(path).with_context(|| format!("{} cannot be read", path.display()));
-        let authorities = self.ca_file.as_ref().map(read).transpose()?;
-        Ok(Courier {
-            spool,
-            to: to.clone(),
-            client: client(to, authorities.as_deref())?,
-            key: key.read()?,
-            keep: self.keep,
-            clock: Clock::system(),
-        })
+        let wrong = |error: anyhow::Error| Failure { code: CONFIG, text: format!("{error:#}") };
+        let authorities = self.ca_file.as_ref().map(read).transpose().map_err(wrong)?;
+        let client = client(to, authorities.as_deref()).map_err(|error| wrong(error.into()))?;
+        Ok(Way { client, key: key.read().map_err(wrong)? })
+    }
+
+    /// Makes what brings deliveries from a spool to an address.
+    pub(super) fn courier(&self, spool: Spool, to: &Url, Way { client, key }: Way) -> Courier {
+        Courier { spool, to: to.clone(), client, key, keep: self.keep, clock: Clock::system() }
     }
 }
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let _logs = start_logs(LogFormat::Json, LevelFilter::INFO).context(NO_LOGS)?;
     let runtime = runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
-    runtime.context("the runtime cannot be started")?.block_on(relay(arguments))
+    to_the_end(runtime.context("the runtime cannot be started")?, relay(arguments))
 }
 
 async fn relay(arguments: &Arguments) -> anyhow::Result<()> {
+    // A wrong address must not be the one that the spool is for.
+    let options = Options { listen: arguments.listen, required: arguments.required()? };
+    let way = arguments.bounds.way(&arguments.to, &arguments.key)?;
     let spool = Spool::open(&arguments.spool, arguments.to.as_str()).map_err(Failure::from)?;
-    let courier = arguments.bounds.courier(spool.clone(), &arguments.to, &arguments.key)?;
+    let courier = arguments.bounds.courier(spool.clone(), &arguments.to, way);
     let (arrivals, arrived) = mpsc::channel(ARRIVALS);
     let forwarder = Forwarder::new(courier, arrived).map_err(Failure::from)?;
-    let options = Options { listen: arguments.listen, required: arguments.required()? };
     let intake = Intake::new(spool.clone(), arguments.bounds.limits());
     let parts = Parts { spool, intake, arrivals, clock: Clock::system() };
     let (address, server) = listen(options, parts).map_err(listen_failure)?;
@@ -159,7 +170,8 @@ impl Arguments {
         let (Some(name), Some(file)) = (&self.require_header, &self.header_file) else {
             return Ok(None);
         };
-        let value = read_secret_file(file).map_err(|why| anyhow!("{}: {why}", file.display()))?;
+        let value = read_secret_file(file)
+            .map_err(|why| Failure { code: CONFIG, text: format!("{}: {why}", file.display()) })?;
         Ok(Some(RequiredHeader { name: name.clone(), value }))
     }
 }

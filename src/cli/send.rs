@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use bytes::Bytes;
 use clap::Args as ClapArgs;
+use jiff::SignedDuration;
 use reqwest::Client;
 use tokio::runtime;
 use url::Url;
@@ -74,15 +75,16 @@ async fn send(arguments: &Arguments, body: Vec<u8>) -> anyhow::Result<()> {
 
 /// Keeps the payload, if there is one, and then sends it and what was kept before.
 async fn send_by_spool(arguments: &Arguments, folder: &Path, body: Option<Vec<u8>>) -> anyhow::Result<()> {
+    let way = arguments.bounds.way(&arguments.url, &arguments.key)?;
     let spool = Spool::open(folder, arguments.url.as_str()).map_err(Failure::from)?;
-    let courier = arguments.bounds.courier(spool.clone(), &arguments.url, &arguments.key)?;
+    let courier = arguments.bounds.courier(spool.clone(), &arguments.url, way);
     let Some(body) = body else {
         return flush(&courier).await;
     };
     let mut intake = Intake::new(spool, arguments.bounds.limits());
     match intake.put(arguments.id.id.clone(), Bytes::from(body.clone()), Clock::system().now()) {
         Ok(delivery) => {
-            let tried = courier.deliver(delivery.id, 0).await;
+            let tried = courier.deliver(delivery.id, 0, SignedDuration::ZERO).await;
             let is_bridge_there = matches!(tried, Tried::Taken | Tried::Gone | Tried::Rejected { .. });
             let told = tell(tried);
             if is_bridge_there {
@@ -149,7 +151,7 @@ async fn flush(courier: &Courier) -> anyhow::Result<()> {
     let waiting = courier.spool.waiting(Clock::system().now()).map_err(Failure::from)?;
     let (mut taken, mut failures) = (0_u32, 0_u32);
     for id in waiting {
-        match courier.deliver(id, courier.spool.tries(id)).await {
+        match courier.deliver(id, courier.spool.tries(id), SignedDuration::MAX).await {
             Tried::Taken => (taken, failures) = (taken.saturating_add(1), 0),
             Tried::Gone | Tried::Rejected { .. } => failures = 0,
             Tried::Kept { verdict, .. } | Tried::Dead { verdict } => {

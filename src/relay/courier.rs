@@ -20,6 +20,9 @@ const ANSWER_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// How much of an answer is kept in a note.
 const KEPT_CHARS_MAX: usize = 16 * 1024;
 
+/// How long a process tries a delivery at the least before it gives that up as too old.
+const TRIED_FOR_MIN: SignedDuration = SignedDuration::from_mins(10);
+
 /// Brings deliveries from a spool to the bridge.
 #[derive(Debug, Clone)]
 pub struct Courier {
@@ -72,8 +75,9 @@ struct Answer {
 }
 
 impl Courier {
-    /// Tries a delivery once; `tries` is how often it was tried before.
-    pub async fn deliver(&self, id: SpoolId, tries: u32) -> Tried {
+    /// Tries a delivery once; `tries` is how often it was tried before, `tried_for` how long by this process, by the clock that
+    /// nobody can set.
+    pub async fn deliver(&self, id: SpoolId, tries: u32, tried_for: SignedDuration) -> Tried {
         let delivery = match self.spool.read(id) {
             Ok(delivery) => delivery,
             Err(ReadError::Gone) => return Tried::Gone,
@@ -86,7 +90,7 @@ impl Courier {
             Verdict::Taken => self.taken(&delivery),
             Verdict::Refused { reason } => self.reject(id, tries, reason, text),
             Verdict::Away { .. } | Verdict::Later { .. } | Verdict::Mend { .. } => {
-                self.keep(&delivery, tries, verdict, text)
+                self.keep(&delivery, (tries, tried_for), verdict, text)
             }
         }
     }
@@ -140,11 +144,19 @@ impl Courier {
         }
     }
 
-    /// Leaves a delivery for the next try, or gives it up if it has been tried for too long.
-    fn keep(&self, delivery: &Delivery, tries: u32, verdict: Verdict, answer: Option<String>) -> Tried {
+    /// Leaves a delivery for the next try, or gives it up if it has been kept for too long. The time of day alone does not say
+    /// that: it may be set for a moment only.
+    fn keep(
+        &self,
+        delivery: &Delivery,
+        (tries, tried_for): (u32, SignedDuration),
+        verdict: Verdict,
+        answer: Option<String>,
+    ) -> Tried {
         let reason = verdict.reason();
         let note = self.note(tries, reason.to_owned(), answer.clone());
-        if delivery.received_at >= before(self.clock.now(), self.keep) {
+        let is_old = delivery.received_at < before(self.clock.now(), self.keep);
+        if !is_old || tried_for < self.keep.min(TRIED_FOR_MIN) {
             tracing::warn!(delivery = %delivery.id, reason, tries, "a delivery waits for another try");
             self.spool.note(delivery.id, &note);
             return Tried::Kept { verdict, answer };

@@ -8,12 +8,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
 use tokio::sync::{mpsc, watch};
 use tokio::time;
 use uuid::Uuid;
 
-use crate::alert::after;
+use crate::alert::Steady;
 use crate::spool::{Lock, SpoolError, SpoolId};
 
 use super::{Courier, Tried, next_try, rest};
@@ -21,11 +21,13 @@ use super::{Courier, Tried, next_try, rest};
 /// How often the folder is read: other processes put deliveries in, and let set-aside ones wait again.
 const LOOK_EVERY: SignedDuration = SignedDuration::from_secs(10);
 
-/// A delivery that waits.
+/// A delivery that waits. By the clock that nobody can set: else one that is set back would keep it waiting for so long.
 #[derive(Debug, Clone, Copy)]
 struct Pending {
     tries: u32,
-    due: Timestamp,
+    due: Steady,
+    /// When this process found it.
+    since: Steady,
 }
 
 /// Sends what waits in a spool. It holds the spool's lock.
@@ -36,8 +38,8 @@ pub struct Forwarder {
     pending: BTreeMap<SpoolId, Pending>,
     /// Failures since the bridge last took or refused a delivery.
     failures: u32,
-    rests_until: Timestamp,
-    looks_at: Timestamp,
+    rests_until: Steady,
+    looks_at: Steady,
     _lock: Lock,
 }
 
@@ -50,8 +52,8 @@ impl Forwarder {
             arrivals,
             pending: BTreeMap::new(),
             failures: 0,
-            rests_until: Timestamp::MIN,
-            looks_at: Timestamp::MIN,
+            rests_until: Steady::from_millis(i64::MIN),
+            looks_at: Steady::from_millis(i64::MIN),
             _lock: lock,
         })
     }
@@ -59,10 +61,10 @@ impl Forwarder {
     /// Sends until it is told to stop; a try under way is finished.
     pub async fn run(mut self, mut stop: watch::Receiver<bool>) {
         while !*stop.borrow() {
-            let now = self.courier.clock.now();
+            let now = self.courier.clock.steady();
             self.look(now);
             match self.next(now) {
-                Some((id, tries)) => self.forward(id, tries).await,
+                Some((id, pending)) => self.forward(id, pending).await,
                 None => self.wait(now, &mut stop).await,
             }
         }
@@ -71,12 +73,12 @@ impl Forwarder {
     }
 
     /// Reads the folder, if it is time to.
-    fn look(&mut self, now: Timestamp) {
+    fn look(&mut self, now: Steady) {
         if now < self.looks_at {
             return;
         }
-        self.looks_at = after(now, LOOK_EVERY);
-        match self.courier.spool.waiting(now) {
+        self.looks_at = now.after(LOOK_EVERY);
+        match self.courier.spool.waiting(self.courier.clock.now()) {
             Ok(ids) => {
                 let known = std::mem::take(&mut self.pending);
                 let pending = ids
@@ -89,48 +91,51 @@ impl Forwarder {
     }
 
     /// A delivery that this process has not tried yet is due at once.
-    fn found(&self, id: SpoolId, now: Timestamp) -> Pending {
-        Pending { tries: self.courier.spool.tries(id), due: now }
+    fn found(&self, id: SpoolId, now: Steady) -> Pending {
+        Pending { tries: self.courier.spool.tries(id), due: now, since: now }
     }
 
-    fn next(&self, now: Timestamp) -> Option<(SpoolId, u32)> {
+    fn next(&self, now: Steady) -> Option<(SpoolId, Pending)> {
         if now < self.rests_until {
             return None;
         }
         let due = self.pending.iter().filter(|(_, pending)| pending.due <= now);
-        due.map(|(id, pending)| (pending.tries, *id)).min().map(|(tries, id)| (id, tries))
+        due.min_by_key(|(id, pending)| (pending.tries, **id)).map(|(id, pending)| (*id, *pending))
     }
 
-    async fn forward(&mut self, id: SpoolId, before: u32) {
-        let came = self.courier.deliver(id, before).await;
-        let now = self.courier.clock.now();
+    async fn forward(&mut self, id: SpoolId, pending: Pending) {
+        let tried_for = self.courier.clock.steady().since(pending.since);
+        let came = self.courier.deliver(id, pending.tries, tried_for).await;
+        let (now, steady) = (self.courier.clock.now(), self.courier.clock.steady());
         let (Tried::Kept { verdict, .. } | Tried::Dead { verdict }) = &came else {
             // The bridge is there, and can be asked for the next one at once.
             self.pending.remove(&id);
             self.failures = 0;
             return;
         };
-        let tries = before.saturating_add(1);
+        let tries = pending.tries.saturating_add(1);
         self.failures = self.failures.saturating_add(1);
-        self.rests_until = rest(verdict, self.failures, chance(), now);
+        let rested = rest(verdict, self.failures, chance(), now);
         let due = next_try(verdict, tries, chance(), now).unwrap_or(now);
+        self.rests_until = steady.after(rested.duration_since(now));
         if matches!(came, Tried::Dead { .. }) {
             self.pending.remove(&id);
         } else {
-            self.pending.insert(id, Pending { tries, due });
+            let due = steady.after(due.duration_since(now));
+            self.pending.insert(id, Pending { tries, due, ..pending });
         }
     }
 
     /// Waits for an arrival, for the next moment at which there may be something to do, or for the end.
-    async fn wait(&mut self, now: Timestamp, stop: &mut watch::Receiver<bool>) {
+    async fn wait(&mut self, now: Steady, stop: &mut watch::Receiver<bool>) {
         let due = self.pending.values().map(|pending| pending.due).min();
         let due = due.map_or(self.looks_at, |due| due.max(self.rests_until).min(self.looks_at));
-        let wait = Duration::try_from(due.duration_since(now)).unwrap_or_default();
+        let wait = Duration::try_from(due.since(now)).unwrap_or_default();
         tokio::select! {
             _ = stop.changed() => {}
             arrival = self.arrivals.recv() => match arrival {
                 Some(id) => {
-                    self.pending.entry(id).or_insert(Pending { tries: 0, due: now });
+                    self.pending.entry(id).or_insert(Pending { tries: 0, due: now, since: now });
                 }
                 // The listener is gone; the end is near.
                 None => time::sleep(wait).await,

@@ -3,15 +3,20 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, symlink};
+use std::path::Path;
 
 use actix_web::HttpResponse;
 use actix_web::http::header::RETRY_AFTER;
 use jiff::{SignedDuration, Timestamp};
 use quarantine_bridge::clock::Clock;
 use quarantine_bridge::ingest::sign;
-use quarantine_bridge::relay::{Verdict, classify, next_try, rest};
+use quarantine_bridge::relay::{Courier, Forwarder, Verdict, classify, client, next_try, rest};
 use quarantine_bridge::simulator::Simulator;
+use quarantine_bridge::spool::{Intake, Limits, Spool, entries};
 use serde_json::{Value, json};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+use url::Url;
 
 use crate::harness::binary::{Installation, set_mode};
 use crate::harness::relay::{
@@ -89,7 +94,7 @@ async fn nothing_that_was_answered_is_lost_or_doubled_by_kills() {
         let posts: Vec<_> =
             (number..number + 10).map(|number| (number, relay.request(alert(number)).send())).collect();
         number += posts.len();
-        let mut tasks = tokio::task::JoinSet::new();
+        let mut tasks = JoinSet::new();
         for (number, post) in posts {
             tasks.spawn(async move { (number, post.await.is_ok_and(|answer| answer.status() == 202)) });
         }
@@ -294,7 +299,7 @@ async fn a_relay_does_not_start_where_it_would_be_unsafe() {
     assert_eq!(code, Some(78), "{text}");
     assert!(text.contains("chmod 700 open"), "{text}");
     let (code, text) = run("127.0.0.1:0", "ftp://127.0.0.1/x", "ftp");
-    assert_eq!(code, Some(1));
+    assert_eq!(code, Some(78));
     assert!(text.contains("is no address of a bridge"), "{text}");
 }
 
@@ -329,6 +334,51 @@ async fn what_the_bridge_refuses_is_set_aside_with_its_words_and_can_be_tried_ag
     };
     poll("the second refusal", || refused() == 2).await;
     wait_for_counts(&installation, [0, 0, 2]).await;
+}
+
+/// A relay's loop over a spool with one delivery, by a clock that is moved, towards a bridge.
+fn forwarding(to: &str, folder: &Path, clock: &Clock) -> (Spool, watch::Sender<bool>, JoinSet<()>) {
+    let spool = Spool::open(folder, to).unwrap();
+    let limits = Limits { deliveries: 10, bytes: 1_000_000 };
+    Intake::new(spool.clone(), limits).put(None, "{}".into(), clock.now()).unwrap();
+    let to: Url = to.parse().unwrap();
+    let courier = Courier {
+        spool: spool.clone(),
+        client: client(&to, None).unwrap(),
+        to,
+        key: key(),
+        keep: SignedDuration::from_hours(24),
+        clock: clock.clone(),
+    };
+    let (_, arrivals) = mpsc::channel(1);
+    let (stop, stopped) = watch::channel(false);
+    let mut tasks = JoinSet::new();
+    tasks.spawn(Forwarder::new(courier, arrivals).unwrap().run(stopped));
+    (spool, stop, tasks)
+}
+
+#[tokio::test]
+async fn a_clock_that_is_set_back_holds_up_no_delivery_and_one_that_is_ahead_gives_none_up() {
+    let bridge = StandIn::start(|_, tries| match tries {
+        0..3 => HttpResponse::ServiceUnavailable().finish(),
+        _ => taken(),
+    });
+    let folder = tempfile::tempdir().unwrap();
+    set_mode(folder.path(), 0o700);
+    let clock = Clock::manual(start_of_time());
+    let (spool, _stop, _tasks) = forwarding(&bridge.url, folder.path(), &clock);
+    poll("the first try", || bridge.seen().len() == 1).await;
+
+    clock.set_by(SignedDuration::from_hours(-1));
+    clock.advance(SignedDuration::from_secs(2));
+    poll("the second try", || bridge.seen().len() == 2).await;
+    clock.set_by(SignedDuration::from_hours(24 * 8));
+    clock.advance(SignedDuration::from_secs(4));
+    poll("the third try", || bridge.seen().len() == 3).await;
+    clock.set_by(SignedDuration::from_hours(-24 * 8));
+    clock.advance(SignedDuration::from_secs(8));
+    poll("the fourth try", || bridge.seen().len() == 4).await;
+    poll("an empty spool", || entries(&spool).unwrap().is_empty()).await;
 }
 
 #[tokio::test]

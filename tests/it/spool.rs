@@ -118,13 +118,14 @@ fn wrong_arguments_are_told() {
     }
     installation.write("no.pem", "none");
     let output = send(&installation, "https://127.0.0.1:9/x", &["0.json", "--ca-file", "no.pem"]);
-    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(output.status.code(), Some(78));
     assert!(err(&output).contains("holds no certificate"), "{}", err(&output));
 
     let missing = installation.run(&["spool", "list", "nowhere"]);
     assert_eq!(missing.status.code(), Some(1));
     assert!(err(&missing).contains("nowhere is no spool"), "{}", err(&missing));
     let id = "019d4418-5b00-7c2e-9a61-402d1b9e6f02";
+    assert_eq!(send(&installation, &to, &["--flush"]).status.code(), Some(0), "it makes the spool");
     let output = installation.run(&["spool", "retry", "spool", id]);
     assert!(err(&output).contains("nothing that is dead or rejected has the id"), "{}", err(&output));
 }
