@@ -13,7 +13,7 @@ use crate::audit::{Broken, Checkpoint, Fault, SignedCheckpoint, Verified};
 use crate::audit::{PublicKey, SigningKey, Verifier, Wrong, read_line};
 use crate::clock::Clock;
 use crate::config::{self, Secrets};
-use crate::store::{self, sign_audit, verify_audit};
+use crate::store::{sign_audit, verify_audit};
 
 use super::ConfigFile;
 use super::audit_export::{self, Export};
@@ -108,18 +108,13 @@ fn run_verify(verify: &Verify) -> anyhow::Result<()> {
     let verifier = Verifier::new(verify.keys.clone(), &checkpoints);
     let found = match &verify.record {
         Some(path) => verify_file(path, verifier)?,
-        None => verify_audit(&database(&verify.file)?, verifier)?,
+        None => verify_audit(&verify.file.store()?, verifier)?,
     };
     match found {
         Ok(whole) => tell(&whole),
         Err(wrong) => return Err(Failure { code: FAILURE, text: wrong.to_string() }.into()),
     }
     Ok(())
-}
-
-/// Finds the database of a configuration.
-pub(super) fn database(file: &ConfigFile) -> anyhow::Result<store::Options> {
-    Ok(config::load(&file.config, Secrets::Skip)?.store)
 }
 
 /// Reads every checkpoint in a file, each of which must be signed by one of the keys.

@@ -6,7 +6,6 @@ use crate::audit::{CSV_HEAD, Entry, csv_line, ocsf_line, record_line};
 use crate::store::{AuditRow, read_audit};
 
 use super::ConfigFile;
-use super::audit::database;
 use super::exit::say;
 
 /// How many entries are read at once.
@@ -36,7 +35,7 @@ enum Form {
 }
 
 pub(super) fn run(export: &Export) -> anyhow::Result<()> {
-    let options = database(&export.file)?;
+    let options = export.file.store()?;
     let mut after = export.after;
     if export.format == Form::Csv {
         say(CSV_HEAD);

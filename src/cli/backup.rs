@@ -6,7 +6,6 @@ use clap::Args as ClapArgs;
 use serde_json::json;
 
 use crate::clock::Clock;
-use crate::config::{self, Secrets};
 use crate::store::{Backup, BackupError, StoreError, back_up};
 
 use super::ConfigFile;
@@ -25,8 +24,7 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
-    let config = config::load(&arguments.file.config, Secrets::Skip)?;
-    let made = back_up(&config.store, &arguments.to, Clock::system().now());
+    let made = back_up(&arguments.file.store()?, &arguments.to, Clock::system().now());
     let Backup { path, bytes, actions } =
         made.map_err(|error| Failure { code: code(&error), text: error.to_string() })?;
     if arguments.json {

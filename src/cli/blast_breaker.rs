@@ -4,7 +4,6 @@ use clap::{Args as ClapArgs, Subcommand};
 use serde_json::json;
 
 use crate::clock::Clock;
-use crate::config::{self, Secrets};
 use crate::store::{BlastBreaker, CloseBlastBreaker, blast_breaker_beside, close_blast_breaker_beside};
 
 use super::ConfigFile;
@@ -45,17 +44,17 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
 }
 
 fn close(file: &ConfigFile, reason: &str) -> anyhow::Result<()> {
-    let config = config::load(&file.config, Secrets::Skip)?;
+    let store = file.store()?;
     let close = CloseBlastBreaker { who: operator(), reason: why(reason)?, now: Clock::system().now() };
-    let was_open = close_blast_breaker_beside(&config.store, &close)?;
+    let was_open = close_blast_breaker_beside(&store, &close)?;
     let before = if was_open { "" } else { "; it was before" };
     say(&format!("the breaker on blast radius is closed{before}"));
     Ok(())
 }
 
 fn show(file: &ConfigFile, as_json: bool) -> anyhow::Result<()> {
-    let config = config::load(&file.config, Secrets::Skip)?;
-    let BlastBreaker { is_open, last } = blast_breaker_beside(&config.store)?;
+    let store = file.store()?;
+    let BlastBreaker { is_open, last } = blast_breaker_beside(&store)?;
     if as_json {
         let at = last.as_ref().map(|turn| turn.at.to_string());
         let who = last.as_ref().map(|turn| turn.who.to_string());

@@ -10,7 +10,7 @@ use crate::policy::Policy;
 use crate::store::check_database;
 
 use super::ConfigFile;
-use super::exit::{Failure, IO_ERROR, say, say_error};
+use super::exit::{say, say_error};
 
 #[derive(Debug, ClapArgs)]
 pub(super) struct Arguments {
@@ -49,7 +49,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         }
     }
     if arguments.database {
-        check_database(&config.store).map_err(|error| Failure { code: IO_ERROR, text: error.to_string() })?;
+        check_database(&config.store)?;
         say_error(&format!("{}: no damage", config.store.path.display()));
     }
     Ok(())

@@ -10,7 +10,7 @@ use crate::store::StoreError;
 pub(super) const FAILURE: u8 = 1;
 
 /// The arguments are wrong.
-pub(super) const USAGE: Usage = Usage(2);
+pub(super) const USAGE: u8 = 2;
 
 /// The other side is not there or refuses (`EX_UNAVAILABLE`).
 pub(super) const UNAVAILABLE: u8 = 69;
@@ -20,16 +20,6 @@ pub(super) const IO_ERROR: u8 = 74;
 
 /// The configuration is wrong (`EX_CONFIG`).
 pub(super) const CONFIG: u8 = 78;
-
-/// Exit code for wrong arguments.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Usage(u8);
-
-impl From<Usage> for ExitCode {
-    fn from(usage: Usage) -> Self {
-        Self::from(usage.0)
-    }
-}
 
 /// A failure with an exit code of its own.
 #[derive(Debug, thiserror::Error)]
@@ -44,14 +34,20 @@ pub(super) fn code(result: anyhow::Result<()>) -> ExitCode {
     let Err(error) = result else {
         return ExitCode::SUCCESS;
     };
-    let is_misplaced = matches!(error.downcast_ref(), Some(StoreError::Misplaced { .. }));
-    let code = if is_misplaced || error.is::<Complaints>() {
-        CONFIG
-    } else {
-        error.downcast_ref::<Failure>().map_or(FAILURE, |failure| failure.code)
-    };
     say_error(&format!("{error:#}"));
-    ExitCode::from(code)
+    ExitCode::from(code_of(&error))
+}
+
+fn code_of(error: &anyhow::Error) -> u8 {
+    if let Some(Failure { code, .. }) = error.downcast_ref() {
+        return *code;
+    }
+    match error.downcast_ref() {
+        Some(StoreError::Misplaced { .. }) => CONFIG,
+        Some(error) if error.is_fatal() => IO_ERROR,
+        _ if error.is::<Complaints>() => CONFIG,
+        _ => FAILURE,
+    }
 }
 
 /// Writes a line of result to standard output. A reader who has left is no failure.

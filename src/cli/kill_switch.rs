@@ -5,7 +5,6 @@ use jiff::Timestamp;
 use serde_json::json;
 
 use crate::clock::Clock;
-use crate::config::{self, Secrets};
 use crate::store::{
     KillSwitch, TurnOff, TurnOn, TurnedOff, kill_switch_beside, turn_off_beside, turn_on_beside,
 };
@@ -61,17 +60,17 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
 }
 
 fn turn_on(file: &ConfigFile, reason: &str, cancels: bool, now: Timestamp) -> anyhow::Result<()> {
-    let config = config::load(&file.config, Secrets::Skip)?;
+    let store = file.store()?;
     let on = TurnOn { who: operator(), reason: why(reason)?, cancels, now };
-    let begun = turn_on_beside(&config.store, &on)?;
+    let begun = turn_on_beside(&store, &on)?;
     say(&format!("the kill switch is on; {begun} cancellations begun"));
     Ok(())
 }
 
 fn turn_off(file: &ConfigFile, reason: &str, now: Timestamp) -> anyhow::Result<()> {
-    let config = config::load(&file.config, Secrets::Skip)?;
+    let store = file.store()?;
     let off = TurnOff { who: operator(), reason: why(reason)?, now };
-    match turn_off_beside(&config.store, &off)? {
+    match turn_off_beside(&store, &off)? {
         TurnedOff::Off | TurnedOff::AlreadyOff => say("the kill switch is off"),
         TurnedOff::Signalled => {
             let text = "the kill switch stays on: the signal file is there, or it is not known whether it is; \
@@ -83,8 +82,8 @@ fn turn_off(file: &ConfigFile, reason: &str, now: Timestamp) -> anyhow::Result<(
 }
 
 fn show(file: &ConfigFile, as_json: bool) -> anyhow::Result<()> {
-    let config = config::load(&file.config, Secrets::Skip)?;
-    let KillSwitch { is_on, is_signalled, last } = kill_switch_beside(&config.store)?;
+    let store = file.store()?;
+    let KillSwitch { is_on, is_signalled, last } = kill_switch_beside(&store)?;
     let (at, who, reason) = match &last {
         Some(turn) => (Some(turn.at.to_string()), Some(turn.who.to_string()), Some(&turn.reason)),
         None => (None, None, None),

@@ -43,6 +43,10 @@ use std::process::ExitCode;
 
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
+use crate::{config, store};
+
+use exit::say_error;
+
 pub use assemble::{Live, Service, assemble};
 
 /// Turns a signed alert into Microsoft Defender stopping and quarantining one file on one device, exactly
@@ -122,6 +126,17 @@ struct ConfigFile {
     /// The configuration file.
     #[arg(long, short, value_name = "FILE", default_value = "quarantine-bridge.toml")]
     config: PathBuf,
+}
+
+impl ConfigFile {
+    /// Finds the store, whatever else is wrong with the configuration: that is told, and is not what the command is about.
+    fn store(&self) -> anyhow::Result<store::Options> {
+        let (store, complaints) = config::load_store(&self.config)?;
+        for complaint in &complaints.0 {
+            say_error(&format!("warning: {complaint}"));
+        }
+        Ok(store)
+    }
 }
 
 /// Runs the command that the arguments name; returns the exit code.

@@ -20,6 +20,9 @@ use super::assemble::{as_recorded, as_refused};
 /// bit by bit is not read half.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 
+/// How long a look at the files takes at most where all is well.
+const READ_WITHIN: Duration = Duration::from_secs(10);
+
 /// The configuration in use, and where it came from.
 #[derive(Debug)]
 pub(super) struct InUse {
@@ -53,12 +56,8 @@ impl Reloader {
                 Some(()) = hangup.recv() => true,
                 () = time::sleep(LOOK_EVERY) => false,
             };
-            let Ok(files) = task::spawn_blocking({
-                let files = self.in_use.files.clone();
-                move || files.as_now()
-            })
-            .await
-            else {
+            let files = self.in_use.files.clone();
+            let Some(files) = self.patiently(move || files.as_now()).await else {
                 continue;
             };
             let has_changed = files != self.in_use.files;
@@ -73,11 +72,25 @@ impl Reloader {
         }
     }
 
+    /// Reads on a thread of its own, and tells if that takes long: a disk that is away may answer never.
+    async fn patiently<T: Send + 'static>(&self, read: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+        let mut reading = task::spawn_blocking(read);
+        loop {
+            if let Ok(done) = time::timeout(READ_WITHIN, &mut reading).await {
+                return done.ok();
+            }
+            tracing::error!(
+                "the configuration cannot be looked at: its disk does not answer; the one before stays in use"
+            );
+            self.show(false);
+        }
+    }
+
     /// Reads everything again. What is bad changes nothing.
     async fn reload(&mut self) {
         let path = self.in_use.path.clone();
-        let loaded = task::spawn_blocking(move || config::load_with_files(&path, Secrets::Read)).await;
-        let Ok(Loaded { config, files, fixed, file }) = loaded else {
+        let loaded = self.patiently(move || config::load_with_files(&path, Secrets::Read)).await;
+        let Some(Loaded { config, files, fixed, file }) = loaded else {
             tracing::error!("the configuration could not be read again: reading it broke off");
             return self.show(false);
         };

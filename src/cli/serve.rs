@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use clap::Args as ClapArgs;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
@@ -40,6 +41,9 @@ const UPKEEP: Duration = Duration::from_secs(5);
 /// How long ago the loop that sends may have come round for the service to count as alive: it sleeps 30 seconds at most.
 const LONGEST_TURN: Duration = Duration::from_secs(90);
 
+/// How long threads may go on at the end.
+const THREADS_END_WITHIN: Duration = Duration::from_secs(2);
+
 /// What is told if the thread that writes log lines cannot be started.
 pub(super) const NO_LOGS: &str = "logging cannot be started";
 
@@ -58,7 +62,14 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     allow_open_files();
     let in_use = InUse { path: arguments.file.config.clone(), files, fixed };
     let runtime = runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
-    runtime.context("the runtime cannot be started")?.block_on(serve(config, in_use))
+    to_the_end(runtime.context("the runtime cannot be started")?, serve(config, in_use))
+}
+
+/// Runs something to its end. A thread that hangs then in a read, of a disk that is away, keeps nobody.
+pub(super) fn to_the_end<T>(runtime: Runtime, work: impl Future<Output = T>) -> T {
+    let done = runtime.block_on(work);
+    runtime.shutdown_timeout(THREADS_END_WITHIN);
+    done
 }
 
 /// Says that the database lies where it may be lost. Where it would break, it is not opened at all.

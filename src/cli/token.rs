@@ -4,7 +4,7 @@ use clap::{Args as ClapArgs, Subcommand};
 use jiff::Timestamp;
 use serde_json::json;
 
-use crate::alert::{Mode, SourceName, after, days};
+use crate::alert::{Mode, SourceName, after, days, is_deceptive};
 use crate::clock::Clock;
 use crate::config::{self, Config, Secrets};
 use crate::http::ApiToken;
@@ -13,11 +13,14 @@ use crate::store::{
 };
 
 use super::ConfigFile;
-use super::exit::{FAILURE, Failure, say, say_error};
+use super::exit::{FAILURE, Failure, USAGE, say, say_error};
 use super::operator::{operator, why};
 
 /// How many tokens are read at once.
 const PAGE: u32 = 1_000;
+
+/// How many characters the name of a token may have, as many as are shown of a principal's.
+const NAME_CHARS_MAX: usize = 100;
 
 #[derive(Debug, ClapArgs)]
 pub(super) struct Arguments {
@@ -31,8 +34,8 @@ enum What {
     Create {
         #[command(flatten)]
         file: ConfigFile,
-        /// Who or what it is for.
-        #[arg(long)]
+        /// Who or what it is for: a person's is what Entra ID shows of them, so that both count as one.
+        #[arg(long, value_parser = token_name)]
         name: String,
         /// What it allows; may be given more than once.
         #[arg(long = "scope", value_name = "SCOPE", required = true, help = scopes_help())]
@@ -78,6 +81,15 @@ struct Wanted<'a> {
     bound: Option<Bound>,
     days: u16,
     as_json: bool,
+}
+
+/// Reads the name of a token: it stands in the history, and tells persons apart.
+fn token_name(text: &str) -> Result<String, String> {
+    let name = text.trim();
+    if name.is_empty() || name.chars().count() > NAME_CHARS_MAX || name.chars().any(is_deceptive) {
+        return Err(format!("it must be 1 to {NAME_CHARS_MAX} characters of one line that all can be seen"));
+    }
+    Ok(name.to_owned())
 }
 
 fn scopes_help() -> String {
@@ -127,7 +139,7 @@ fn create(file: &ConfigFile, wanted: &Wanted<'_>, now: Timestamp) -> anyhow::Res
 
 /// A token that may ask for actions asks for those of one source, and no other token is for a source.
 fn check_bound(config: &Config, wanted: &Wanted<'_>) -> anyhow::Result<()> {
-    let fail = |text: String| Err(Failure { code: FAILURE, text }.into());
+    let fail = |text: String| Err(Failure { code: USAGE, text }.into());
     let scope = Scope::ActionsWrite;
     let Some(bound) = &wanted.bound else {
         let asks = wanted.scopes.contains(&scope);
@@ -153,10 +165,10 @@ fn mode_of(bound: Option<&Bound>) -> Option<&'static str> {
 }
 
 fn list(file: &ConfigFile, as_json: bool, now: Timestamp) -> anyhow::Result<()> {
-    let config = config::load(&file.config, Secrets::Skip)?;
+    let store = file.store()?;
     let mut place: Option<String> = None;
     loop {
-        let page = tokens_beside(&config.store, place.as_deref(), PAGE)?;
+        let page = tokens_beside(&store, place.as_deref(), PAGE)?;
         let Some(last) = page.last() else {
             return Ok(());
         };
@@ -207,9 +219,9 @@ fn told(token: &StoredToken, now: Timestamp) -> String {
 }
 
 fn revoke(file: &ConfigFile, id: &str, reason: &str, now: Timestamp) -> anyhow::Result<()> {
-    let config = config::load(&file.config, Secrets::Skip)?;
+    let store = file.store()?;
     let revoke = RevokeToken { id: id.to_owned(), reason: why(reason)?, who: operator(), now };
-    let Some(token) = revoke_token_beside(&config.store, &revoke)? else {
+    let Some(token) = revoke_token_beside(&store, &revoke)? else {
         let text = format!("there is no token {id:?}; see: token list");
         return Err(Failure { code: FAILURE, text }.into());
     };

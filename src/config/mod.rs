@@ -24,6 +24,7 @@ mod secret;
 mod server;
 mod sources;
 mod telemetry;
+mod text_file;
 mod tls;
 
 use std::ops::RangeInclusive;
@@ -119,6 +120,18 @@ pub fn load(path: &Path, secrets: Secrets) -> Result<Config, Complaints> {
     load_with_files(path, secrets).config
 }
 
+/// Reads only where the store lies, for commands that must do their work whatever else is wrong; returns what is wrong besides.
+pub fn load_store(path: &Path) -> Result<(store::Options, Complaints), Complaints> {
+    let complaints = match load(path, Secrets::Skip) {
+        Ok(config) => return Ok((config.store, Complaints(Vec::new()))),
+        Err(complaints) => complaints,
+    };
+    let document = Document::open(path);
+    let root = document.parse();
+    let store = root.as_ref().and_then(|root| store(&Section::root(&document, root)));
+    store.map(|store| (store, complaints.clone())).ok_or(complaints)
+}
+
 /// Reads a configuration file, and tells what it was read from.
 pub fn load_with_files(path: &Path, secrets: Secrets) -> Loaded {
     let document = Document::open(path);
@@ -172,7 +185,8 @@ fn sections(root: &Section<'_>, secrets: Secrets) -> Option<Config> {
     dispatch.rules = sources.rules;
     dispatch.pending_max = sources.pending_max;
     let portal = hosts.map_or(Portal::default(), |hosts| hosts.cloud.portal);
-    let is_local = defender.as_ref().is_some_and(|options| is_loopback(&options.api_url));
+    // Where that is not known, nobody is told of a second mistake that may be none.
+    let is_local = defender.as_ref().is_none_or(|options| is_loopback(&options.api_url));
     budget(root, &mut dispatch, is_local);
     intervals(root, &mut dispatch, is_local);
     let oldest = dispatch.policies.values().map(|policy| policy.max_age).max();

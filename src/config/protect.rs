@@ -11,6 +11,7 @@ use crate::alert::{Sha1, after, is_deceptive, parse_time};
 use crate::policy::{DeviceTrait, Freeze, Guards, No, ProtectedDevice, ProtectedFile, When};
 
 use super::reader::Section;
+use super::text_file;
 
 /// How long before its end a row is warned of.
 const ENDS_SOON: SignedDuration = SignedDuration::from_hours(7 * 24);
@@ -183,7 +184,7 @@ fn files(section: &Section<'_>, name: &str, guards: &mut Guards, now: Timestamp)
     if fs::metadata(&path).is_ok_and(|metadata| metadata.len() > FILE_BYTES_MAX) {
         return section.complain("never_quarantine", format!("{} is too long", path.display()), "split it");
     }
-    let text = match fs::read_to_string(&path) {
+    let text = match text_file::read(&path) {
         Ok(text) => text,
         Err(error) => {
             let problem = format!("{}: {error}", path.display());

@@ -3,7 +3,6 @@
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 use std::fmt::Display;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -14,6 +13,7 @@ use toml::de::{DeTable, DeValue};
 use super::complaint::{Complaint, Complaints};
 use super::duration;
 use super::files::Files;
+use super::text_file;
 
 /// A configuration file and what is wrong with it so far.
 #[derive(Debug)]
@@ -33,7 +33,7 @@ impl Document {
     pub(super) fn open(path: &Path) -> Self {
         let mut files = Files::default();
         files.note(path);
-        let text = fs::read_to_string(path);
+        let text = text_file::read(path);
         let document = Self {
             file: path.to_owned(),
             text: text.as_ref().cloned().unwrap_or_default(),

@@ -1,7 +1,6 @@
 //! `[sources.NAME]`: who may send, how they prove it, what they send, what they may do.
 
 use std::collections::HashMap;
-use std::fs;
 use std::num::NonZeroUsize;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
@@ -19,7 +18,7 @@ use super::Secrets;
 use super::auth;
 use super::policy::{self, Global};
 use super::reader::Section;
-use super::{resolve, whole};
+use super::{resolve, text_file, whole};
 
 /// The age limit if a source does not say.
 const MAX_AGE: SignedDuration = SignedDuration::from_mins(60);
@@ -149,7 +148,7 @@ fn format(section: &Section<'_>) -> Option<Format> {
         (None, Some(file)) => {
             let path = section.resolve(file);
             section.note_file(&path);
-            match fs::read_to_string(&path) {
+            match text_file::read(&path) {
                 Ok(code) => load(section, "format_file", file, &code),
                 Err(error) => {
                     let problem = format!("{}: {error}", path.display());

@@ -274,16 +274,18 @@ impl Dispatcher {
                 lookups.answers.keep_implied(&found, since, order);
                 lookups.answers.keep_in_order(question, found, since, order);
             }
-            Err(error) => {
-                let why = (error.to_string(), !matches!(error, ReadError::Token(_)));
-                tracing::warn!(%error, %question, "a question to Defender found no answer; it will be asked again");
-                if let ReadError::Throttled { wait, .. } = error {
-                    let until = self.clock.steady().after(wait);
-                    self.calls.change(api.into(), |budget| budget.block(until));
-                }
-                lookups.fail(question, why, now);
-            }
+            Err(error) => self.asked_in_vain(question, &error, now),
         }
+    }
+
+    fn asked_in_vain(&mut self, question: Question, error: &ReadError, now: Timestamp) {
+        let why = (error.to_string(), !matches!(error, ReadError::Token(_)));
+        tracing::warn!(%error, %question, "a question to Defender found no answer; it will be asked again");
+        if let ReadError::Throttled { wait, .. } = error {
+            let until = self.clock.steady().after(*wait);
+            self.calls.change(question.api().into(), |budget| budget.block(until));
+        }
+        self.lookups.fail(question, why, now);
     }
 
     /// Counts what a question really took: it may have read several pages, or failed before the first.

@@ -99,7 +99,7 @@ fn keep(tx: &Transaction<'_>, is_open: bool, reason: &str, done: Administered<'_
 
 /// Reads how it stands in a database that a server may be using at the same time.
 pub fn blast_breaker_beside(options: &Options) -> Result<BlastBreaker, StoreError> {
-    connection::write_beside(&options.path, |tx| read(tx))
+    read(&connection::open_to_read(&options.path)?)
 }
 
 /// Closes it in a database that a server may be using at the same time; returns whether it was open.

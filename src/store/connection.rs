@@ -1,9 +1,10 @@
 //! Connections to the database file, and its migrations.
 
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::future::poll_fn;
-use std::io::Read as _;
+use std::io::{self, Read as _};
 use std::mem;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError};
 use std::task::Poll;
@@ -21,6 +22,9 @@ use super::{lock, reseal};
 
 /// Marks the file as ours (`PRAGMA application_id`): "qbrg" in ASCII.
 const APPLICATION_ID: i64 = 0x7162_7267;
+
+/// The mode of a database that is made: it names devices, files and persons.
+const PRIVATE: u32 = 0o600;
 
 /// The migrations, in order; the schema version is how many have been applied.
 const MIGRATIONS: &[&str] = &[
@@ -70,9 +74,19 @@ const NOT_WRITTEN_AHEAD: u8 = 1;
 /// Opens the database for writing and brings its schema up to date.
 pub(super) fn open_and_migrate(path: &Path) -> Result<Connection, StoreError> {
     check_log(path)?;
+    make_private(path)?;
     let mut connection = Connection::open_with_flags(path, WRITE)?;
     prepare(&mut connection, path)?;
     Ok(connection)
+}
+
+/// Makes a database that is not there yet for its owner alone, whatever the umask; SQLite gives its log the same mode.
+fn make_private(path: &Path) -> Result<(), StoreError> {
+    match OpenOptions::new().write(true).create_new(true).mode(PRIVATE).open(path) {
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(StoreError::Unreachable { path: path.to_owned(), why: error.to_string() }),
+    }
 }
 
 /// Makes a new connection ready for writing and brings its schema up to date.
@@ -99,6 +113,7 @@ fn keep_plans(connection: &Connection) -> Result<(), StoreError> {
 
 /// Opens a database that another process is serving, and leaves its schema alone.
 pub(super) fn open_beside(path: &Path) -> Result<Connection, StoreError> {
+    check_there(path)?;
     check_log(&resolved(path))?;
     let connection = Connection::open_with_flags(path, BESIDE)?;
     connection.busy_timeout(BUSY_TIMEOUT)?;
@@ -114,6 +129,15 @@ pub(super) fn write_beside<T>(
     path: &Path,
     work: impl FnOnce(&Transaction<'_>) -> Result<T, StoreError>,
 ) -> Result<T, StoreError> {
+    check_there(path)?;
+    make_and_write_beside(path, work)
+}
+
+/// The same, and makes a database that is not there yet.
+pub(super) fn make_and_write_beside<T>(
+    path: &Path,
+    work: impl FnOnce(&Transaction<'_>) -> Result<T, StoreError>,
+) -> Result<T, StoreError> {
     let path = resolved(path);
     // The lock goes last.
     let (_lock, mut db) = match lock::take(&path) {
@@ -125,6 +149,14 @@ pub(super) fn write_beside<T>(
     let done = work(&tx)?;
     tx.commit()?;
     Ok(done)
+}
+
+fn check_there(path: &Path) -> Result<(), StoreError> {
+    // What cannot be looked at is told by opening it.
+    match path.try_exists() {
+        Ok(false) => Err(StoreError::Missing(path.to_owned())),
+        Ok(true) | Err(_) => Ok(()),
+    }
 }
 
 /// Refuses a database beside which the log of another one lies: SQLite would mix the two.
@@ -143,6 +175,7 @@ fn check_log(path: &Path) -> Result<(), StoreError> {
 
 /// Opens a database to read it beside whoever is serving it.
 pub(super) fn open_to_read(path: &Path) -> Result<Connection, StoreError> {
+    check_there(path)?;
     let connection = Connection::open_with_flags(path, READ)?;
     connection.busy_timeout(BUSY_TIMEOUT)?;
     check_ours(&connection, path)?;

@@ -9,11 +9,12 @@ use crate::alert::ActionId;
 /// Why the store could not do it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
-    /// No space, or no right to write. It mends itself when there is space again.
-    #[error(
-        "the store cannot be written ({0}): free space on its disk or give the service the right to write there"
-    )]
+    /// No space, no right to write, or somebody else who writes. It mends itself when that is over.
+    #[error("the store cannot be written ({0})")]
     NotWritable(String),
+    /// There is no database.
+    #[error("there is no database {}: start the service once, or name the right configuration with --config", .0.display())]
+    Missing(PathBuf),
     /// The disk failed. SQLite's documentation and the fsync findings of 2018 say the same: stop, look,
     /// restart.
     #[error("the disk under the store failed ({0}): the service stops; check the disk, then start it again")]
@@ -38,9 +39,10 @@ pub enum StoreError {
         /// Newest schema version known here.
         known: i64,
     },
-    /// The server that is running is of another version than this command.
+    /// The database is of another version than this command.
     #[error(
-        "the running server's database has schema {found}, this command knows {known}: use the server's own version"
+        "the database has schema {found}, this command knows {known}: use the version of the service that runs; if none does, \
+         start the newer of the two once"
     )]
     OtherVersion {
         /// Schema version of the file.
@@ -89,16 +91,16 @@ pub enum StoreError {
 impl From<rusqlite::Error> for StoreError {
     fn from(error: rusqlite::Error) -> Self {
         let text = error.to_string();
+        let not_writable = |remedy: &str| Self::NotWritable(format!("{text}; {remedy}"));
         match error.sqlite_error_code() {
-            Some(
-                ErrorCode::DiskFull
-                | ErrorCode::ReadOnly
-                | ErrorCode::PermissionDenied
-                | ErrorCode::DatabaseBusy
-                | ErrorCode::DatabaseLocked
-                | ErrorCode::CannotOpen
-                | ErrorCode::OutOfMemory,
-            ) => Self::NotWritable(text),
+            Some(ErrorCode::DiskFull) => not_writable("free space on its disk"),
+            Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied | ErrorCode::CannotOpen) => {
+                not_writable("give whoever runs this the right to write there")
+            }
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
+                not_writable("another program writes there: try again, or end it if it has been forgotten")
+            }
+            Some(ErrorCode::OutOfMemory) => not_writable("free memory"),
             Some(ErrorCode::SystemIoFailure) => Self::Broken(text),
             Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Self::Corrupt(text),
             _ => Self::Statement(text),
@@ -119,7 +121,7 @@ impl StoreError {
     }
 
     /// Says whether nothing may be written any more until a person has looked.
-    pub(super) fn is_fatal(&self) -> bool {
+    pub fn is_fatal(&self) -> bool {
         matches!(self, Self::Broken(_) | Self::Corrupt(_))
     }
 }

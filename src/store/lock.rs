@@ -1,6 +1,7 @@
 //! Keeps a second instance away from the database.
 
 use std::fs::{File, OpenOptions, TryLockError};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 use super::files::beside;
@@ -11,7 +12,7 @@ pub(super) fn take(database: &Path) -> Result<File, StoreError> {
     place::check(database)?;
     let path = beside(database, ".lock");
     let mut options = OpenOptions::new();
-    options.create(true).truncate(false).write(true);
+    options.create(true).truncate(false).write(true).mode(0o600);
     let unreachable =
         |why: std::io::Error| StoreError::Unreachable { path: path.clone(), why: why.to_string() };
     let file = options.open(&path).map_err(unreachable)?;

@@ -145,7 +145,7 @@ impl Store {
 
 /// Adds an API token to a database that a server may be using at the same time.
 pub fn add_token(options: &Options, token: &NewToken, who: &Who) -> Result<(), StoreError> {
-    connection::write_beside(&options.path, |tx| add(tx, token, who))
+    connection::make_and_write_beside(&options.path, |tx| add(tx, token, who))
 }
 
 fn add(tx: &Transaction<'_>, token: &NewToken, who: &Who) -> Result<(), StoreError> {

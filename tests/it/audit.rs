@@ -306,7 +306,7 @@ fn it_is_exported_whole_and_the_copy_is_verified_too() {
 #[test]
 fn a_spreadsheet_finds_no_formula_in_it() {
     let (installation, _) = signed_installation("");
-    for name in ["=HYPERLINK(\"x\")", "+1", "@SUM(A1)", "  =1+1", "x\ty"] {
+    for name in ["=HYPERLINK(\"x\")", "+1", "@SUM(A1)", "  =1+1", "\u{ff1d}1"] {
         make_token(&installation, name);
     }
     let (_, csv, _) = run(&installation, &["audit", "export", "--format", "csv"]);

@@ -891,7 +891,7 @@ async fn the_command_lists_replays_and_resumes_beside_a_running_service() {
         "{messages}"
     );
     assert_eq!(run(&["replay", "soar", "--all-dead", "--reason", "r"]).0, 1, "it is gone");
-    assert_eq!(run(&["resume", "soar", "--reason", " "]).0, 1);
+    assert_eq!(run(&["resume", "soar", "--reason", " "]).0, 2);
     assert_eq!(run(&["resume", "soar", "--reason", "it is back"]).0, 0);
     assert_eq!(run(&["replay", "soar", "--reason", "r"]).0, 2);
     assert_eq!(run(&["replay", "no", "--id", &id, "--reason", "r"]).0, 1);

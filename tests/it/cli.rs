@@ -1,7 +1,8 @@
 //! The commands as a person types them.
 
 use std::fs;
-use std::process::Output;
+use std::os::unix::fs::MetadataExt as _;
+use std::process::{Command, Output, Stdio};
 
 use quarantine_bridge::clock::Clock;
 use reqwest::Client;
@@ -485,6 +486,71 @@ fn formats_are_listed_and_shown() {
     let standalone = out(&command(&["formats", "show", "bridge", "--standalone"]).output().unwrap());
     assert!(standalone.contains("def one_or_many:"));
     assert_eq!(command(&["formats", "show", "x"]).output().unwrap().status.code(), Some(1));
+}
+
+#[test]
+fn a_command_that_looks_makes_no_database_and_one_that_is_made_is_private() {
+    let installation = Installation::new(NOWHERE, "");
+    let looks = [
+        &["kill-switch", "status"][..],
+        &["kill-switch", "on", "--reason", "r"],
+        &["blast-breaker", "status"],
+        &["token", "list"],
+        &["audit", "verify"],
+        &["check", "--database"],
+    ];
+    for arguments in looks {
+        let (code, out, error) = installation.told(arguments);
+        assert_eq!(code, 1, "{arguments:?}");
+        assert!(!out.contains("kill switch is") && error.contains("there is no database"), "{out}{error}");
+    }
+    assert!(!installation.path("bridge.db").exists());
+
+    let mut open = Command::new("sh");
+    let create = "umask 0; exec \"$0\" token create --name t --scope metrics --config \"$1\"";
+    open.args(["-c", create]).arg(command(&[]).get_program()).arg(installation.config());
+    assert!(open.stdout(Stdio::null()).status().unwrap().success());
+    for name in ["bridge.db", "bridge.db.lock"] {
+        let mode = fs::metadata(installation.path(name)).unwrap().mode() & 0o777;
+        assert_eq!(mode, 0o600, "{name}");
+    }
+}
+
+#[test]
+fn what_is_asked_wrongly_ends_with_2_and_what_is_set_up_wrongly_with_78() {
+    let installation = Installation::new(NOWHERE, "");
+    let wrong = [
+        &["kill-switch", "on", "--reason", ""][..],
+        &["token", "create", "--name", "t", "--scope", "actions:write"],
+        &["token", "create", "--name", "t", "--scope", "metrics", "--source", "soc"],
+    ];
+    for arguments in wrong {
+        assert_eq!(installation.told(arguments).0, 2, "{arguments:?}");
+    }
+    let relay = |to: &str, key: &str| {
+        let run = ["relay", "--to", to, "--spool", "spool", "--secret-file", key];
+        let output = command(&run).current_dir(installation.path("")).output().unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    assert_eq!(relay("ftp://x", "soc-secret").0, Some(78));
+    assert_eq!(relay("https://bridge.example/v1/hooks/soc", "none").0, Some(78));
+    assert!(!installation.path("spool").exists(), "the spool is for no address yet");
+}
+
+#[test]
+fn a_token_has_a_name_that_can_be_seen() {
+    let installation = Installation::new("http://127.0.0.1:9", "");
+    let create = |name: &str| {
+        installation.told(&["token", "create", "--name", name, "--scope", "actions:read", "--json"])
+    };
+    let long = "a".repeat(101);
+    for name in ["", " ", "a\nb", "\u{202e}evil", "ali\u{200b}ce", &long] {
+        let (code, out, error) = create(name);
+        assert_eq!((code, out.as_str()), (2, ""), "{name:?}");
+        assert!(error.contains("1 to 100 characters of one line"), "{error}");
+    }
+    let (_, out, _) = create(" Zoë of the SOC ");
+    assert!(out.contains("\"name\":\"Zoë of the SOC\""), "{out}");
 }
 
 #[test]

@@ -331,6 +331,24 @@ async fn a_service_that_finds_damage_stops_and_says_so() {
 }
 
 #[tokio::test]
+async fn a_service_does_not_start_on_a_damaged_database_and_says_so_by_its_code() {
+    let installation = Installation::new("http://127.0.0.1:9", "");
+    let options = Options { path: installation.path("bridge.db") };
+    drop(Store::open(&options).unwrap());
+    wait_until_unlocked(&options.path).await;
+    let mut bytes = fs::read(&options.path).unwrap();
+    bytes[4_096..].fill(0x5a);
+    bytes[100..4_096].fill(0x5a);
+    fs::write(&options.path, bytes).unwrap();
+
+    for arguments in [&["serve"][..], &["kill-switch", "status"], &["audit", "verify"]] {
+        let (code, _, error) = installation.told(arguments);
+        assert_eq!(code, 74, "{arguments:?}: {error}");
+        assert!(error.contains("the database is damaged"), "{error}");
+    }
+}
+
+#[tokio::test]
 async fn check_tells_of_damage() {
     let installation = Installation::new("http://127.0.0.1:9", "");
     let options = Options { path: installation.path("bridge.db") };

@@ -251,6 +251,7 @@ async fn another_program_on_the_port_and_a_kill_switch_that_is_on_are_told() {
     let serving = doctor(&installation);
     serving.says("service", "wrong", &["is not ready (HTTP 200): no answer of ours"]);
     installation.edit(other.trim_start_matches("http://"), &listen);
+    installation.told(&["token", "create", "--name", "t", "--scope", "metrics"]);
     let (code, ..) = installation.told(&["kill-switch", "on", "--reason", "a drill"]);
     assert_eq!(code, 0);
     let looked = doctor(&installation);

@@ -201,6 +201,14 @@ async fn the_command_turns_it_beside_a_running_service() {
     assert!(ready.contains(r#""kill_switch":"on""#), "{ready}");
     poll("the log to tell", || installation.log().contains("the kill switch is on")).await;
     assert!(run(&["kill-switch", "off", "--reason", "mended"]).0);
+    // What is wrong with the configuration has nothing to do with the brake.
+    installation.edit("mode = \"enforce\"", "mode = \"sometimes\"");
+    let (code, said, warned) = installation.told(&["kill-switch", "on", "--reason", "emergency"]);
+    assert_eq!((code, said.as_str()), (0, "the kill switch is on; 0 cancellations begun\n"));
+    assert!(warned.starts_with("warning: ") && warned.contains("sources.soc.mode"), "{warned}");
+    let ready = client.get(installation.url("/readyz")).send().await.unwrap().text().await.unwrap();
+    assert!(ready.contains(r#""kill_switch":"on""#), "{ready}");
+    assert_eq!(run(&["token", "list"]), (true, String::new()));
     assert_eq!(serving.terminate().await, Some(0));
 }
 

@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::fs;
 use std::os::unix::fs::symlink;
+use std::process::Command;
 
 use quarantine_bridge::alert::Mode;
 use quarantine_bridge::clock::Clock;
@@ -131,6 +132,20 @@ async fn a_link_that_is_turned_is_a_change() {
     running.logged(IN_USE, 1).await;
 
     assert_eq!(running.post(NEW, 2).await, 202);
+}
+
+#[tokio::test]
+async fn what_is_no_file_keeps_no_reader() {
+    let running = Running::start("").await;
+    let (config, aside) = (running.installation.config(), running.installation.path("aside"));
+    fs::rename(&config, &aside).unwrap();
+    assert!(Command::new("mkfifo").arg(&config).status().unwrap().success());
+
+    running.logged(WRONG, 1).await;
+    assert!(running.installation.log().contains("it is no file"));
+    fs::rename(&aside, &config).unwrap();
+    running.logged(IN_USE, 1).await;
+    assert_eq!(running.serving.terminate().await, Some(0));
 }
 
 #[tokio::test]

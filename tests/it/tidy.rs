@@ -129,7 +129,7 @@ const TABLE: &[(&str, &[&str], &[&str])] = &[
             "traces",
             "undo",
         ],
-        &["toml", "std::fs", "std::env", "std::net"],
+        &["toml", "std::fs", "std::io", "std::env", "std::net"],
     ),
     ("simulator", &["alert", "clock"], &["actix_web", "tokio", "std::net", "std::io"]),
     (

@@ -151,7 +151,7 @@ async fn the_command_revokes_beside_a_running_service_and_its_next_request_is_re
     assert_eq!(code, 0, "{said}");
     assert!(told.contains("revoked") && told.contains("it was in a ticket"), "{told}");
     assert_eq!(run(&["token", "revoke", "000000000000", "--reason", "r"]).0, 1);
-    assert_eq!(run(&["token", "revoke", &id, "--reason", " "]).0, 1);
+    assert_eq!(run(&["token", "revoke", &id, "--reason", " "]).0, 2);
     let (_, listed, _) = run(&["token", "list"]);
     assert!(
         listed.lines().any(|line| line.starts_with(&format!("{id} revoked \"grafana\" [metrics]"))),

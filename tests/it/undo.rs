@@ -298,7 +298,7 @@ async fn the_command_shows_marks_lists_and_takes_away_beside_a_running_service()
     );
     assert_eq!(acts(&bridge, "undo_action"), Vec::<Value>::new(), "showing does nothing");
     assert_eq!(run(&["undo", &id, "--mark"]).0, 2, "a reason is needed");
-    assert_eq!(run(&["undo", &id, "--mark", "--reason", " "]).0, 1);
+    assert_eq!(run(&["undo", &id, "--mark", "--reason", " "]).0, 2);
     assert_eq!(run(&["undo", &Uuid::nil().to_string()]).0, 1);
 
     let (code, shown, said) = run(&["undo", &id, "--mark", "--reason", "our own installer", "--days", "90"]);
