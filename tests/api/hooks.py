@@ -44,6 +44,8 @@ def before_call(context, case, kwargs):
         case.query = {**case.query, "after": GIVEN["event"]}
     if path == "/v1/undo-marks" and is_to_be_taken(case, ParameterLocation.QUERY) and "cursor" in case.query:
         case.query = {**case.query, "cursor": "{machine_id}-{sha1}".format(**random.choice(GIVEN["targets"]))}
+    if is_to_be_taken(case, ParameterLocation.QUERY) and "sha1" in (case.query or {}):
+        no_placeholders(case.query)
     if path == "/v1/events" and is_to_be_taken(case, ParameterLocation.HEADER) and "Last-Event-ID" in case.headers:
         case.headers["Last-Event-ID"] = GIVEN["event"]
     # Waiting is tried, not waited for.
