@@ -90,7 +90,7 @@ fn not_looked_up() -> Unresolved {
 
 /// Puts an accepted action among those whose device or file is looked for, until it grows too old.
 pub(super) fn look_for(action: &Action, policy: Option<&Policy>, now: Timestamp) -> Advance {
-    let fresh = action.fresh_since().zip(policy).map(|(at, policy)| after(at, policy.max_age));
+    let fresh = action.fresh_since().zip(policy).map(|(at, policy)| after(at.min(now), policy.max_age));
     let change = Change {
         at: now,
         from: Some(State::Accepted),

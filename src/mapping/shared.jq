@@ -111,11 +111,30 @@ def basename: if type == "string" then [split("\\")[] | split("/")[] | select(. 
 
 # Says whether a path is in the folder of Windows, with a drive or \Device\HarddiskVolumeN in front.
 def in_windows:
-  if type == "string" then [split("\\")[] | select(. != "") | ascii_downcase][:3] | any(. == "windows" or . == "%systemroot%" or . == "%windir%")
+  if type == "string" then [split("\\")[] | split("/")[] | select(. != "") | ascii_downcase][:3] | any(. == "windows" or . == "%systemroot%" or . == "%windir%")
   else false end;
 
 # Says whether a path is of Linux or macOS.
 def is_unix_path: type == "string" and startswith("/");
+
+# --- what a source or its analysts say about it, in whatever form they write their words
+
+# A word without capitals, spaces, dashes and underscores: "False Positive", "false_positive" and "FalsePositive" are one.
+def word: ascii_downcase | split("_") | join("") | split("-") | join("") | split(" ") | join("");
+
+# Says whether a word says that nothing bad is there.
+def is_cleared:
+  [texts | word]
+  | any(startswith("falsepositive") or startswith("benign") or . == "informationalexpectedactivity" or . == "markedasbenign" or . == "notmalicious");
+
+# Says whether a word says that the matter is over.
+def is_over:
+  [texts | word] | any(. == "resolved" or . == "closed" or . == "dismissed" or . == "ignored" or . == "suppressed" or . == "archived");
+
+# Says whether every word says that a product has stopped the file. That one was deleted is also said of files that a program deletes.
+def is_dealt_with:
+  [texts | word] | length > 0
+    and (any((. == "blocked" or . == "quarantined" or . == "cleaned" or . == "remediated" or . == "prevented") | not) | not);
 
 # --- evidence: objects {machine, file, role, found_at: {machine, file}, why}; those with a why are no targets
 

@@ -53,7 +53,8 @@ pub fn decided(undecided: &Undecided, facts: &Facts, approvals: &Approvals, now:
         }
         Decision::Send => {
             let fresh_since = action.fresh_since().max(approvals.last_at());
-            fresh_since.zip(policy.as_ref()).map(|(at, policy)| after(at, policy.max_age))
+            // One that lies in the future, and was approved, waits no longer than one of now.
+            fresh_since.zip(policy.as_ref()).map(|(at, policy)| after(at.min(now), policy.max_age))
         }
         Decision::Deny | Decision::Expire | Decision::Shadow(_) => None,
     };

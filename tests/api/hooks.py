@@ -139,6 +139,8 @@ def make_whole(action):
         machine["dns_name"] = "ws-0147.corp.example"
     if all(value is None for value in machine.values()):
         machine["id"] = "1a" * 20
+    if machine.get("id") is not None and file.get("sha1") is not None and machine["id"].lower() == file["sha1"].lower():
+        machine["id"] = "1a" * 20
     for texts, name in ((action, "title"), (action, "note"), (file, "name"), (action, "alert_id")):
         if texts.get(name) is not None:
             texts[name] = no_space_around(texts[name])

@@ -1,6 +1,7 @@
 //! An action older than its source's limit is never sent, whatever kept it waiting.
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
+use quarantine_bridge::alert::after;
 use quarantine_bridge::simulator::{Fault, FaultKind, Place};
 use serde_json::Value;
 
@@ -104,6 +105,20 @@ async fn while_sending_is_paused_actions_expire_all_the_same() {
     bridge.run_for(minutes(5)).await;
 
     expired_unsent(&bridge, &id).await;
+}
+
+#[tokio::test]
+async fn an_alert_from_the_future_waits_no_longer_than_one_of_now() {
+    let mut bridge = Bridge::start().await;
+    bridge.clock.advance(SignedDuration::from_hours(24 * 365));
+    let id = bridge.accept("a1", MACHINE, SHA1).await;
+    bridge.clock.advance(SignedDuration::from_hours(-24 * 365));
+    bridge.simulator.play(Fault { place: Place::Machines, kind: FaultKind::RequestLost, times: None });
+    bridge.drain().await;
+    let action = bridge.action(&id).await;
+    assert_eq!(action["state"], "resolving", "{action}");
+    let expires_at: Timestamp = action["expires_at"].as_str().unwrap().parse().unwrap();
+    assert!(expires_at <= after(bridge.clock.now(), minutes(60)), "{expires_at}");
 }
 
 #[tokio::test]

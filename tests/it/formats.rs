@@ -85,6 +85,57 @@ fn every_golden_payload_maps_as_expected() {
     assert!(cases.len() >= 4 * BUILT_IN.len());
 }
 
+/// A payload of which something is a target, and what its source could have said so that nothing is.
+const CLEARED: &[(&str, &str, &str, &str)] = &[
+    ("graph-alert-v2", "two-devices-three-files", "/classification", "falsePositive"),
+    ("graph-alert-v2", "two-devices-three-files", "/classification", "informationalExpectedActivity"),
+    ("graph-alert-v2", "two-devices-three-files", "/status", "Resolved"),
+    ("defender-alert", "user-process-and-file", "/classification", "FalsePositive"),
+    ("defender-alert", "user-process-and-file", "/classification", "InformationalExpectedActivity"),
+    ("defender-alert", "user-process-and-file", "/status", "resolved"),
+    ("defender-incident", "two-devices-each-with-its-file", "/alerts/0/classification", "FalsePositive"),
+    ("sentinel-alert", "own-rule-and-the-only-host", "/Status", "Dismissed"),
+    ("sentinelone", "threat-not-mitigated", "/threatInfo/analystVerdict", "FALSE_POSITIVE"),
+    ("sentinelone", "threat-not-mitigated", "/threatInfo/mitigationStatus", "marked_as_benign"),
+    ("sentinelone", "threat-not-mitigated", "/threatInfo/incidentStatus", "RESOLVED"),
+    ("crowdstrike", "alerts-v2-with-zero-sha1", "/status", "false_positive"),
+    ("crowdstrike", "alerts-v2-with-zero-sha1", "/status", "ignored"),
+    ("crowdstrike", "alerts-v2-with-zero-sha1", "/resolution", "False Positive"),
+    ("crowdstrike", "alerts-v2-with-zero-sha1", "/filepath", "C:/Windows/System32/svchost.exe"),
+    ("ocsf-detection-finding", "file-process-and-actor", "/verdict_id", "3"),
+    ("ocsf-detection-finding", "file-process-and-actor", "/verdict_id", "10"),
+    ("ocsf-detection-finding", "file-process-and-actor", "/disposition_id", "10"),
+    ("ocsf-detection-finding", "file-process-and-actor", "/status_id", "5"),
+    ("splunk-webhook", "sysmon-hashes-and-dest", "/result/action", "Blocked"),
+    ("splunk-webhook", "sysmon-hashes-and-dest", "/result/action", "quarantined"),
+    (
+        "splunk-es",
+        "two-devices-one-file",
+        "/result/disposition_label",
+        "False Positive - Incorrect Analytic Logic",
+    ),
+];
+
+#[test]
+fn what_its_source_has_taken_back_is_no_target_however_it_is_written() {
+    for (name, case, pointer, said) in CLEARED {
+        let payload = fs::read(data().join(name).join(case).join("payload.json")).unwrap();
+        let mut payload: Value = serde_json::from_slice(&payload).unwrap();
+        if payload.is_array() {
+            payload = payload[0].take();
+        }
+        let targets = |payload: &Value| {
+            let mapped = read(format(name), payload.to_string().as_bytes());
+            mapped.alerts.iter().map(|alert| alert.targets.len()).sum::<usize>()
+        };
+        assert!(targets(&payload) > 0, "{name}/{case}");
+        let (parent, member) = pointer.rsplit_once('/').unwrap();
+        let said = said.parse().map_or_else(|_| json!(said), |number: i64| json!(number));
+        payload.pointer_mut(parent).unwrap()[member] = said.clone();
+        assert_eq!(targets(&payload), 0, "{name}: {pointer} {said}");
+    }
+}
+
 /// What published payloads become: format, file, how often a target is made of it, words of what is told.
 const PUBLISHED: &[(&str, &str, &[&str], &[&str])] = &[
     (

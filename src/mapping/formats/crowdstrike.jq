@@ -43,7 +43,8 @@ unwrapped
        command: .cmdline,
        url: .falcon_host_link,
        quarantined: ((.pattern_disposition_details | at("quarantine_file")) == true or .pattern_disposition == 2176),
-       closed: (.status == "closed"),
+       closed: (.status | is_over),
+         cleared: ([.status, .resolution, (.tags | texts)] | is_cleared),
        parent: (.parent_details | at("filename"))
      }
    end)
@@ -56,6 +57,7 @@ unwrapped
       found_at: {machine: .at, file: .at},
       why: (if $sample then "test"
             elif .closed == true then "resolved"
+            elif .cleared == true then "not_malicious"
             elif .quarantined then "remediated"
             elif (.platform != null and .platform != "Windows") or (.path | is_unix_path) then "not_windows"
             elif .path | in_windows then "system_file"

@@ -7,7 +7,7 @@
 unwrapped
 | .machineId as $machine
 | .computerDnsName as $name
-| (if .status == "Resolved" then "resolved" else null end) as $settled
+| (if .status | is_over then "resolved" elif .classification | is_cleared then "not_malicious" else null end) as $settled
 | [
     .evidence | enumerated
     | .key as $i
@@ -20,7 +20,7 @@ unwrapped
         found_at: {machine: "$.machineId", file: "$.evidence[\($i)]"},
         why: ($settled
           // if .entityType == "Process" then "process_image"
-             elif .detectionStatus == "Prevented" or .detectionStatus == "Remediated" or .detectionStatus == "Blocked" then "remediated"
+             elif .detectionStatus | is_dealt_with then "remediated"
              elif .detectionStatus != "Detected" then "not_malicious"
              elif has_hash then null
              else "no_hash" end)

@@ -11,7 +11,7 @@ def file: {sha1, sha256, name: .fileName};
 
 unwrapped
 | (if (.alerts | type) == "array" then .alerts[] else . end)
-| (if .status == "resolved" then "resolved" else null end) as $settled
+| (if .status | is_over then "resolved" elif .classification | is_cleared then "not_malicious" else null end) as $settled
 | [
     .evidence | enumerated | .value | select(kind == "deviceEvidence")
     | {id: .mdeDeviceId, aad_device_id: .azureAdDeviceId, dns_name: ((.deviceDnsName | given) // .hostName), ip: ([.lastIpAddress] | only_ip)}
@@ -31,7 +31,7 @@ unwrapped
           role: "file",
           why: ($settled
             // if .verdict != "malicious" then "not_malicious"
-               elif [.remediationStatus] | any(. == "remediated" or . == "prevented" or . == "blocked" or . == "notFound") then "remediated"
+               elif [.remediationStatus | texts | word] | any(. == "remediated" or . == "prevented" or . == "blocked" or . == "notfound") then "remediated"
                elif .fileDetails // {} | has_hash then null
                else "no_hash" end)
         }

@@ -16,7 +16,7 @@ def host: {
 
 unwrapped
 | (.ProductName == "Azure Sentinel" or .ProductName == "Microsoft Sentinel") as $by_rule
-| (if .Status == "Resolved" then "resolved" else null end) as $settled
+| (if .Status | is_over then "resolved" else null end) as $settled
 | (.Entities | json_text) as $entities
 | [$entities | .. | objects] as $all
 | ($all | reference_index) as $index

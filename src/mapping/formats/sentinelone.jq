@@ -15,9 +15,9 @@ unwrapped
          id: .threatId, title: .threatName, time: .createdAt, severity: (.confidenceLevel | confidence),
          machine: {dns_name: ($agent | at("agentComputerName")), ip: ([$agent | at("networkInterfaces") | enumerated | .value | at("inet") | texts] | only_ip)},
          file: {sha1, sha256, md5, name: ((.filePath | basename) // .threatName)}, path: .filePath, role: "file", at: "$.threatInfo.sha1",
-         malicious: (.confidenceLevel == "malicious" and .analystVerdict != "false_positive"),
+         malicious: (.confidenceLevel == "malicious" and ([.analystVerdict, .mitigationStatus] | is_cleared | not)),
          mitigated: (.mitigationStatus == "mitigated" or .mitigationStatus == "blocked" or .mitigatedPreemptively == true),
-         resolved: (.incidentStatus == "resolved"),
+         resolved: (.incidentStatus | is_over),
          foreign: ([$agent | at("agentOsType")] | any(. != null and . != "windows"))
        }
    elif ($d | at("sourceprocesssha1")) != null or ($d | at("rulename")) != null then

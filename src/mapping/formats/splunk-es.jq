@@ -8,7 +8,7 @@
 | .result | objects
 | [.dest | texts] as $dest
 | ([.file_name | texts] | only) as $name
-| (if .status_label == "Closed" or .status_label == "Resolved" then "resolved" elif .action == "blocked" then "remediated" else null end) as $settled
+| (if .status_label | is_over then "resolved" elif .disposition_label | is_cleared then "not_malicious" elif .action | is_dealt_with then "remediated" else null end) as $settled
 | ([.file_path | texts] | any(in_windows)) as $system
 | [
     (.file_hash | texts | {file: (hashes + {name: $name}), role: "file", found_at: {file: "$.result.file_hash"}, why: ($settled // if $system then "system_file" else null end)}),

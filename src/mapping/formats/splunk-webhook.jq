@@ -13,7 +13,7 @@
 | (if .dest != null then {at: "dest", of: .dest} elif .Computer != null then {at: "Computer", of: .Computer}
    elif .ComputerName != null then {at: "ComputerName", of: .ComputerName} else {at: "host", of: .host} end) as $device
 | ([.file_name | texts] | only) as $name
-| (if .action == "blocked" then "remediated" else null end) as $settled
+| (if .action | is_dealt_with then "remediated" else null end) as $settled
 | ([.file_path | texts] | any(in_windows)) as $system
 | [
     (.file_hash | texts | {file: (hashes + {name: $name}), role: "file", found_at: {file: "$.result.file_hash"}, why: ($settled // if $system then "system_file" else null end)}),
