@@ -4,8 +4,8 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
-use quarantine_bridge::alert::Moment;
-use quarantine_bridge::store::{ActionFilter, Options, Store, StoreError, kill_switch_beside};
+use quarantine_bridge::alert::{Moment, Who};
+use quarantine_bridge::store::{ActionFilter, Options, Store, StoreError, TurnOff, turn_off_beside};
 use rusqlite::Connection;
 use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
@@ -234,7 +234,9 @@ async fn a_write_from_beside_through_a_link_sees_the_service() {
     let link = folder.path().join("link");
     symlink(&options.path, &link).unwrap();
 
-    let refused = kill_switch_beside(&Options { path: link }).unwrap_err();
+    let (who, now) = (Who::Operator("test".to_owned()), start_of_time());
+    let off = TurnOff { who, reason: "r".to_owned(), now };
+    let refused = turn_off_beside(&Options { path: link }, &off).unwrap_err();
 
     assert!(matches!(refused, StoreError::OtherVersion { found: 21, .. }), "{refused}");
 }
