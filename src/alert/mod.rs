@@ -49,7 +49,7 @@ pub use machine_action::{MachineAction, MachineActionRef, SupersededBy, end_of};
 pub use mode::{Mode, UnknownMode};
 pub use outcome::{Outcome, Refusal};
 pub use question::{Found, LookupApi, Question};
-pub use reason_text::{REASON_CHARS_MAX, reason_text};
+pub use reason_text::{REASON_CHARS_MAX, reason_text, visible_line};
 pub use reference::{Fetch, FetchState, GraphAlertId, Lifecycle, SubscriptionNotice, UnknownFetchState};
 pub use refused::{MapProblem, Reason, RefusedAlert};
 pub use requested::Requested;

@@ -6,7 +6,7 @@ use clap::Args as ClapArgs;
 use serde_json::json;
 
 use crate::clock::Clock;
-use crate::store::{Backup, BackupError, StoreError, back_up};
+use crate::store::{Backup, BackupError, back_up};
 
 use super::ConfigFile;
 use super::exit::{FAILURE, Failure, IO_ERROR, say};
@@ -38,9 +38,8 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
 /// What a disk has to do with is told from what was asked wrongly.
 fn code(error: &BackupError) -> u8 {
     match error {
-        BackupError::NotWritten { .. }
-        | BackupError::Damaged(_)
-        | BackupError::Store(StoreError::Corrupt(_) | StoreError::Broken(_)) => IO_ERROR,
-        BackupError::Exists(_) | BackupError::NoDatabase(_) | BackupError::Store(_) => FAILURE,
+        BackupError::NotWritten { .. } | BackupError::Damaged(_) => IO_ERROR,
+        BackupError::Store(error) if error.is_fatal() => IO_ERROR,
+        BackupError::Exists(_) | BackupError::Store(_) => FAILURE,
     }
 }

@@ -4,7 +4,7 @@ use clap::{Args as ClapArgs, Subcommand};
 use jiff::Timestamp;
 use serde_json::json;
 
-use crate::alert::{Mode, SourceName, after, days, is_deceptive};
+use crate::alert::{Mode, SourceName, after, days, visible_line};
 use crate::clock::Clock;
 use crate::config::{self, Config, Secrets};
 use crate::http::ApiToken;
@@ -85,11 +85,8 @@ struct Wanted<'a> {
 
 /// Reads the name of a token: it stands in the history, and tells persons apart.
 fn token_name(text: &str) -> Result<String, String> {
-    let name = text.trim();
-    if name.is_empty() || name.chars().count() > NAME_CHARS_MAX || name.chars().any(is_deceptive) {
-        return Err(format!("it must be 1 to {NAME_CHARS_MAX} characters of one line that all can be seen"));
-    }
-    Ok(name.to_owned())
+    let wrong = || format!("it must be 1 to {NAME_CHARS_MAX} characters of one line that all can be seen");
+    visible_line(text, NAME_CHARS_MAX).ok_or_else(wrong)
 }
 
 fn scopes_help() -> String {

@@ -131,6 +131,9 @@ def is_cleared:
 def is_over:
   [texts | word] | any(. == "resolved" or . == "closed" or . == "dismissed" or . == "ignored" or . == "suppressed" or . == "archived");
 
+# Why nothing of an alert of Microsoft's is a target any more: its status, or an analyst's classification.
+def microsoft_settled: if .status | is_over then "resolved" elif .classification | is_cleared then "not_malicious" else null end;
+
 # Says whether every word says that a product has stopped the file. That one was deleted is also said of files that a program deletes.
 def is_dealt_with:
   [texts | word] | length > 0

@@ -30,9 +30,6 @@ pub enum BackupError {
     /// A file is there already.
     #[error("{} is there already and is left alone: name another file", .0.display())]
     Exists(PathBuf),
-    /// There is nothing to copy.
-    #[error("there is no database {}: start the service once, or name another file in store.path", .0.display())]
-    NoDatabase(PathBuf),
     /// The database cannot be read.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -54,16 +51,13 @@ pub enum BackupError {
 /// It is written aside, checked, forced to disk and then named. It carries a mark by which the first start from it knows that
 /// calls may have been made since.
 pub fn back_up(options: &Options, path: &Path, now: Timestamp) -> Result<Backup, BackupError> {
-    if !options.path.exists() {
-        return Err(BackupError::NoDatabase(options.path.clone()));
-    }
+    let source = connection::open_beside(&options.path)?;
     if path.symlink_metadata().is_ok() {
         return Err(BackupError::Exists(path.to_owned()));
     }
     let folder = files::folder(path);
     let not_written = |why: String| BackupError::NotWritten { folder: folder.to_owned(), why };
     let failed = |why: io::Error| not_written(why.to_string());
-    let source = connection::open_beside(&options.path)?;
     let copy = Builder::new().prefix(".backup-").suffix(".partial").tempfile_in(folder).map_err(failed)?;
     copy_into(&source, &copy).map_err(|error| match error {
         StoreError::NotWritable(why) | StoreError::Broken(why) => not_written(why),

@@ -8,56 +8,22 @@ Rules must be evaluated without an error, and each query of the dashboards answe
 import json
 import re
 import shutil
-import socket
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.parse
 import urllib.request
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-CONFIG = """[server]
-listen = "127.0.0.1:{bridge}"
-[store]
-path = "bridge.db"
-[defender]
-tenant_id = "00000000-0000-4000-8000-000000000001"
-client_id = "00000000-0000-4000-8000-000000000002"
-client_secret = {{ file = "defender-secret" }}
-api_url = "http://127.0.0.1:{defender}"
-login_url = "http://127.0.0.1:{defender}"
-allow_custom_endpoint = true
-[sources.soc]
-format = "bridge"
-mode = "enforce"
-[sources.soc.auth]
-scheme = "standard-webhooks"
-secrets = [{{ file = "soc-secret" }}]
-"""
+sys.dont_write_bytecode = True
+sys.path.insert(0, str(ROOT / "tests"))
+
+from rehearsal import Failed, Rehearsal, answers, free_port, now, wait_until  # noqa: E402
+
 # Panels that one alert must give data to.
 WITH_DATA = {"Up", "Kill switch", "Sending", "Blast radius", "Configuration", "Deliveries", "Decisions", "Unfinished actions", "Version",
              "Requests", "Time to answer a delivery", "Audit", "Token ends in", "Last believed", "Keys in use", "Configuration loaded"}
-
-
-def free_port():
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
-
-
-def until(what, condition, seconds=40):
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        try:
-            found = condition()
-        except OSError:
-            found = None
-        if found:
-            return found
-        time.sleep(0.2)
-    raise AssertionError(f"{what}: not within {seconds} s")
 
 
 def ask(port, path, **query):
@@ -78,7 +44,7 @@ def panels():
 
 
 def check(port):
-    (target,) = until("the target is up", lambda: [it for it in ask(port, "targets")["activeTargets"] if it["health"] == "up"])
+    (target,) = wait_until(lambda: [it for it in ask(port, "targets")["activeTargets"] if it["health"] == "up"], "the target is up", seconds=40)
     assert target["labels"]["job"] == "quarantine-bridge"
 
     def evaluated():
@@ -86,7 +52,7 @@ def check(port):
         assert not [rule for rule in rules if rule["health"] == "err"], [rule for rule in rules if rule["health"] == "err"]
         return rules if rules and all(rule["health"] == "ok" for rule in rules) else None
 
-    rules = until("all rules are evaluated", evaluated)
+    rules = wait_until(evaluated, "all rules are evaluated", seconds=40)
     known = len(re.findall(r"^ *- alert:", (ROOT / "deploy/prometheus/rules.yaml").read_text(), re.M))
     assert len(rules) == known, f"{len(rules)} rules of {known} are loaded"
 
@@ -97,59 +63,42 @@ def check(port):
     strange = WITH_DATA - {title for title, _ in queries}
     assert not strange, f"no dashboard has {strange}"
     try:
-        until("data", lambda: WITH_DATA <= filled())
-    except AssertionError:
+        wait_until(lambda: WITH_DATA <= filled(), "data", seconds=40)
+    except Failed:
         raise AssertionError(f"no data for {sorted(WITH_DATA - filled())}") from None
     print(f"Prometheus: {len(rules)} rules evaluated, {len(queries)} queries answered, {len(filled())} panels have data")
+
+
+def configured(bridge, token):
+    """The configuration of deploy/compose, for this machine and a shorter test."""
+    text = (ROOT / "deploy/compose/prometheus.yaml").read_text()
+    for old, new in (("15s", "1s"), ("- rules.yaml", f"- {ROOT}/deploy/prometheus/rules.yaml"),
+                     ("bridge:8420", bridge.url.removeprefix("http://")), ("/run/secrets/metrics-token", str(token))):
+        assert old in text, f"prometheus.yaml has no {old}"
+        text = text.replace(old, new)
+    return text
 
 
 def main():
     binary, folder = Path(sys.argv[1]).resolve(), Path(sys.argv[2]).resolve()
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True, mode=0o700)
-    bridge, defender, prometheus = free_port(), free_port(), free_port()
-    started = []
-
-    def put(name, text):
-        (folder / name).touch(mode=0o600)
-        (folder / name).write_text(text)
-
-    def start(*command):
-        log = (folder / f"{Path(command[0]).name}-{len(started)}.log").open("w")
-        started.append(subprocess.Popen(command, cwd=folder, stdout=log, stderr=log))
-
-    def run(*command):
-        said = subprocess.run([binary, *command], cwd=folder, capture_output=True, text=True)
-        assert said.returncode == 0, f"{command[0]}: {said.stdout}{said.stderr}"
-        return said.stdout
-
-    put("soc-secret", "whsec_" + "MDEy" * 12)
-    put("defender-secret", "simulated-secret")
-    put("quarantine-bridge.toml", CONFIG.format(bridge=bridge, defender=defender))
-    try:
-        start(binary, "simulate", "--port", str(defender))
-        start(binary, "serve")
-        until("the bridge is ready", lambda: urllib.request.urlopen(f"http://127.0.0.1:{bridge}/readyz", timeout=5))
-        put("token", json.loads(run("token", "create", "--name", "prometheus", "--scope", "metrics", "--json"))["token"])
-        now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-        put("alert.json", json.dumps({"alert_id": "one", "severity": "high", "title": "Malware", "occurred_at": now,
-                                      "targets": [{"machine": {"id": "0123456789abcdef" * 2 + "01234567"}, "file": {"sha1": "fedcba9876543210" * 2 + "fedcba98", "name": "a.dll"}}]}))
-        run("send", "--secret-file", "soc-secret", "--url", f"http://127.0.0.1:{bridge}/v1/hooks/soc", "alert.json")
-
-        text = (ROOT / "deploy/compose/prometheus.yaml").read_text()
-        for old, new in (("15s", "1s"), ("- rules.yaml", f"- {ROOT}/deploy/prometheus/rules.yaml"), ("bridge:8420", f"127.0.0.1:{bridge}"),
-                         ("/run/secrets/metrics-token", str(folder / "token"))):
-            assert old in text, f"prometheus.yaml has no {old}"
-            text = text.replace(old, new)
-        put("prometheus.yaml", text)
-        start("prometheus", "--config.file=prometheus.yaml", "--storage.tsdb.path=data", f"--web.listen-address=127.0.0.1:{prometheus}")
-        until("Prometheus answers", lambda: urllib.request.urlopen(f"http://127.0.0.1:{prometheus}/-/ready", timeout=5))
-        check(prometheus)
-    finally:
-        for process in reversed(started):
-            process.terminate()
-        for process in started:
-            process.wait(timeout=60)
+    alert = {"alert_id": "one", "severity": "high", "title": "Malware", "occurred_at": now(),
+             "targets": [{"machine": {"id": "0123456789abcdef" * 2 + "01234567"}, "file": {"sha1": "fedcba9876543210" * 2 + "fedcba98", "name": "a.dll"}}]}
+    with Rehearsal(binary) as bridge:
+        bridge.secret_file("metrics-token", bridge.token("prometheus", ["metrics"]))
+        bridge.deliver("soc", json.dumps(alert).encode())
+        (folder / "prometheus.yaml").write_text(configured(bridge, bridge.folder / "metrics-token"))
+        port = free_port()
+        with (folder / "prometheus.log").open("w") as log:
+            prometheus = subprocess.Popen(["prometheus", "--config.file=prometheus.yaml", "--storage.tsdb.path=data",
+                                           f"--web.listen-address=127.0.0.1:{port}"], cwd=folder, stdout=log, stderr=log)
+        try:
+            wait_until(lambda: answers(f"http://127.0.0.1:{port}/-/ready"), "Prometheus answers", seconds=40)
+            check(port)
+        finally:
+            prometheus.terminate()
+            prometheus.wait(timeout=60)
 
 
 main()

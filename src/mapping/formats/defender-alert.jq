@@ -7,7 +7,7 @@
 unwrapped
 | .machineId as $machine
 | .computerDnsName as $name
-| (if .status | is_over then "resolved" elif .classification | is_cleared then "not_malicious" else null end) as $settled
+| microsoft_settled as $settled
 | [
     .evidence | enumerated
     | .key as $i

@@ -6,7 +6,7 @@
 
 unwrapped | .alerts | enumerated | .key as $a | .value
 | [.devices | enumerated | .value | {id: .mdatpDeviceId, aad_device_id: .aadDeviceId, dns_name: .deviceDnsName}] as $devices
-| (if .status | is_over then "resolved" elif .classification | is_cleared then "not_malicious" else null end) as $settled
+| microsoft_settled as $settled
 | .detectionSource as $source
 | [
     .entities | enumerated | .key as $i | .value

@@ -11,7 +11,7 @@ def file: {sha1, sha256, name: .fileName};
 
 unwrapped
 | (if (.alerts | type) == "array" then .alerts[] else . end)
-| (if .status | is_over then "resolved" elif .classification | is_cleared then "not_malicious" else null end) as $settled
+| microsoft_settled as $settled
 | [
     .evidence | enumerated | .value | select(kind == "deviceEvidence")
     | {id: .mdeDeviceId, aad_device_id: .azureAdDeviceId, dns_name: ((.deviceDnsName | given) // .hostName), ip: ([.lastIpAddress] | only_ip)}
